@@ -1,0 +1,3 @@
+"""Elwift Edge: run AI tasks on one's own box, watch them live, never lose one."""
+
+__version__ = "0.1.0"
