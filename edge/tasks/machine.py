@@ -1,0 +1,410 @@
+"""The life of a task: one table of transitions, the only place that changes a task.
+
+``apply(task, event, now_ns)`` looks the pair of state and event up in `TRANSITIONS`; a pair that is
+not there raises `IllegalTransition` and changes nothing. Otherwise the task is changed and a list
+of effects says what the rest of the house has to do about it. The machine knows neither actors nor
+storage nor who is watching.
+
+::
+
+    scheduled ──Due──▶ available ──Start──▶ executing ──Finish──▶ completed
+        ▲                  ▲  ▲                │ │ │
+        │                  │  └──Lose──────────┘ │ └─Fail, attempts used up──▶ discarded
+        │                  └──Due── retryable ◀──┘ Fail
+        └ accept           ▲
+                           └──Retry── completed, cancelled, discarded
+    Cancel leads from every state before an end to cancelled; Answer to completed.
+
+Text is kept over attempts: a later attempt goes on behind the tokens of the one before, so nothing
+is said twice. Only `Retry` of an ended task begins at the first character again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from edge.clock import NS_PER_MS
+from edge.tasks.task import Request, State, Task, TaskError, Timings, Usage
+
+# ---- events
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The task was rebuilt from a snapshot, in a new actor or a new process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The time that a scheduled or retryable task waited for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A slot is free for this task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The engine took the task: its prompt has this many tokens, some of them cached."""
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of the engine: prompt tokens read in all, new output tokens, the text they gave."""
+
+    prefilled: int
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The engine is done: ``reason`` is stop or length, ``text`` the last that it held back."""
+
+    reason: str
+    text: str
+    usage: Usage
+    prefill_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """An attempt failed. ``retry_in_ms`` is the wait before the next one, if there is to be one;
+    an error that no repetition can cure has ``recoverable`` False."""
+
+    code: str
+    message: str
+    recoverable: bool
+    retry_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """The engine is gone through no fault of this task: the attempt does not count."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Somebody else than the model answered: ``source`` is history, fallback_model or notice.
+    ``text`` follows what the client has seen already."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The client does not want it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The client wants an ended task run again from the beginning."""
+
+
+Event = (
+    Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Answer | Cancel | Retry
+)  # fmt: skip
+
+# ---- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Push this event to everybody who watches, now."""
+
+    event: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TellProgress:
+    """Push a ``progress`` event; ``delta`` is the text from ``offset`` on. Estimates are added by
+    the teller."""
+
+    phase: str
+    delta: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Store the new state and one audit row. Nobody waits for it."""
+
+    event: str
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """Store the end state, and only once that is committed push this event and end the channels."""
+
+    event: str
+    payload: dict[str, Any]
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Stand in the line; at its front if the task had its turn already."""
+
+    front: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dequeue:
+    """Leave the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Send the request to the engine, with the tokens so far, and bound the attempt's time."""
+
+    timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Tell the engine to stop this task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The slot is free again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Send `Due` after this time."""
+
+    delay_ms: int
+
+
+Effect = (
+    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | Run | Abort | Release | Wake
+)  # fmt: skip
+
+
+class IllegalTransition(Exception):
+    """This event means nothing in this state; the task is unchanged."""
+
+    def __init__(self, state: State, event: Event) -> None:
+        super().__init__(f"{type(event).__name__} is not possible in state {state}")
+        self.state = state
+        self.event = event
+
+
+# ---- the way in
+
+
+def accept(request: Request, now_ns: int, schedule_in_ms: int = 0) -> tuple[Task, list[Effect]]:
+    """A new task and what follows from it. The first version has to be stored by the caller before
+    anybody is told of the task, so no `Record` is among the effects."""
+    task = Task(
+        request=request,
+        state=State.SCHEDULED if schedule_in_ms > 0 else State.AVAILABLE,
+        created_ns=now_ns,
+        scheduled_ns=now_ns + schedule_in_ms * NS_PER_MS if schedule_in_ms > 0 else None,
+        max_attempts=request.max_attempts,
+    )
+    return task, _recover_waiting(task, now_ns)
+
+
+def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
+    """Changes the task as the event demands and returns what else has to happen, in order."""
+    transition = TRANSITIONS[task.state].get(type(event))
+    if transition is None:
+        raise IllegalTransition(task.state, event)
+    return transition(task, event, now_ns)
+
+
+# ---- transitions
+
+
+def _recover_waiting(task: Task, now_ns: int) -> list[Effect]:
+    if task.state is State.AVAILABLE:
+        return [Enqueue(front=False)]
+    due_ns = task.scheduled_ns or now_ns
+    return [Wake(max(0, due_ns - now_ns) // NS_PER_MS)]
+
+
+def _recover(task: Task, _event: Recover, now_ns: int) -> list[Effect]:
+    return _recover_waiting(task, now_ns)
+
+
+def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect]:
+    _back_to_line(task)
+    return [Record("recovered"), Enqueue(front=True)]
+
+
+def _due(task: Task, _event: Due, _now_ns: int) -> list[Effect]:
+    task.state = State.AVAILABLE
+    task.scheduled_ns = None
+    return [Record("due"), Enqueue(front=False)]
+
+
+def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
+    task.state = State.EXECUTING
+    task.attempt += 1
+    task.prefill_done = 0
+    if task.started_ns is None:
+        task.started_ns = now_ns
+        waited_ns = max(0, now_ns - task.created_ns)
+        task.timings = replace(task.timings, queued_ms=waited_ns / NS_PER_MS)
+    return [
+        Record("started"),
+        Run(task.request.timeout_ms),
+        TellProgress("prefill", "", len(task.text)),
+    ]
+
+
+def _admit(task: Task, event: Admit, _now_ns: int) -> list[Effect]:
+    task.usage = replace(
+        task.usage, prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens
+    )
+    task.prefill_done = event.cached_tokens
+    return []
+
+
+def _append(task: Task, text: str, now_ns: int) -> int:
+    """Adds output text; the offset at which it begins."""
+    offset = len(task.text)
+    if text:
+        task.text += text
+        if task.timings.ttft_ms is None:
+            ttft_ms = max(0, now_ns - task.created_ns) / NS_PER_MS
+            task.timings = replace(task.timings, ttft_ms=ttft_ms)
+    return offset
+
+
+def _progress(task: Task, event: Progress, now_ns: int) -> list[Effect]:
+    task.prefill_done = event.prefilled
+    task.tokens.extend(event.tokens)
+    offset = _append(task, event.text, now_ns)
+    return [TellProgress("decode" if event.tokens else "prefill", event.text, offset)]
+
+
+def _finish(task: Task, event: Finish, now_ns: int) -> list[Effect]:
+    offset = _append(task, event.text, now_ns)
+    task.usage = event.usage
+    task.timings = replace(task.timings, prefill_ms=event.prefill_ms, decode_ms=event.decode_ms)
+    effects: list[Effect] = [Release()]
+    if event.text:
+        effects.append(TellProgress("decode", event.text, offset))
+    return effects + _end(task, State.COMPLETED, event.reason, "model", now_ns)
+
+
+def _end(
+    task: Task, state: State, reason: str | None, source: str | None, now_ns: int
+) -> list[Effect]:
+    """The task reaches `state`, one of the ends. What is told is built from the task itself by
+    who tells it, because by then the store knows more (is it durable?)."""
+    task.state = state
+    task.finished_ns = now_ns
+    task.scheduled_ns = None
+    task.finish_reason = reason
+    task.source = source
+    event = {
+        State.COMPLETED: "completed",
+        State.CANCELLED: "cancelled",
+        State.DISCARDED: "failed",
+    }[state]
+    return [Conclude(event, {})]
+
+
+def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
+    error = TaskError(task.attempt, now_ns, event.code, event.message)
+    task.add_error(error)
+    if not event.recoverable or task.attempt >= task.max_attempts:
+        return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+    task.state = State.RETRYABLE
+    task.scheduled_ns = now_ns + event.retry_in_ms * NS_PER_MS
+    told = {
+        "attempt": task.attempt,
+        "max_attempts": task.max_attempts,
+        "in_ms": event.retry_in_ms,
+        "error": {"code": event.code, "message": event.message},
+    }
+    return [
+        Release(),
+        Record("failed", event.message),
+        Tell("retrying", told),
+        Wake(event.retry_in_ms),
+    ]
+
+
+def _back_to_line(task: Task) -> None:
+    task.state = State.AVAILABLE
+    task.attempt -= 1
+    task.prefill_done = 0
+
+
+def _lose(task: Task, event: Lose, _now_ns: int) -> list[Effect]:
+    _back_to_line(task)
+    return [Release(), Record("engine lost", event.reason), Enqueue(front=True)]
+
+
+def _cancel_waiting(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
+    return [Dequeue(), *_end(task, State.CANCELLED, "cancelled", None, now_ns)]
+
+
+def _cancel_executing(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
+    return [Abort(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now_ns)]
+
+
+def _answer(task: Task, event: Answer, now_ns: int) -> list[Effect]:
+    held: list[Effect] = [Abort(), Release()] if task.state is State.EXECUTING else [Dequeue()]
+    offset = _append(task, event.text, now_ns)
+    told = TellProgress("fallback", event.text, offset)
+    return [*held, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]
+
+
+def _retry(task: Task, _event: Retry, _now_ns: int) -> list[Effect]:
+    task.state = State.AVAILABLE
+    task.max_attempts = max(task.max_attempts, task.attempt + 1)
+    task.text = ""
+    task.tokens = []
+    task.prefill_done = 0
+    task.usage = Usage()
+    task.timings = Timings()
+    task.started_ns = task.finished_ns = task.scheduled_ns = None
+    task.finish_reason = task.source = None
+    return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
+
+
+_Transition = Callable[[Task, Any, int], list[Effect]]
+
+_WAITING: Final[dict[type[Any], _Transition]] = {
+    Recover: _recover,
+    Cancel: _cancel_waiting,
+    Answer: _answer,
+}
+_ENDED: Final[dict[type[Any], _Transition]] = {Retry: _retry}
+
+TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
+    State.SCHEDULED: _WAITING | {Due: _due},
+    State.RETRYABLE: _WAITING | {Due: _due},
+    State.AVAILABLE: _WAITING | {Start: _start},
+    State.EXECUTING: {
+        Recover: _recover_executing,
+        Admit: _admit,
+        Progress: _progress,
+        Finish: _finish,
+        Fail: _fail,
+        Lose: _lose,
+        Answer: _answer,
+        Cancel: _cancel_executing,
+    },
+    State.COMPLETED: _ENDED,
+    State.CANCELLED: _ENDED,
+    State.DISCARDED: _ENDED,
+}

@@ -1,0 +1,226 @@
+"""The task record: what was asked (`Request`, never changes) and how far it is (`Task`).
+
+Times ending in ``_ns`` are Unix time in nanoseconds, because they outlive the process; durations
+are measured by whoever has the monotonic clock and given in milliseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+
+class State(StrEnum):
+    """The states of a task, as in Oban's job life cycle (without ``suspended``)."""
+
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+
+
+TERMINAL: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
+"""States that a task leaves only when somebody asks for a retry."""
+
+ERRORS_KEPT_MAX: Final = 20
+"""Errors kept with a task; of more, the first and the last ones are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to generate. The meanings are those of the engine's sampling parameters;
+    ``response_format`` is JSON text of an OpenAI-style object or None."""
+
+    max_tokens: int = 256
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 40
+    min_p: float = 0.05
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    response_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for. Exactly one of ``prompt`` and ``messages`` is given.
+
+    ``priority`` 0 is served first, 9 last. ``timeout_ms`` bounds one attempt, None means no bound.
+    ``metadata`` is JSON text that the client gets back as it was.
+    """
+
+    task_id: str
+    client: str
+    prompt: str | None
+    messages: tuple[tuple[str, str], ...] | None
+    model: str | None
+    options: Options
+    priority: int = 0
+    max_attempts: int = 5
+    timeout_ms: int | None = None
+    fallback: bool = True
+    idempotency_key: str | None = None
+    metadata: str | None = None
+
+    def to_json(self) -> bytes:
+        """The request as stored; `request_from_json` is the inverse."""
+        return orjson.dumps(self)
+
+    def fingerprint(self) -> str:
+        """Equal for requests that ask the same thing, whoever asks and whenever."""
+        asked = [self.prompt, self.messages, self.model, self.options]
+        return hashlib.sha256(orjson.dumps(asked)).hexdigest()
+
+
+def request_from_json(data: bytes) -> Request:
+    """The inverse of `Request.to_json`; raises ValueError or TypeError on anything else."""
+    fields: dict[str, Any] = orjson.loads(data)
+    options = fields.pop("options")
+    options["stop"] = tuple(options["stop"])
+    messages = fields.pop("messages")
+    pairs = None if messages is None else tuple((role, text) for role, text in messages)
+    return Request(**fields, messages=pairs, options=Options(**options))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """One failure of one attempt, as kept and shown. ``code`` is stable, ``message`` for people."""
+
+    attempt: int
+    at_ns: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the last attempt. ``cached_tokens`` of the prompt were in the engine already."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in milliseconds. None until known."""
+
+    queued_ms: float | None = None
+    prefill_ms: float | None = None
+    ttft_ms: float | None = None
+    decode_ms: float | None = None
+
+
+@dataclass(slots=True)
+class Task:
+    """One task's whole state. Only its actor changes it, and only through `machine.apply`.
+
+    ``offset`` of a text counts Unicode code points, which is what ``len`` of a Python string says.
+    ``version`` counts stored versions, ``seq`` the events told to clients.
+    ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
+    """
+
+    request: Request
+    state: State
+    created_ns: int
+    scheduled_ns: int | None = None
+    started_ns: int | None = None
+    finished_ns: int | None = None
+    attempt: int = 0
+    max_attempts: int = 5
+    version: int = 0
+    seq: int = 0
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    prefill_done: int = 0
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    finish_reason: str | None = None
+    source: str | None = None
+    errors: tuple[TaskError, ...] = ()
+
+    @property
+    def task_id(self) -> str:
+        return self.request.task_id
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    def add_error(self, error: TaskError) -> None:
+        """Remembers an error, within `ERRORS_KEPT_MAX`."""
+        kept = (*self.errors, error)
+        self.errors = kept if len(kept) <= ERRORS_KEPT_MAX else (kept[0], *kept[2:])
+
+    def snapshot(self) -> Snapshot:
+        """The state as it is now, in a form that later changes do not touch."""
+        return Snapshot(
+            self.request, self.state, self.created_ns, self.scheduled_ns, self.started_ns,
+            self.finished_ns, self.attempt, self.max_attempts, self.version, self.seq, self.text,
+            tuple(self.tokens), self.usage, self.timings, self.finish_reason, self.source,
+            self.errors,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A task's state at one moment, cheap to take: it shares every string with the task."""
+
+    request: Request
+    state: State
+    created_ns: int
+    scheduled_ns: int | None
+    started_ns: int | None
+    finished_ns: int | None
+    attempt: int
+    max_attempts: int
+    version: int
+    seq: int
+    text: str
+    tokens: tuple[int, ...]
+    usage: Usage
+    timings: Timings
+    finish_reason: str | None
+    source: str | None
+    errors: tuple[TaskError, ...]
+
+    def restore(self) -> Task:
+        """A task that continues where this snapshot was taken."""
+        return Task(
+            request=self.request, state=self.state, created_ns=self.created_ns,
+            scheduled_ns=self.scheduled_ns, started_ns=self.started_ns,
+            finished_ns=self.finished_ns, attempt=self.attempt, max_attempts=self.max_attempts,
+            version=self.version, seq=self.seq, text=self.text, tokens=list(self.tokens),
+            usage=self.usage, timings=self.timings, finish_reason=self.finish_reason,
+            source=self.source, errors=self.errors,
+        )  # fmt: skip
+
+    def to_json(self) -> bytes:
+        """Everything but the request, which is stored once on its own."""
+        return orjson.dumps(
+            {name: getattr(self, name) for name in self.__slots__ if name != "request"}
+        )
+
+
+def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
+    """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
+    fields: dict[str, Any] = orjson.loads(data)
+    return Snapshot(
+        **fields
+        | {
+            "request": request,
+            "state": State(fields["state"]),
+            "tokens": tuple(fields["tokens"]),
+            "usage": Usage(**fields["usage"]),
+            "timings": Timings(**fields["timings"]),
+            "errors": tuple(TaskError(**error) for error in fields["errors"]),
+        }
+    )
