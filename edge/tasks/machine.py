@@ -246,8 +246,10 @@ def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect
     return [Record("recovered"), Enqueue(front=True)]
 
 
-def _due(task: Task, _event: Due, _now_ns: int) -> list[Effect]:
+def _due(task: Task, _event: Due, now_ns: int) -> list[Effect]:
     task.state = State.AVAILABLE
+    if task.started_ns is None:
+        task.available_ns = now_ns
     task.scheduled_ns = None
     return [Record("due"), Enqueue(front=False)]
 
@@ -258,7 +260,7 @@ def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
     task.prefill_done = 0
     if task.started_ns is None:
         task.started_ns = now_ns
-        waited_ns = max(0, now_ns - task.created_ns)
+        waited_ns = max(0, now_ns - _ready_ns(task))
         task.timings = replace(task.timings, queued_ms=waited_ns / NS_PER_MS)
     return [
         Record("started"),
@@ -275,13 +277,17 @@ def _admit(task: Task, event: Admit, _now_ns: int) -> list[Effect]:
     return []
 
 
+def _ready_ns(task: Task) -> int:
+    return task.created_ns if task.available_ns is None else task.available_ns
+
+
 def _append(task: Task, text: str, now_ns: int) -> int:
     """Adds output text; the offset at which it begins."""
     offset = len(task.text)
     if text:
         task.text += text
         if task.timings.ttft_ms is None:
-            ttft_ms = max(0, now_ns - task.created_ns) / NS_PER_MS
+            ttft_ms = max(0, now_ns - _ready_ns(task)) / NS_PER_MS
             task.timings = replace(task.timings, ttft_ms=ttft_ms)
     return offset
 
@@ -368,8 +374,9 @@ def _answer(task: Task, event: Answer, now_ns: int) -> list[Effect]:
     return [*held, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]
 
 
-def _retry(task: Task, _event: Retry, _now_ns: int) -> list[Effect]:
+def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
     task.state = State.AVAILABLE
+    task.available_ns = now_ns
     task.max_attempts = max(task.max_attempts, task.attempt + 1)
     task.text = ""
     task.tokens = []

@@ -124,6 +124,7 @@ class Task:
     """One task's whole state. Only its actor changes it, and only through `machine.apply`.
 
     ``offset`` of a text counts Unicode code points, which is what ``len`` of a Python string says.
+    ``available_ns`` is when it last became ready to run: waits are measured from there.
     ``version`` counts stored versions, ``seq`` the events told to clients.
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
     """
@@ -131,6 +132,7 @@ class Task:
     request: Request
     state: State
     created_ns: int
+    available_ns: int | None = None
     scheduled_ns: int | None = None
     started_ns: int | None = None
     finished_ns: int | None = None
@@ -162,12 +164,8 @@ class Task:
 
     def snapshot(self) -> Snapshot:
         """The state as it is now, in a form that later changes do not touch."""
-        return Snapshot(
-            self.request, self.state, self.created_ns, self.scheduled_ns, self.started_ns,
-            self.finished_ns, self.attempt, self.max_attempts, self.version, self.seq, self.text,
-            tuple(self.tokens), self.usage, self.timings, self.finish_reason, self.source,
-            self.errors,
-        )  # fmt: skip
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return Snapshot(**shared, tokens=tuple(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +175,7 @@ class Snapshot:
     request: Request
     state: State
     created_ns: int
+    available_ns: int | None
     scheduled_ns: int | None
     started_ns: int | None
     finished_ns: int | None
@@ -194,14 +193,8 @@ class Snapshot:
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""
-        return Task(
-            request=self.request, state=self.state, created_ns=self.created_ns,
-            scheduled_ns=self.scheduled_ns, started_ns=self.started_ns,
-            finished_ns=self.finished_ns, attempt=self.attempt, max_attempts=self.max_attempts,
-            version=self.version, seq=self.seq, text=self.text, tokens=list(self.tokens),
-            usage=self.usage, timings=self.timings, finish_reason=self.finish_reason,
-            source=self.source, errors=self.errors,
-        )  # fmt: skip
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return Task(**shared, tokens=list(self.tokens))
 
     def to_json(self) -> bytes:
         """Everything but the request, which is stored once on its own."""
@@ -224,3 +217,7 @@ def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
             "errors": tuple(TaskError(**error) for error in fields["errors"]),
         }
     )
+
+
+_SHARED: Final = tuple(name for name in Snapshot.__slots__ if name != "tokens")
+"""The fields that a task and its snapshot have alike: immutable values, shared by both."""
