@@ -1,0 +1,333 @@
+"""The settings: one tree, three ways in, a limit and a clear sentence for every key.
+
+A setting has one name in three forms: ``[server] port`` in a TOML file, ``ELWIFT_SERVER__PORT`` in
+the environment, and a flag of the command line for the common ones. A later one wins: defaults,
+file, environment, flags. An unknown key, a wrong type or a value out of range raises
+`SettingsError`, which names the key and where it was found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from edge.errors import SettingsError
+
+ENVIRONMENT_PREFIX: Final = "ELWIFT_"
+
+
+def setting(
+    default: Any, doc: str, *, at_least: float | None = None, at_most: float | None = None
+) -> Any:
+    """A key of the tree: its default, what it means (shown by ``elwift config show``), its range."""
+    meta = {"doc": doc, "at_least": at_least, "at_most": at_most}
+    if isinstance(default, dict | list):
+        kind = type(default)
+        return field(default_factory=lambda: kind(default), metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(slots=True)
+class Server:
+    """Where the node listens and whom it lets in."""
+
+    host: str = setting("127.0.0.1", "address to listen on")
+    port: int = setting(4000, "port to listen on; 0 picks a free one", at_least=0, at_most=65_535)
+    tokens: dict[str, str] = setting(
+        {}, "who may connect: a name and its secret each; empty means anybody on this machine"
+    )
+    origins: list[str] = setting(
+        [],
+        "origins of web pages that may connect, such as //example.com; the node's own may always",
+    )
+    body_bytes_max: int = setting(
+        1_048_576, "largest request body", at_least=1_024, at_most=1_073_741_824
+    )
+    drain_ms: int = setting(
+        10_000, "how long a stop waits for running tasks", at_least=0, at_most=3_600_000
+    )
+
+
+@dataclass(slots=True)
+class Model:
+    """Which model runs, and in how much room."""
+
+    name: str = setting("", "a model's name or the path of a GGUF file; empty means the default")
+    slots: int = setting(16, "tasks generated side by side in one batch", at_least=1, at_most=256)
+    context_tokens: int = setting(
+        0, "tokens of prompt and output one task may use; 0 means what the model was trained with,"
+        " up to 4,096", at_least=0, at_most=1_048_576
+    )  # fmt: skip
+    threads: int = setting(0, "processor threads; 0 means all cores", at_least=0, at_most=512)
+    gpu_layers: int = setting(
+        -1, "layers on the GPU where there is one; -1 means all", at_least=-1, at_most=1_000
+    )
+    batch_tokens: int = setting(
+        512, "tokens of one decode step at most", at_least=32, at_most=16_384
+    )
+    prefill_chunk_tokens: int = setting(
+        128, "prompt tokens read in one step while others generate", at_least=16, at_most=16_384
+    )
+    load_timeout_ms: int = setting(
+        600_000, "how long a model may take to load", at_least=1_000, at_most=3_600_000
+    )
+    stall_report_ms: int = setting(
+        10_000, "silence of the engine that is reported", at_least=100, at_most=3_600_000
+    )
+    stall_kill_ms: int = setting(
+        60_000, "silence of the engine after which it is restarted", at_least=200, at_most=3_600_000
+    )
+
+
+@dataclass(slots=True)
+class Data:
+    """Where things are kept and for how long."""
+
+    dir: str = setting(
+        "", "the data directory; empty means ~/.local/share/elwift or $XDG_DATA_HOME"
+    )
+    snapshot_ms: int = setting(
+        500, "how often running tasks are written down", at_least=50, at_most=60_000
+    )
+    rows_waiting_max: int = setting(
+        200_000, "rows that wait for the disk at most", at_least=1_000, at_most=10_000_000
+    )
+
+
+@dataclass(slots=True)
+class Tasks:
+    """What a task may ask for, and how failures are repeated."""
+
+    queue_max: int = setting(
+        100_000, "tasks waiting at most; more are refused with 503", at_least=1, at_most=10_000_000
+    )
+    queue_per_client_max: int = setting(
+        100_000, "tasks waiting at most for one client", at_least=1, at_most=10_000_000
+    )
+    max_tokens: int = setting(
+        256, "output tokens when the request does not say", at_least=1, at_most=1_048_576
+    )
+    max_attempts: int = setting(
+        5, "attempts when the request does not say", at_least=1, at_most=1_000
+    )
+    retry_base_ms: int = setting(
+        1_000, "wait after the first failed attempt; it doubles", at_least=1, at_most=3_600_000
+    )
+    retry_max_ms: int = setting(
+        300_000, "longest wait between attempts", at_least=1, at_most=86_400_000
+    )
+    finished_keep_ms: int = setting(
+        60_000, "how long an ended task stays in memory", at_least=0, at_most=86_400_000
+    )
+    position_push_ms: int = setting(
+        250, "queue places are pushed at most this often", at_least=10, at_most=60_000
+    )
+
+
+@dataclass(slots=True)
+class Socket:
+    """The Phoenix socket: limits of one connection."""
+
+    flush_window_ms: int = setting(
+        8, "progress of one task within this time is sent as one", at_least=0, at_most=1_000
+    )
+    idle_ms: int = setting(
+        60_000, "silence of a client after which its socket is closed", at_least=100,
+        at_most=3_600_000,
+    )  # fmt: skip
+    frame_bytes_max: int = setting(
+        1_048_576, "largest frame from a client", at_least=1_024, at_most=67_108_864
+    )
+    channels_max: int = setting(100, "topics joined on one socket", at_least=1, at_most=100_000)
+    outbox_bytes_max: int = setting(
+        4_194_304, "bytes waiting for a slow client before it is cut off", at_least=16_384,
+        at_most=1_073_741_824,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Settings:
+    """The whole tree. Made by `load`; plain values from there on."""
+
+    server: Server = field(default_factory=Server)
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    tasks: Tasks = field(default_factory=Tasks)
+    socket: Socket = field(default_factory=Socket)
+
+    def data_dir(self, environment: Mapping[str, str] = os.environ) -> Path:
+        """The data directory, made absolute; it need not exist."""
+        if self.data.dir:
+            return Path(self.data.dir).expanduser().absolute()
+        base = environment.get("XDG_DATA_HOME") or "~/.local/share"
+        return (Path(base).expanduser() / "elwift").absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting as found in the tree: ``section.name``, its type, default, range and meaning."""
+
+    section: str
+    name: str
+    kind: Any
+    default: Any
+    doc: str
+    at_least: float | None
+    at_most: float | None
+
+    @property
+    def path(self) -> str:
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        return f"{ENVIRONMENT_PREFIX}{self.section.upper()}__{self.name.upper()}"
+
+
+def keys() -> Iterator[Key]:
+    """All settings, section by section."""
+    defaults = Settings()
+    for section in dataclasses.fields(Settings):
+        group = getattr(defaults, section.name)
+        hints = typing.get_type_hints(type(group))
+        for entry in dataclasses.fields(group):
+            yield Key(
+                section.name,
+                entry.name,
+                hints[entry.name],
+                getattr(group, entry.name),
+                **entry.metadata,
+            )
+
+
+_KEYS: Final = {key.path: key for key in keys()}
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings from all three sources. `flags` maps ``section.name`` to a value; entries that
+    are None were not given. Raises `SettingsError`."""
+    settings = Settings()
+    for path, value in (_from_file(file) if file else {}).items():
+        _assign(settings, path, value, f"in {file}")
+    for variable, text in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+            path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1)
+            _assign(settings, path, _from_text(path, text), f"in the environment as {variable}")
+    for path, value in (flags or {}).items():
+        if value is not None:
+            _assign(settings, path, value, "on the command line")
+    _check_together(settings)
+    return settings
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"cannot read the settings file {file}: {reason}", key="") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}", key="") from error
+    flat: dict[str, Any] = {}
+    for section, group in tree.items():
+        if not isinstance(group, dict):
+            known = ", ".join(f"[{entry.name}]" for entry in dataclasses.fields(Settings))
+            raise SettingsError(
+                f"{section!r} in {file} is not in a section; the sections are {known}", key=section
+            )
+        flat |= {f"{section}.{name}": value for name, value in group.items()}
+    return flat
+
+
+def _from_text(path: str, text: str) -> Any:
+    """An environment variable's text as the type of its setting."""
+    key = _KEYS.get(path)
+    if key is None or key.kind is str:
+        return text
+    if key.kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            return text
+    if typing.get_origin(key.kind) is list:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _assign(settings: Settings, path: str, value: Any, where: str) -> None:
+    key = _KEYS.get(path)
+    if key is None:
+        raise SettingsError(
+            f"there is no setting {path!r} ({where}){_did_you_mean(path)}", key=path
+        )
+    if not _fits(value, key.kind):
+        raise SettingsError(
+            f"{path} has to be {_kind_name(key.kind)}, not {value!r} ({where})", key=path
+        )
+    low, high = key.at_least, key.at_most
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise SettingsError(
+            f"{path} has to be from {low} to {high}, not {value} ({where})", key=path
+        )
+    setattr(getattr(settings, key.section), key.name, value)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            isinstance(name, str) and isinstance(item, str) for name, item in value.items()
+        )
+    if origin is list:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind is int:
+        # In Python a bool is an int; in a settings file it is a mistake.
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _kind_name(kind: Any) -> str:
+    names = {int: "a whole number", str: "text", bool: "true or false"}
+    if isinstance(kind, types.GenericAlias):
+        return "a table of texts" if typing.get_origin(kind) is dict else "a list of texts"
+    return names[kind]
+
+
+def _did_you_mean(path: str) -> str:
+    import difflib  # only ever needed on the way to an error
+
+    close = difflib.get_close_matches(path, _KEYS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; `elwift config show` lists all"
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.model.stall_kill_ms <= settings.model.stall_report_ms:
+        raise SettingsError(
+            "model.stall_kill_ms has to be more than model.stall_report_ms,"
+            " or the report would come after the end",
+            key="model.stall_kill_ms",
+        )
+    if not settings.server.tokens and not is_loopback(settings.server.host):
+        raise SettingsError(
+            f"listening on {settings.server.host} lets the whole network in; name who may connect"
+            ' in [server] tokens, such as tokens = { phone = "a long secret" },'
+            " or listen on 127.0.0.1",
+            key="server.tokens",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on `host`."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
