@@ -1,0 +1,271 @@
+"""What waits for one client, and when it is written.
+
+The first update of a topic leaves at once, in the caller's own turn. Within the flush window after
+it, and while the client reads slower than it is written to, later updates of that topic merge into
+one; everything else keeps its place. Whatever waits leaves in one write.
+
+The frames are built here (RFC 6455 section 5.2: from a server, unmasked, never fragmented) and go
+straight to the transport: no queue, no runner, no turn of the event loop in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from edge.clock import Clock, Timer
+from edge.phoenix import (
+    CLOSE_TRY_LATER,
+    CLOSE_UNDECODABLE,
+    Frame,
+    MergeablePush,
+    Message,
+)
+
+logger = logging.getLogger("elwift.gateway")
+
+OPCODE_TEXT: Final = 0x1
+OPCODE_BINARY: Final = 0x2
+OPCODE_PONG: Final = 0xA
+
+# On uvloop a write stays in the transport's buffer until the end of the loop's turn, so a few
+# kilobytes in it do not mean that the client is slow; a client that is has more than this.
+BUSY_BYTES: Final = 16_384
+
+_NEVER_NS: Final = -(1 << 62)
+_pack_16: Final = struct.Struct("!BBH").pack
+_pack_64: Final = struct.Struct("!BBQ").pack
+
+
+def ws_frame(opcode: int, data: bytes) -> bytes:
+    """One whole WebSocket frame as a server sends it."""
+    size_bytes = len(data)
+    if size_bytes < 126:
+        return bytes((0x80 | opcode, size_bytes)) + data
+    if size_bytes < 65_536:
+        return _pack_16(0x80 | opcode, 126, size_bytes) + data
+    return _pack_64(0x80 | opcode, 127, size_bytes) + data
+
+
+class Wire(Protocol):
+    """The part of an asyncio transport that is written to."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    def get_write_buffer_size(self) -> int: ...
+
+
+class Counters:
+    """What all outboxes of a gateway did. ``merges`` are the frames that were never sent."""
+
+    __slots__ = ("frames", "merges", "overflows", "writes")
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.writes = 0
+        self.merges = 0
+        self.overflows = 0
+
+
+class _Waiting:
+    """A mergeable push in the queue; a later one may be merged into it."""
+
+    __slots__ = ("push",)
+
+    def __init__(self, push: MergeablePush) -> None:
+        self.push = push
+
+
+class Outbox:
+    """The outbox of one socket.
+
+    ``encode`` writes a message in the socket's version of the protocol. ``fail`` is called at most
+    once, with a close code: 1013 when more than ``bytes_max`` bytes wait, 1011 when a payload could
+    not be encoded. After that, and after `close`, everything is dropped.
+    """
+
+    __slots__ = (
+        "_bytes_max",
+        "_clock",
+        "_counters",
+        "_encode",
+        "_fail",
+        "_flushed_ns",
+        "_mergeable",
+        "_open",
+        "_timer",
+        "_waiting",
+        "_window_ns",
+        "_wire",
+        "waiting_bytes",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        clock: Clock,
+        *,
+        encode: Callable[[Message], Frame],
+        fail: Callable[[int, str], None],
+        window_ns: int,
+        bytes_max: int,
+        counters: Counters,
+    ) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._encode = encode
+        self._fail = fail
+        self._window_ns = window_ns
+        self._bytes_max = bytes_max
+        self._counters = counters
+        self._open = True
+        self._timer: Timer | None = None
+        self._waiting: list[bytes | _Waiting] | None = None  # made when something has to wait
+        self._mergeable: dict[str, _Waiting] = {}  # the last of each topic, if it is the very last
+        self._flushed_ns: dict[str, int] = {}  # when each topic's last mergeable push was written
+        self.waiting_bytes = 0
+
+    def send(self, topic: str, frame: Frame) -> None:
+        """A frame that is never merged; it keeps its place among those of its topic.
+
+        Unless the client is slow it is written before this returns, behind all that waits.
+        """
+        self.send_raw(topic, ws_frame(OPCODE_BINARY if frame.binary else OPCODE_TEXT, frame.data))
+
+    def send_raw(self, topic: str, data: bytes) -> None:
+        """The same for a frame that is built already, as a pong is."""
+        if not self._open:
+            return
+        self._mergeable.pop(topic, None)
+        self._flushed_ns.pop(topic, None)
+        busy = self._wire.get_write_buffer_size() > BUSY_BYTES
+        if not busy and not self._waiting:
+            self._write(data, 1)
+            return
+        self._wait(data, len(data))
+        if busy:
+            self._check_and_arm(self._window_ns)
+        else:
+            self.flush()
+
+    def send_mergeable(self, push: MergeablePush) -> None:
+        """A push that merges with one of its topic and event that waits."""
+        if not self._open:
+            return
+        last = self._mergeable.get(push.topic)
+        if last is not None and self._merge(last, push):
+            return
+        now_ns = self._clock.now_ns()
+        due_ns = self._flushed_ns.get(push.topic, _NEVER_NS) + self._window_ns
+        busy = self._wire.get_write_buffer_size() > BUSY_BYTES
+        at_once = not busy and last is None and now_ns >= due_ns
+        if at_once and not self._waiting:
+            self._flushed_ns[push.topic] = now_ns
+            data = self._encode_push(push)
+            if data is not None:
+                self._write(data, 1)
+            return
+        waiting = _Waiting(push)
+        self._wait(waiting, push.payload.size_bytes)
+        if at_once:
+            self.flush()
+        else:
+            self._mergeable[push.topic] = waiting
+            self._check_and_arm(self._window_ns if busy else max(0, due_ns - now_ns))
+
+    def flush(self) -> None:
+        """Writes all that waits, in one write."""
+        waiting, self._waiting = self._waiting, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not waiting or not self._open:
+            return
+        self._mergeable.clear()
+        self.waiting_bytes = 0
+        now_ns = self._clock.now_ns()
+        parts = []
+        for entry in waiting:
+            if type(entry) is bytes:
+                parts.append(entry)
+                continue
+            assert type(entry) is _Waiting
+            self._flushed_ns[entry.push.topic] = now_ns
+            data = self._encode_push(entry.push)
+            if data is None:
+                return
+            parts.append(data)
+        self._write(b"".join(parts) if len(parts) > 1 else parts[0], len(parts))
+
+    def close(self) -> None:
+        """Drops what waits and takes nothing more."""
+        self._open = False
+        self._waiting = None
+        self._mergeable.clear()
+        self._flushed_ns.clear()
+        self.waiting_bytes = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _encode_push(self, push: MergeablePush) -> bytes | None:
+        """The frame, or None when it could not be made and the socket is given up."""
+        try:
+            frame = self._encode(push.message())
+        except Exception:
+            # A defect of the application at a point where nobody of it can hear: its socket is
+            # closed, and the client comes back and asks again.
+            logger.exception("a payload for %s could not be encoded", push.topic)
+            self._give_up(CLOSE_UNDECODABLE, "a payload could not be encoded")
+            return None
+        return ws_frame(OPCODE_BINARY if frame.binary else OPCODE_TEXT, frame.data)
+
+    def _merge(self, last: _Waiting, push: MergeablePush) -> bool:
+        if last.push.event != push.event:
+            return False
+        old = last.push.payload
+        merged = old.merge(push.payload)
+        if merged is None:
+            return False
+        self.waiting_bytes += merged.size_bytes - old.size_bytes
+        last.push = push._replace(payload=merged)
+        self._counters.merges += 1
+        self._check()
+        return True
+
+    def _wait(self, entry: bytes | _Waiting, size_bytes: int) -> None:
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(entry)
+        self.waiting_bytes += size_bytes
+
+    def _write(self, data: bytes, frames: int) -> None:
+        self._counters.frames += frames
+        self._counters.writes += 1
+        self._wire.write(data)
+
+    def _check_and_arm(self, delay_ns: int) -> None:
+        if self._check() and self._timer is None:
+            self._timer = self._clock.call_after(delay_ns, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        if self._wire.get_write_buffer_size() > BUSY_BYTES:
+            self._check_and_arm(self._window_ns or 1_000_000)
+        else:
+            self.flush()
+
+    def _check(self) -> bool:
+        if self.waiting_bytes + self._wire.get_write_buffer_size() <= self._bytes_max:
+            return True
+        self._counters.overflows += 1
+        self._give_up(CLOSE_TRY_LATER, "the client reads too slowly")
+        return False
+
+    def _give_up(self, code: int, reason: str) -> None:
+        self.close()
+        self._fail(code, reason)
