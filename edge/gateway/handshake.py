@@ -82,7 +82,8 @@ def origin_allowed(origin: str, host: str, patterns: Sequence[str]) -> bool:
     """Whether a page of this origin may connect to this host.
 
     A pattern is ``[scheme:]//host[:port]`` or a bare host; ``*.`` in front of the host also admits
-    its sub-domains of any depth; ``*`` admits everything. What a pattern leaves out is not compared.
+    its sub-domains of any depth; ``*`` admits everything. What a pattern leaves out is not
+    compared.
     """
     if "*" in patterns:
         return True

@@ -41,11 +41,16 @@ class Subscription:
         # Without a join_ref the join's own reference takes its place.
         self.join_ref: Json = request.ref if request.join_ref is None else request.join_ref
         self.state = State.JOINING
-        self.request = request  # the join, later the leave, that waits for its reply
+        self.request: Message | None = request  # the join or the leave that waits for its reply
         self.waiting: list[Message] | None = None  # frames behind a join or a leave
         self.held: list[Send] | None = None  # what the channel said before the join's reply
         self.supersedes: Subscription | None = None  # closed after the reply to this one
         self.channel: Any = None
+
+    @property
+    def undecided(self) -> bool:
+        """True while the join waits for its reply."""
+        return self.state is State.JOINING
 
     def __repr__(self) -> str:
         return f"<Subscription {self.topic} {self.state.name}>"

@@ -287,7 +287,7 @@ class Socket(Generic[H]):
             self._fail_join(subscription, {"reason": "join crashed"}, effects)
         elif state is not State.FREE:
             join_ref, topic = subscription.join_ref, subscription.topic
-            if state is State.LEAVING:  # however it ended, the client gets what it asked for
+            if subscription.request is not None:  # leaving: the client gets what it asked for
                 effects.append(Reply(join_ref, subscription.request.ref, topic, "ok", _EMPTY))
                 event, payload = "phx_close", _EMPTY
             effects.append(Message(join_ref, join_ref, topic, event, payload))
@@ -307,6 +307,8 @@ class Socket(Generic[H]):
         subscription: Subscription, status: str, response: Payload, effects: list[Effect]
     ) -> None:
         request, topic = subscription.request, subscription.topic
+        assert request is not None, "an undecided join keeps its request"
+        subscription.request = None
         effects.append(Reply(request.join_ref, request.ref, topic, status, response))
         old, subscription.supersedes = subscription.supersedes, None
         if old is not None:

@@ -1,0 +1,275 @@
+"""One open socket: it reads, and carries out what the protocol's machine decides.
+
+aiohttp takes frames apart and runs the closing handshake. What the server sends is built by the
+`Outbox` and written to the transport directly, pongs too; both sides only ever write whole frames,
+so they cannot cut into each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import WSMsgType, web
+
+from edge.clock import NS_PER_MS, Timer
+from edge.gateway.handshake import Handshake
+from edge.gateway.outbox import OPCODE_PONG, Outbox, ws_frame
+from edge.phoenix import (
+    CLOSE_GOING_AWAY,
+    CLOSE_UNDECODABLE,
+    Broadcast,
+    CloseSocket,
+    Deliver,
+    Effect,
+    EncodeError,
+    Json,
+    LeaveChannel,
+    Mergeable,
+    MergeablePush,
+    Message,
+    Payload,
+    Reply,
+    Socket,
+    StartChannel,
+    StopChannel,
+    Subscription,
+)
+from edge.services.channel import ChannelFactory
+
+if TYPE_CHECKING:
+    from edge.gateway.socket import SocketApp
+
+logger = logging.getLogger("elwift.gateway")
+
+CLOSE_MS_MAX: Final = 2_000
+"""How long a client may take to answer a close frame before it is cut off."""
+
+# A client that writes faster than it is read must not keep the loop to itself.
+_FRAMES_IN_A_ROW: Final = 32
+
+
+class Connection:
+    """One open socket: carries out what its machine decides. A `SocketPort` to its channels."""
+
+    __slots__ = (
+        "__weakref__",
+        "_app",
+        "_close_code",
+        "_close_reason",
+        "_idle_timer",
+        "_machine",
+        "_outbox",
+        "_reader",
+        "_received_ns",
+        "_transport",
+        "client",
+        "socket_id",
+    )
+
+    def __init__(
+        self,
+        app: SocketApp,
+        handshake: Handshake,
+        client: object,
+        socket_id: str | None,
+        transport: asyncio.Transport,
+    ) -> None:
+        limits = app.limits
+        self.client = client
+        self.socket_id = socket_id
+        self._app = app
+        self._transport = transport
+        self._machine: Socket[ChannelFactory] = Socket(
+            handshake.serializer, app.router, topics_max=limits.channels_max
+        )
+        self._outbox = Outbox(
+            transport,
+            app.clock,
+            encode=handshake.serializer.encode,
+            fail=self.close,
+            window_ns=limits.flush_window_ms * NS_PER_MS,
+            bytes_max=limits.outbox_bytes_max,
+            counters=app.counters,
+        )
+        self._reader: asyncio.Task[Any] | None = None  # the runner, while it waits for a frame
+        self._close_code: int | None = None
+        self._close_reason = ""
+        self._received_ns = 0
+        self._idle_timer: Timer | None = None
+
+    async def run(self, response: web.WebSocketResponse) -> None:
+        """Reads until either side closes. The caller's runner is this connection's only one."""
+        app = self._app
+        app.opened(self)
+        app.telemetry.emit("socket.opened", client=self.client)
+        self._received_ns = app.clock.now_ns()
+        self._watch_idle(app.limits.idle_ms * NS_PER_MS)
+        try:
+            await self._read(response)
+            if self._close_code is not None:
+                await self._say_goodbye(response, self._close_code)
+        finally:
+            self._perform(self._machine.lost("the client is gone"))
+            self._outbox.close()
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+            app.closed(self)
+            code = self._close_code or response.close_code
+            app.telemetry.emit(
+                "socket.closed", client=self.client, code=code, reason=self._close_reason
+            )
+
+    def close(self, code: int, reason: str) -> None:
+        """Ends all channels and closes with this code; the first close counts."""
+        self._perform(self._machine.close(code, reason))
+
+    # --- reading
+
+    async def _read(self, response: web.WebSocketResponse) -> None:
+        runner = asyncio.current_task()
+        assert runner is not None
+        in_a_row = 0
+        while self._close_code is None:
+            self._reader = runner
+            try:
+                message = await response.receive()
+            except asyncio.CancelledError:
+                # `close` cancels the wait for a frame; anything else is the server's own stop.
+                if self._close_code is None or runner.uncancel() > 0:
+                    raise
+                return
+            finally:
+                self._reader = None
+            self._received_ns = self._app.clock.now_ns()
+            if not self._receive(message.type, message.data):
+                return
+            in_a_row += 1
+            if in_a_row >= _FRAMES_IN_A_ROW:
+                in_a_row = 0
+                await asyncio.sleep(0)
+
+    def _receive(self, kind: WSMsgType, data: Any) -> bool:
+        """Takes one frame; False when it was the last."""
+        try:
+            if kind is WSMsgType.TEXT:
+                self._perform(self._machine.receive_text(data))
+            elif kind is WSMsgType.BINARY:
+                self._perform(self._machine.receive_binary(data))
+            elif kind is WSMsgType.PING:
+                self._outbox.send_raw("", ws_frame(OPCODE_PONG, data))
+            elif kind is not WSMsgType.PONG:
+                return False
+        except Exception:
+            logger.exception("a frame could not be handled; its socket is closed")
+            self.close(CLOSE_UNDECODABLE, "a frame could not be handled")
+        return True
+
+    def _watch_idle(self, wait_ns: int) -> None:
+        self._idle_timer = self._app.clock.call_after(wait_ns, self._on_idle)
+
+    def _on_idle(self) -> None:
+        limit_ns = self._app.limits.idle_ms * NS_PER_MS
+        left_ns = self._received_ns + limit_ns - self._app.clock.now_ns()
+        if left_ns > 0:
+            self._watch_idle(left_ns)
+        else:
+            self._idle_timer = None
+            self.close(CLOSE_GOING_AWAY, "nothing heard from the client")
+
+    async def _say_goodbye(self, response: web.WebSocketResponse, code: int) -> None:
+        cut = self._app.clock.call_after(CLOSE_MS_MAX * NS_PER_MS, self._transport.abort)
+        try:
+            await response.close(code=code, drain=False)
+        finally:
+            cut.cancel()
+            if self._transport.get_write_buffer_size():
+                # A client that reads nothing would keep the transport open for ever.
+                self._transport.abort()
+
+    # --- carrying out
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        """Carries out all effects, in order. What one of them raises is raised at the end."""
+        failure: EncodeError | None = None
+        for effect in effects:
+            try:
+                _PERFORM[type(effect)](self, effect)
+            except EncodeError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _send(self, effect: Any) -> None:
+        topic = effect.topic if type(effect.topic) is str else ""
+        self._outbox.send(topic, self._machine.serializer.encode(effect))
+
+    def _send_mergeable(self, effect: MergeablePush) -> None:
+        self._outbox.send_mergeable(effect)
+
+    def _start(self, effect: StartChannel) -> None:
+        try:
+            effect.subscription.channel = self._app.channels.start(self, effect)
+        except Exception:
+            logger.exception("the channel of %s could not be made", effect.subscription.topic)
+            self.crashed(effect.subscription)
+
+    def _deliver(self, effect: Deliver) -> None:
+        effect.subscription.channel.send(effect)
+
+    def _leave(self, effect: LeaveChannel) -> None:
+        effect.subscription.channel.send(effect)
+
+    def _stop(self, effect: StopChannel) -> None:
+        self._app.channels.stop(effect)
+
+    def _close(self, effect: CloseSocket) -> None:
+        self._close_code = effect.code
+        self._close_reason = effect.reason
+        self._outbox.close()
+        if self._reader is not None:
+            self._reader.cancel()
+
+    # --- what channels say (`SocketPort`)
+
+    def joined(self, subscription: Subscription, response: Payload) -> None:
+        self._perform(self._machine.joined(subscription, response))
+
+    def refused(self, subscription: Subscription, response: Payload) -> None:
+        self._perform(self._machine.refused(subscription, response))
+
+    def ended(self, subscription: Subscription) -> None:
+        self._perform(self._machine.ended(subscription))
+
+    def crashed(self, subscription: Subscription) -> None:
+        self._perform(self._machine.crashed(subscription))
+
+    def left(self, subscription: Subscription) -> None:
+        self._perform(self._machine.left(subscription))
+
+    def push(self, subscription: Subscription, event: str, payload: Payload) -> None:
+        self._perform(self._machine.push(subscription, event, payload))
+
+    def push_mergeable(self, subscription: Subscription, event: str, payload: Mergeable) -> None:
+        self._perform(self._machine.push_mergeable(subscription, event, payload))
+
+    def broadcast(self, subscription: Subscription, message: Broadcast) -> None:
+        self._perform(self._machine.broadcast(subscription, message))
+
+    def reply(self, subscription: Subscription, ref: Json, status: str, response: Payload) -> None:
+        self._perform(self._machine.reply(subscription, ref, status, response))
+
+
+_PERFORM: Final[dict[type, Callable[[Connection, Any], None]]] = {
+    Message: Connection._send,
+    Reply: Connection._send,
+    Broadcast: Connection._send,
+    MergeablePush: Connection._send_mergeable,
+    StartChannel: Connection._start,
+    Deliver: Connection._deliver,
+    LeaveChannel: Connection._leave,
+    StopChannel: Connection._stop,
+    CloseSocket: Connection._close,
+}
