@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import uvloop
@@ -125,7 +126,7 @@ def _bin_shout(room: Room, payload: Any, ref: Json) -> Answer:
     return None
 
 
-_EVENTS: Final = {
+_EVENTS: Final[dict[str, Callable[[Room, Any, Json], Answer]]] = {
     "echo": lambda room, payload, ref: Ok(payload),
     "ok": lambda room, payload, ref: Ok(),
     "fail": lambda room, payload, ref: Error({"reason": "bad"}),

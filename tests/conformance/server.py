@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
@@ -25,10 +26,13 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
 
     def connect(
-        self, path: str = "/socket/websocket", query: str = "vsn=2.0.0", **options: object
-    ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket; ``options`` as in aiohttp."""
-        return self.http.ws_connect(f"{self.url}{path}?{query}", **options)  # type: ignore[arg-type] # handed on
+        self,
+        path: str = "/socket/websocket",
+        query: str = "vsn=2.0.0",
+        protocols: Sequence[str] = (),
+    ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse[Literal[True]]]:
+        """A WebSocket that aiohttp's client handles."""
+        return self.http.ws_connect(f"{self.url}{path}?{query}", protocols=protocols)
 
     async def handshake_status(self, path: str, query: str, headers: Mapping[str, str]) -> int:
         """The status of a handshake as it is on the wire: no client library changes the query."""

@@ -30,7 +30,7 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
-def read(frame: aiohttp.WSMessage, vsn: str) -> object:
+def read(frame: Any, vsn: str) -> Any:
     """A frame as a value: objects compare without the order of their keys."""
     if frame.type is aiohttp.WSMsgType.BINARY:
         return f"hex:{frame.data.hex()}"
