@@ -1,0 +1,1 @@
+"""The embedded storyteller model: its recipe, its file and its card."""

@@ -1,0 +1,1 @@
+"""The recipe that trains the embedded storyteller from scratch; see ../README.md for the steps."""
