@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from edge.actors import NORMAL, Actor, Crash, Reason, Ref, Registry, System
-from edge.clock import NS_PER_MS
+from edge.actors import NORMAL, Actor, Crash, Reason, Ref, System
 from edge.phoenix import (
     Broadcast,
     Deliver,
@@ -30,6 +29,9 @@ from edge.telemetry.events import Telemetry
 
 JOIN_MS_MAX: Final = 8_000
 """How long a join may stay undecided; the clients give up after 10 seconds."""
+
+MAILBOX_MESSAGES_MAX: Final = 2_000
+"""Messages that may wait for one channel; a client that floods it loses the channel."""
 
 _EMPTY: Final[Mapping[str, object]] = {}
 
@@ -116,13 +118,23 @@ class Channel(Actor):
     broadcasts of its topic.
     """
 
+    __slots__ = ("_channels", "_port", "_subscription")
+
     broadcasts = True
 
-    topic: str
-    client: Any
+    _channels: Channels
     _port: SocketPort
     _subscription: Subscription
-    _channels: Channels
+
+    @property
+    def topic(self) -> str:
+        """The topic that was joined."""
+        return self._subscription.topic
+
+    @property
+    def client(self) -> Any:
+        """What the connect function made of the handshake."""
+        return self._port.client
 
     # --- to be overridden
 
@@ -183,11 +195,9 @@ class Channel(Actor):
 
     def attach(self, channels: Channels, port: SocketPort, subscription: Subscription) -> None:
         """Ties the channel to its socket; called once, by `Channels.start`."""
-        self.topic = subscription.topic
-        self.client = port.client
+        self._channels = channels
         self._port = port
         self._subscription = subscription
-        self._channels = channels
 
     def hear(self, message: Broadcast) -> None:
         """A broadcast of the topic (`PubSub`); it goes past the mailbox, as in Phoenix."""
@@ -228,7 +238,7 @@ class Channel(Actor):
         elif type(decision) is Later:
             # The decision may have been made already, by `accept` inside `join`.
             if self._subscription.undecided:
-                self.send_after(JOIN_MS_MAX * NS_PER_MS, _JOIN_EXPIRED)
+                self.send_after(JOIN_MS_MAX, _JOIN_EXPIRED)
         else:
             raise TypeError(f"join has to return Ok, Error or LATER, not {decision!r}")
 
@@ -254,11 +264,8 @@ ChannelFactory: TypeAlias = Callable[[], Channel]
 class Channels:
     """Starts channels for sockets. One for the whole node."""
 
-    def __init__(
-        self, system: System, registry: Registry, pubsub: PubSub, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, system: System, pubsub: PubSub, telemetry: Telemetry) -> None:
         self.system = system
-        self.registry = registry
         self.pubsub = pubsub
         self.telemetry = telemetry
         self._started = 0
@@ -271,9 +278,12 @@ class Channels:
         """
         channel: Channel = start.handler()
         channel.attach(self, port, start.subscription)
-        ref = self.system.spawn(channel)
         self._started += 1
-        self.registry.register(f"channel:{self._started}", ref)
+        ref = self.system.spawn(
+            channel,
+            name=f"channel:{self._started}",
+            mailbox_messages_max=MAILBOX_MESSAGES_MAX,
+        )
         if channel.broadcasts:
             self.pubsub.subscribe(channel.topic, channel)
         ref.send(start)

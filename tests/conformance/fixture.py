@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 import uvloop
 from aiohttp import web
 
-from edge.actors import Registry, System
-from edge.clock import NS_PER_MS, Clock, SystemClock
+from edge.actors import System
+from edge.clock import Clock, SystemClock
 from edge.gateway.handshake import Refusal
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.phoenix import Json
@@ -44,6 +44,8 @@ class _Late(NamedTuple):
 class Room(Channel):
     """The channel of all topics: what it does follows the payload of the join and the event."""
 
+    __slots__ = ("_asleep", "_behind")
+
     def __init__(self) -> None:
         self._asleep = False
         self._behind: list[tuple[str, Any, Json]] = []
@@ -58,7 +60,7 @@ class Room(Channel):
             self.broadcast("user_entered", {"u": 1})
             self.push("joined", {"status": "connected"})
         if "slow" in wish:
-            self.send_after(int(wish["slow"]) * NS_PER_MS, _Awake(True, None))
+            self.send_after(int(wish["slow"]), _Awake(True, None))
             return LATER
         return Ok(wish.get("reply", {}))
 
@@ -88,7 +90,7 @@ class Room(Channel):
 
     def fall_asleep(self, payload: Any, ref: Json) -> Answer:
         self._asleep = True
-        self.send_after(int(payload["ms"]) * NS_PER_MS, _Awake(False, ref))
+        self.send_after(int(payload["ms"]), _Awake(False, ref))
         return None
 
 
@@ -112,7 +114,7 @@ def _shout_from(room: Room, payload: Any, ref: Json) -> Answer:
 
 
 def _later(room: Room, payload: Any, ref: Json) -> Answer:
-    room.send_after(100 * NS_PER_MS, _Late(ref))
+    room.send_after(100, _Late(ref))
     return None
 
 
@@ -158,8 +160,10 @@ class Fixture:
     def __init__(self, clock: Clock, limits: Limits | None = None) -> None:
         self.telemetry = Telemetry()
         self.pubsub = PubSub()
-        system = System(clock, self.telemetry)
-        channels = Channels(system, Registry(), self.pubsub, self.telemetry)
+        self.system = System(
+            clock, asyncio.get_running_loop().call_soon, on_event=self.telemetry.emit
+        )
+        channels = Channels(self.system, self.pubsub, self.telemetry)
         routes = (("room:*", Room), ("exact", Room))
         limits = limits or Limits()
         limited = Limits(channels_max=2)
