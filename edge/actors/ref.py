@@ -1,0 +1,234 @@
+"""What others hold of an actor: its address and its mailbox, in one small object.
+
+`Ref.send` and the loop in `System` are the hot path of the whole node. They share the underscored
+slots of `Ref`, which belong to this room. One invariant carries both: a `Ref` has a mailbox object
+exactly while it is in the run queue or in its turn. An idle actor has none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from edge.actors.calls import call
+from edge.actors.reasons import KILLED, SHUTDOWN, MailboxOverflow, Reason
+from edge.actors.signals import Signal
+
+if TYPE_CHECKING:
+    from edge.actors.actor import Actor
+    from edge.actors.system import System
+    from edge.clock import Timer
+
+
+class Down(NamedTuple):
+    """The message that a monitor gets, once: the actor behind ``ref`` ended."""
+
+    ref: Ref
+    reason: Reason
+
+
+class Watcher(Protocol):
+    """Who is told of a death: another actor's `Ref`, or a call that waits for its reply."""
+
+    def down(self, ref: Ref, reason: Reason) -> None: ...
+
+
+class Ref:
+    """The address of one actor. Made by `System.spawn` alone; compared and hashed by identity.
+
+    It stays valid for ever: once the actor is dead it holds nothing of it and `send` returns False.
+    A restarted actor has a new Ref; whoever needs "the one of that name" asks the registry.
+    To be used on the loop's thread only; from another one use ``loop.call_soon_threadsafe``.
+
+    Read only: ``alive`` (False from the moment the end is certain), ``name`` (kept after death),
+    ``mailbox_peak`` (most messages that ever waited), ``mailbox_messages_max``.
+    """
+
+    __slots__ = (
+        "_actor",
+        "_mailbox",
+        "_parent",
+        "_reason",
+        "_system",
+        "_timers",
+        "_watchers",
+        "_watching",
+        "alive",
+        "mailbox_messages_max",
+        "mailbox_peak",
+        "name",
+    )
+
+    def __init__(
+        self, system: System, actor: Actor, parent: Actor | None, mailbox_messages_max: int
+    ) -> None:
+        self._system = system
+        self._actor: Actor | None = actor  # None once buried
+        self._parent = parent
+        self._mailbox: deque[object] | None = None
+        self._reason: Reason | None = None  # set with alive = False
+        self._watchers: dict[Watcher, None] | None = None
+        self._watching: dict[Ref, None] | None = None
+        self._timers: set[Timer] | None = None
+        self.alive = True
+        self.name: str | None = None
+        self.mailbox_messages_max = mailbox_messages_max
+        self.mailbox_peak = 0
+
+    def __repr__(self) -> str:
+        state = "alive" if self.alive else f"dead, {self._reason}"
+        return f"<Ref {self.name or hex(id(self))} {state}>"
+
+    @property
+    def mailbox_messages(self) -> int:
+        """How many messages wait now."""
+        return 0 if self._mailbox is None else len(self._mailbox)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the actor ended; None while it lives."""
+        return self._reason
+
+    def send(self, message: object) -> bool:
+        """Puts a message into the mailbox; messages of one sender are handled in their order.
+
+        False when the actor is dead. A full mailbox ends the receiver with `MailboxOverflow`
+        and returns False too: its supervisor brings it back from its snapshot, while a message
+        lost from the middle of a stream could not be noticed by anybody.
+        """
+        if not self.alive:
+            return False
+        mailbox = self._mailbox
+        if mailbox is None:
+            self._mailbox = mailbox = deque()
+            mailbox.append(message)
+            if not self.mailbox_peak:
+                self.mailbox_peak = 1
+            system = self._system
+            system.run_queue.append(self)
+            if not system.awake:
+                system.wake()
+            return True
+        # The peak never exceeds the limit, so one comparison guards both.
+        if len(mailbox) >= self.mailbox_peak:
+            waiting = len(mailbox)
+            if waiting >= self.mailbox_messages_max:
+                self._system.emit("actor.overflowed", name=self.label, mailbox_messages=waiting)
+                self.kill(MailboxOverflow(waiting))
+                return False
+            self.mailbox_peak = waiting + 1
+        mailbox.append(message)
+        return True
+
+    async def call(self, request: object, *, deadline_ms: float) -> object:
+        """Asks and waits for the reply of `Actor.handle_call`.
+
+        Raises `ActorDown` when the actor is dead or dies before it replies, `CallTimeout` at the
+        deadline, and whatever the actor gave to `Reply.fail`. Needs a running event loop.
+        An actor must not wait for a call inside its own handlers: they are synchronous.
+        """
+        return await call(self, self._system.clock, request, deadline_ms)
+
+    def stop(self, reason: Reason = SHUTDOWN) -> None:
+        """Asks the actor to end, in mailbox order: what was sent before is handled first.
+
+        The actor may finish work before it ends (`Actor.stopping`). No effect on a dead one.
+        """
+        if self.mailbox_messages >= self.mailbox_messages_max:
+            self.kill(reason)
+        else:
+            self.send(Signal(lambda actor: actor.stopping(reason)))
+
+    def kill(self, reason: Reason = KILLED) -> None:
+        """Ends the actor before its next message; what waits in its mailbox is dropped.
+
+        The end itself (`Actor.stopped`, restart, `Down` messages) takes place in the actor's next
+        turn, never inside this call. No effect on a dead or ending one.
+        """
+        if not self.alive:
+            return
+        self.alive = False
+        self._reason = reason
+        if self._mailbox is None:
+            self._mailbox = deque()
+            system = self._system
+            system.run_queue.append(self)
+            if not system.awake:
+                system.wake()
+        else:
+            self._mailbox.clear()
+
+    @property
+    def label(self) -> str:
+        """A name for people: the registered one, else the actor's class."""
+        if self.name is not None:
+            return self.name
+        return "(unnamed)" if self._actor is None else type(self._actor).__name__
+
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Has the watcher told of the end, once; at once when it is over already."""
+        if self._actor is None:
+            assert self._reason is not None
+            watcher.down(self, self._reason)
+            return
+        if self._watchers is None:
+            self._watchers = {}
+        self._watchers[watcher] = None
+
+    def remove_watcher(self, watcher: Watcher) -> None:
+        """Forgets the watcher, if it was one."""
+        if self._watchers is not None:
+            self._watchers.pop(watcher, None)
+            if not self._watchers:
+                self._watchers = None
+
+    def watch(self, other: Ref) -> None:
+        """`Actor.monitor` of the actor behind this Ref; a dead one watches nothing."""
+        if self.buried:
+            return
+        if not other.buried:
+            if self._watching is None:
+                self._watching = {}
+            self._watching[other] = None
+        other.add_watcher(self)
+
+    def unwatch(self, other: Ref) -> None:
+        """`Actor.demonitor`."""
+        if self._watching is not None:
+            self._watching.pop(other, None)
+        other.remove_watcher(self)
+
+    def add_timer(self, timer: Timer) -> None:
+        """Has the timer cancelled by the actor's death."""
+        if self._timers is None:
+            self._timers = set()
+        self._timers.add(timer)
+
+    def forget_timer(self, timer: Timer) -> None:
+        """The timer has fired or was cancelled."""
+        if self._timers is not None:
+            self._timers.discard(timer)
+            if not self._timers:
+                self._timers = None
+
+    @property
+    def buried(self) -> bool:
+        """True once the end is over: nothing of the actor is left but this Ref."""
+        return self._actor is None
+
+    def bury(self) -> list[Watcher]:
+        """Lets go of the dead actor and of all that it had set up; returns whom to tell."""
+        for timer in list(self._timers or ()):
+            timer.cancel()
+        for other in list(self._watching or ()):
+            other.remove_watcher(self)
+        watchers = list(self._watchers or ())
+        self._actor = self._parent = self._mailbox = None
+        self._timers = self._watching = self._watchers = None
+        return watchers
+
+    def down(self, ref: Ref, reason: Reason) -> None:
+        """A monitored actor ended (`Watcher`)."""
+        if self._watching is not None:
+            self._watching.pop(ref, None)
+        self.send(Down(ref, reason))
