@@ -51,10 +51,11 @@ class Actor:
     ref: Ref
 
     def started(self) -> None:
-        """The first code to run, inside `System.spawn`."""
+        """The first code to run, inside `System.spawn`, before any message."""
 
     def handle(self, message: object) -> None:
-        """One message."""
+        """One message. An actor that gets messages has to define this: by default it crashes."""
+        raise NotImplementedError(f"{type(self).__name__} does not handle {message!r}")
 
     def handle_call(self, request: object, reply: Reply) -> None:
         """One request that somebody waits for. The reply may be given later."""
@@ -68,7 +69,8 @@ class Actor:
         """Last words, whatever the end. An exception here is reported and changes nothing."""
 
     def child_ended(self, ref: Ref, reason: Reason) -> None:
-        """A child ended; called before any monitor hears of it. For supervisors."""
+        """An actor that was spawned with ``parent=self`` ended: its name is free again, and no
+        monitor has heard of it yet. For supervisors."""
 
     def stop(self, reason: Reason = NORMAL) -> None:
         """Ends after the current message; what waits in the mailbox is dropped."""
@@ -77,8 +79,9 @@ class Actor:
     def send_after(self, delay_ms: float, message: object) -> Timer:
         """Sends a message to this actor later, on the system's clock; its death cancels that."""
         timer = _OwnedTimer(self.ref, message)
-        timer.arm(self.system.clock.call_after, int(delay_ms * NS_PER_MS))
-        self.ref.add_timer(timer)
+        if not self.ref.buried:
+            timer.arm(self.system.clock.call_after, int(delay_ms * NS_PER_MS))
+            self.ref.add_timer(timer)
         return timer
 
     def monitor(self, ref: Ref) -> None:

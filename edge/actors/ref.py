@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edge.actors.calls import call
+from edge.actors.errors import ActorDown
 from edge.actors.reasons import KILLED, SHUTDOWN, MailboxOverflow, Reason
 from edge.actors.signals import Signal
 
@@ -181,6 +182,13 @@ class Ref:
             self._watchers.pop(watcher, None)
             if not self._watchers:
                 self._watchers = None
+
+    def actor(self) -> Actor:
+        """The actor itself, for wiring code that calls its functions directly (a supervisor's).
+        Raises `ActorDown` when it is dead."""
+        if self._actor is None or not self.alive:
+            raise ActorDown(self.label, self._reason or SHUTDOWN)
+        return self._actor
 
     def watch(self, other: Ref) -> None:
         """`Actor.monitor` of the actor behind this Ref; a dead one watches nothing."""

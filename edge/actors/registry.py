@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from edge.actors.errors import AlreadyRegistered
 from edge.actors.ref import Ref
 
@@ -24,13 +22,15 @@ class Registry:
     def __len__(self) -> int:
         return len(self._refs)
 
-    def names(self, prefix: str = "") -> Iterator[str]:
-        """All names that begin with `prefix`."""
-        return (name for name in self._refs if name.startswith(prefix))
+    def names(self, prefix: str = "") -> list[str]:
+        """All names that begin with `prefix`, in the order of registration. Walks all names."""
+        return [name for name in self._refs if name.startswith(prefix)]
 
     def register(self, name: str, ref: Ref) -> None:
         """Gives the name to the actor. `AlreadyRegistered` when a living one has it, or when this
-        one has a name already."""
+        one has a name already; ValueError when this one is dead."""
+        if not ref.alive:
+            raise ValueError(f"a dead actor cannot be registered as {name!r}")
         holder = self._refs.get(name)
         if holder is not None and holder.alive:
             raise AlreadyRegistered(f"the name {name!r} is taken by a living actor")
@@ -38,6 +38,12 @@ class Registry:
             raise AlreadyRegistered(f"this actor is called {ref.name!r} already")
         ref.name = name
         self._refs[name] = ref
+
+    def unregister(self, name: str) -> None:
+        """Frees the name, if it is taken; its actor lives on and may be registered again."""
+        ref = self._refs.pop(name, None)
+        if ref is not None:
+            ref.name = None
 
     def forget(self, ref: Ref) -> None:
         """Frees the actor's name, unless its successor has it already."""

@@ -1,187 +1,236 @@
-"""Supervisors: they start children, bring them back when they end, and give up in time.
+"""The supervisor: an actor whose work is the life of other actors, with OTP's rules.
 
-As in OTP: a *permanent* child is always restarted, a *transient* one after an abnormal end, a
-*temporary* one never; more than ``max_restarts`` within ``max_seconds`` and the supervisor stops
-its children, latest first, and ends itself, so that its own parent hears. With ``budget="child"``
-every child has a window of its own, and one that spends it is given up alone: so no poison task
-ever costs its siblings anything (the lesson of Oban 2.23).
+A child's death runs in this order: its last words; its name is freed; the supervisor restarts it
+(the new actor is registered and has run `started`); only then do those who monitored the dead one
+get their `Down`. So who handles a `Down` finds the successor under the name, unless there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 from edge.actors.actor import Actor
-from edge.actors.errors import AlreadyRegistered
+from edge.actors.calls import Reply
+from edge.actors.child import Child, ChildSpec, Restart
+from edge.actors.errors import ActorDown, AlreadyRegistered
 from edge.actors.intensity import Intensity
-from edge.actors.reasons import KILLED, SHUTDOWN, Exhausted, Reason
+from edge.actors.reasons import SHUTDOWN, Crash, Exhausted, Reason
 from edge.actors.ref import Ref
+from edge.errors import InternalError
 
-if TYPE_CHECKING:
-    from edge.clock import Timer
+__all__ = ["ChildSpec", "Restart", "Supervisor"]
 
-Restart = Literal["permanent", "transient", "temporary"]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
-    """How a child is started, again and again: ``start`` makes a fresh actor each time.
-
-    The child is registered as ``name``. At shutdown it has ``shutdown_ms`` to end by itself.
-    """
-
-    name: str
-    start: Callable[[], Actor]
-    restart: Restart = "permanent"
-    shutdown_ms: int = 5_000
-
-
-@dataclass(slots=True)
-class _Child:
-    spec: ChildSpec
-    ref: Ref
-    restarts_ns: tuple[int, ...] = ()
-    restarts: int = 0
-    unwanted: bool = False
-
-
-class _Overdue:
-    """A child did not end in time."""
-
-    __slots__ = ("ref",)
-
-    def __init__(self, ref: Ref) -> None:
-        self.ref = ref
+Budget = Literal["shared", "child"]
+Strategy = Literal["one_for_one", "rest_for_one"]
 
 
 class Supervisor(Actor):
-    """One for one: a child that ends concerns no other child.
+    """Starts children, restarts them within a budget, and ends them in reverse order.
 
-    `on_exhausted` is told the name and the last reason of a child that is given up alone
-    (``budget="child"``). `start_child` and `terminate_child` are plain calls, to be made on the
-    loop's thread; a child is there when `start_child` returns.
+    ``children`` are started, in order, when the supervisor itself is; more can follow at any time.
+    A restart happens at once. More than ``max_restarts`` in ``max_seconds``:
+
+    * with ``budget="shared"`` all children are ended in reverse order, then the supervisor with
+      `Exhausted`, which its own parent hears of: the failure climbs the tree;
+    * with ``budget="child"`` every child has its own budget; the one that spent it is given up,
+      ``on_exhausted(name, reason)`` is told, and its siblings are not affected.
+
+    ``strategy="rest_for_one"``: the children started after the dead one are ended in reverse order,
+    then it and they are started again in order (temporary ones are not).
     """
 
     __slots__ = (
+        "_budget",
         "_children",
-        "_deadline",
-        "_end_reason",
+        "_ending",
         "_intensity",
         "_on_exhausted",
+        "_rest",
         "_restarts_ns",
-        "_shared",
         "_specs",
+        "_stop_order",
+        "_strategy",
     )
 
     def __init__(
         self,
-        specs: tuple[ChildSpec, ...] = (),
+        children: Iterable[ChildSpec] = (),
         *,
         max_restarts: int = 3,
         max_seconds: float = 5.0,
-        budget: Literal["shared", "child"] = "shared",
+        budget: Budget = "shared",
+        strategy: Strategy = "one_for_one",
         on_exhausted: Callable[[str, Reason], object] | None = None,
     ) -> None:
-        self._specs = specs
-        self._children: dict[str, _Child] = {}
+        self._specs = tuple(children)
         self._intensity = Intensity(max_restarts, max_seconds)
-        self._shared = budget == "shared"
-        self._restarts_ns: tuple[int, ...] = ()
+        self._budget = budget
+        self._strategy = strategy
         self._on_exhausted = on_exhausted
-        self._end_reason: Reason | None = None
-        self._deadline: Timer | None = None
+        self._children: dict[str, Child] = {}  # in the order of their first start
+        self._restarts_ns: tuple[int, ...] = ()
+        self._ending: Reason | None = None
+        self._stop_order: list[str] = []  # whom to end, last first
+        self._rest: list[Child] = []  # whom to start once they have ended
+
+    @staticmethod
+    def of(ref: Ref) -> Supervisor:
+        """The supervisor behind a Ref, for calling its functions directly.
+
+        Raises `ActorDown` when it is dead, TypeError when the actor is no supervisor.
+        """
+        actor = ref.actor()
+        if not isinstance(actor, Supervisor):
+            raise TypeError(f"{ref.label} is a {type(actor).__name__}, not a supervisor")
+        return actor
+
+    def start_child(self, spec: ChildSpec) -> Ref:
+        """Starts a child now and returns its Ref; `started` has run.
+
+        Raises `AlreadyRegistered` when the name is taken, `ActorDown` when the supervisor is
+        ending, and whatever ``spec.start`` raises; there is no child then. An exception in the
+        child's ``started`` is a crash like any other, with the restart rules that apply.
+        """
+        if self._ending is not None or not self.ref.alive:
+            raise ActorDown(self.ref.label, self._ending or self.ref.reason or SHUTDOWN)
+        if spec.name in self._children:
+            raise AlreadyRegistered(f"this supervisor has a child {spec.name!r} already")
+        ref = self._spawn(spec)
+        self._children[spec.name] = Child(spec, ref)
+        return ref
+
+    def terminate_child(self, name: str) -> bool:
+        """Asks the child to end and forgets it once it has; it is not restarted.
+
+        Returns before that: monitor the child to hear of it. False when there is no such child.
+        """
+        child = self._children.get(name)
+        if child is None:
+            return False
+        child.ask_to_stop(self.system.clock)
+        return True
+
+    def children(self) -> dict[str, Ref]:
+        """Names and Refs in the order of their first start; those about to end are included."""
+        return {name: child.ref for name, child in self._children.items()}
 
     def started(self) -> None:
         for spec in self._specs:
             self.start_child(spec)
 
-    def start_child(self, spec: ChildSpec) -> Ref:
-        """Starts a child and returns its address. `AlreadyRegistered` when the name is taken,
-        by a child of this supervisor or anybody else."""
-        if spec.name in self._children:
-            raise AlreadyRegistered(f"there is a child called {spec.name!r} already")
-        ref = self.system.spawn(spec.start(), name=spec.name, parent=self)
-        self._children[spec.name] = _Child(spec, ref)
-        return ref
+    def handle(self, message: object) -> None:
+        """Nothing is meant to be sent to a supervisor; a mistaken sender does not end its tree."""
 
-    def terminate_child(self, name: str) -> bool:
-        """Asks a child to end, for good; False when there is none of that name."""
-        child = self._children.get(name)
-        if child is None:
-            return False
-        child.unwanted = True
-        child.ref.stop(SHUTDOWN)
-        return True
+    def handle_call(self, request: object, reply: Reply) -> None:
+        reply.fail(InternalError("a supervisor takes no calls; use Supervisor.of(ref)"))
 
-    def children(self) -> dict[str, Ref]:
-        """The children by name, in the order in which they were started."""
-        return {name: child.ref for name, child in self._children.items()}
+    def stopping(self, reason: Reason) -> None:
+        """Ends all children in reverse order, each within its own deadline, then itself."""
+        self._shut_down(reason)
+
+    def stopped(self, reason: Reason) -> None:
+        """Killed or crashed: there is no time for deadlines, but no child is left behind."""
+        for child in reversed(list(self._children.values())):
+            child.ended()
+            child.ref.kill()
+        self._children.clear()
 
     def child_ended(self, ref: Ref, reason: Reason) -> None:
-        child = self._children.get(ref.name or "")
+        child = self._children.get(ref.name) if ref.name is not None else None
         if child is None or child.ref is not ref:
             return
-        name = child.spec.name
-        if self._end_reason is not None:
-            del self._children[name]
+        child.ended()
+        if self._ending is not None:
+            del self._children[child.spec.name]
             self._stop_next()
-        elif child.unwanted or not _wants_restart(child.spec.restart, reason):
-            del self._children[name]
-        elif self._may_restart(child):
-            child.restarts += 1
-            self.system.emit("supervisor.restarted", child=name, restarts=child.restarts)
-            child.ref = self.system.spawn(child.spec.start(), name=name, parent=self)
+        elif child in self._rest:
+            self._stop_next()
+        elif child.asked or not child.spec.restarts_after(reason):
+            del self._children[child.spec.name]
+        elif not self._spend(child):
+            self._give_up(child, reason)
+        elif self._strategy == "rest_for_one":
+            self._restart_rest(child)
         else:
-            del self._children[name]
-            self._give_up(name, reason)
+            self._restart(child)
 
-    def _may_restart(self, child: _Child) -> bool:
-        before = self._restarts_ns if self._shared else child.restarts_ns
-        after = self._intensity.restart(before, self.system.clock.now_ns())
-        if after is None:
+    def _spawn(self, spec: ChildSpec) -> Ref:
+        return self.system.spawn(
+            spec.start(),
+            name=spec.name,
+            parent=self,
+            mailbox_messages_max=spec.mailbox_messages_max,
+        )
+
+    def _restart(self, child: Child) -> None:
+        """Starts the child again; a failing ``spec.start`` spends the budget as a crash does."""
+        while True:
+            try:
+                child.begin(self._spawn(child.spec))
+            except Exception as error:
+                self.system.emit("actor.crashed", name=child.spec.name, error=error)
+                if self._spend(child):
+                    continue
+                self._give_up(child, Crash(error))
+                return
+            child.restarts += 1
+            self.system.emit("supervisor.restarted", child=child.spec.name, restarts=child.restarts)
+            return
+
+    def _spend(self, child: Child) -> bool:
+        """Takes one restart from the budget; False when there is none left."""
+        now_ns = self.system.clock.now_ns()
+        own = self._has_own_budget(child)
+        window = self._intensity.restart(child.restarts_ns if own else self._restarts_ns, now_ns)
+        if window is None:
             return False
-        if self._shared:
-            self._restarts_ns = after
+        if own:
+            child.restarts_ns = window
         else:
-            child.restarts_ns = after
+            self._restarts_ns = window
         return True
 
-    def _give_up(self, name: str, reason: Reason) -> None:
+    def _has_own_budget(self, child: Child) -> bool:
+        return self._budget == "child" or child.spec.own_budget
+
+    def _give_up(self, child: Child, reason: Reason) -> None:
+        name = child.spec.name
+        del self._children[name]
         self.system.emit("supervisor.exhausted", supervisor=self.ref.label, child=name)
-        if self._shared:
-            self.stopping(Exhausted(name))
+        if not self._has_own_budget(child):
+            self._shut_down(Exhausted(name))
         elif self._on_exhausted is not None:
             self._on_exhausted(name, reason)
 
-    def stopping(self, reason: Reason) -> None:
-        """Stops the children one by one, latest first, each within its time; then ends."""
-        if self._end_reason is None:
-            self._end_reason = reason
+    def _restart_rest(self, child: Child) -> None:
+        """Ends the children after this one; `_stop_next` starts them again."""
+        children = list(self._children.values())
+        self._rest = children[children.index(child) :]
+        self._stop_order = [later.spec.name for later in self._rest[1:]]
+        self._stop_next()
+
+    def _shut_down(self, reason: Reason) -> None:
+        if self._ending is None:
+            self._ending = reason
+            self._rest = []
+            self._stop_order = list(self._children)
             self._stop_next()
 
     def _stop_next(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if not self._children:
-            assert self._end_reason is not None
-            self.stop(self._end_reason)
+        """Ends the last child of the order and returns; its death comes back here."""
+        while self._stop_order:
+            child = self._children.get(self._stop_order[-1])
+            if child is not None and not child.ref.buried:
+                child.ask_to_stop(self.system.clock)
+                return
+            self._stop_order.pop()
+        if self._ending is not None:
+            self.stop(self._ending)
             return
-        child = self._children[next(reversed(self._children))]
-        child.ref.stop(SHUTDOWN)
-        self._deadline = self.send_after(child.spec.shutdown_ms, _Overdue(child.ref))
-
-    def handle(self, message: object) -> None:
-        if isinstance(message, _Overdue):
-            message.ref.kill(KILLED)
-
-    def stopped(self, reason: Reason) -> None:
-        """However this ends, no child is left without a parent."""
-        for child in reversed(self._children.values()):
-            child.ref.kill(SHUTDOWN)
-
-
-def _wants_restart(restart: Restart, reason: Reason) -> bool:
-    return restart == "permanent" or (restart == "transient" and reason.abnormal)
+        rest, self._rest = self._rest, []
+        for child in rest:
+            if child.asked and child.spec.restart == "temporary":
+                del self._children[child.spec.name]
+            elif self._ending is None and child.spec.name in self._children:
+                self._restart(child)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from edge.actors.reasons import Crash, Reason
 from edge.actors.ref import Ref
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from edge.actors.actor import Actor
     from edge.clock import Clock
 
-PUMP_MESSAGES_MAX: Final = 4_096
-"""Messages handled before the event loop gets a breath: about ten milliseconds of light work."""
-
 
 def _hear_nothing(_name: str, /, **_fields: object) -> None:
     """Nobody wants to know."""
@@ -32,9 +29,28 @@ class System:
     """All actors of one process, run on one thread.
 
     ``turn_messages_max`` messages of one actor are handled before the next actor's turn, so a
-    flooded mailbox delays nobody else for longer than that. `on_event` is told of crashes and
-    overflows by the names in the table of events.
+    flooded mailbox delays nobody else for longer than that. After ``pump_messages_max`` the event
+    loop gets a breath: some milliseconds of usual work. ``on_event`` is told of crashes, overflows
+    and what supervisors do, by the names in the table of events; it must not raise.
+
+    Read only: ``actors`` (all that live or are ending), ``run_queue`` (those with messages),
+    ``messages_handled`` (since the start).
     """
+
+    __slots__ = (
+        "_mailbox_messages_max",
+        "_pump_messages_max",
+        "_running",
+        "_schedule",
+        "_turn_messages_max",
+        "actors",
+        "awake",
+        "clock",
+        "emit",
+        "messages_handled",
+        "registry",
+        "run_queue",
+    )
 
     def __init__(
         self,
@@ -43,16 +59,24 @@ class System:
         *,
         mailbox_messages_max: int = 10_000,
         turn_messages_max: int = 64,
-        on_event: Callable[..., Any] = _hear_nothing,
+        pump_messages_max: int = 512,
+        on_event: Callable[..., object] | None = None,
     ) -> None:
+        if min(mailbox_messages_max, turn_messages_max, pump_messages_max) < 1:
+            raise ValueError("each limit of an actor system is at least one message")
         self.clock = clock
         self.registry = Registry()
-        self.emit = on_event
+        self.emit = on_event or _hear_nothing
         self.run_queue: deque[Ref] = deque()
-        self.awake = False
+        # Held here, or the garbage collector would end an actor that nobody points to, unheard.
+        self.actors: set[Ref] = set()
+        self.messages_handled = 0
+        self.awake = False  # a pump is scheduled or running
+        self._running = False
         self._schedule = schedule
         self._mailbox_messages_max = mailbox_messages_max
         self._turn_messages_max = turn_messages_max
+        self._pump_messages_max = pump_messages_max
 
     def spawn(
         self,
@@ -64,14 +88,18 @@ class System:
     ) -> Ref:
         """Starts an actor: it is registered and `started` has run when this returns.
 
-        Raises `AlreadyRegistered` when the name is taken. An exception in `started` does not
-        come out here: it ends the actor as any later crash would.
+        ``parent`` is told of its end (`Actor.child_ended`). Raises `AlreadyRegistered` when the
+        name is taken, ValueError when the actor object has lived before. An exception in `started`
+        does not come out here: it ends the actor as any later crash would.
         """
+        if hasattr(actor, "ref"):
+            raise ValueError("an actor is spawned once: make a new object for every life")
         ref = Ref(self, actor, parent, mailbox_messages_max or self._mailbox_messages_max)
         if name is not None:
             self.registry.register(name, ref)
         actor.system = self
         actor.ref = ref
+        self.actors.add(ref)
         try:
             actor.started()
         except Exception as error:
@@ -83,73 +111,93 @@ class System:
         self.awake = True
         self._schedule(self._pump)
 
-    def run_pending(self, messages_max: int = 10_000_000) -> None:
-        """Handles all that waits, here and now; for tests and the simulator.
+    def run_pending(self, messages_max: int = 10_000_000) -> int:
+        """Handles all that waits, here and now, and returns how many messages that were; for tests
+        and the simulator.
 
-        Raises RuntimeError when actors keep one another busy beyond `messages_max` messages.
+        Raises RuntimeError when actors keep one another busy beyond ``messages_max`` messages.
         """
+        before = self.messages_handled
         while self.run_queue:
-            messages_max -= self._run(PUMP_MESSAGES_MAX)
-            if messages_max < 0:
-                raise RuntimeError("the actors do not come to rest")
+            if self.messages_handled - before >= messages_max:
+                raise RuntimeError(f"the actors do not come to rest in {messages_max} messages")
+            self._run(self._pump_messages_max)
+        return self.messages_handled - before
 
     def _pump(self) -> None:
-        self._run(PUMP_MESSAGES_MAX)
-        if self.run_queue:
-            self._schedule(self._pump)
-        else:
-            self.awake = False
+        try:
+            self._run(self._pump_messages_max)
+        finally:
+            if self.run_queue:
+                self._schedule(self._pump)
+            else:
+                self.awake = False
 
-    def _run(self, messages_max: int) -> int:
-        """Turns until nothing waits or the budget is spent; how many messages were handled."""
+    def _run(self, messages_max: int) -> None:
+        """Turns until nothing waits or the budget is spent; an actor's end costs one message."""
+        if self._running:
+            raise RuntimeError("the actors are being run already: a handler must not do it again")
+        self._running = True
         queue = self.run_queue
-        handled = 0
-        while queue and handled < messages_max:
-            ref = queue.popleft()
-            mailbox = ref._mailbox
-            actor = ref._actor
-            assert mailbox is not None, "an actor in the run queue has a mailbox"
-            left = self._turn_messages_max
-            if actor is not None and ref.alive:
+        turn_messages_max = self._turn_messages_max
+        signal = Signal
+        left = messages_max
+        ends = 0
+        try:
+            while queue and left > 0:
+                ref = queue.popleft()
+                mailbox = ref._mailbox
+                actor = ref._actor
+                assert mailbox is not None, "an actor in the run queue has a mailbox"
+                assert actor is not None, "an actor in the run queue is not buried"
                 handle = actor.handle
+                turn = turn_messages_max if turn_messages_max < left else left
+                left -= turn
                 try:
-                    while mailbox and left:
-                        left -= 1
+                    # A handler that ends its own actor empties this mailbox.
+                    while mailbox and turn:
+                        turn -= 1
                         message = mailbox.popleft()
-                        if type(message) is Signal:
+                        if type(message) is signal:
                             message.act(actor)
                         else:
                             handle(message)
-                        # A handler may have ended its own actor.
-                        if not ref.alive:
-                            break
                 except Exception as error:
                     self._crash(ref, error)
-            handled += self._turn_messages_max - left or 1
-            if not ref.alive:
-                self._end(ref)
-            elif mailbox:
-                queue.append(ref)
-            else:
-                ref._mailbox = None
-        return handled
+                except BaseException as error:
+                    # An interrupt: not the actor's fault, but its state is half-way, so it ends.
+                    self._crash(ref, error)
+                    queue.append(ref)
+                    raise
+                left += turn
+                if not ref.alive:
+                    left -= 1
+                    ends += 1
+                    self._end(ref, actor)
+                elif mailbox:
+                    queue.append(ref)
+                else:
+                    ref._mailbox = None
+        finally:
+            self._running = False
+            self.messages_handled += messages_max - left - ends
 
-    def _crash(self, ref: Ref, error: Exception) -> None:
+    def _crash(self, ref: Ref, error: BaseException) -> None:
         self.emit("actor.crashed", name=ref.label, error=error)
-        # The frames hold the dead actor's state; the reason may be kept for long.
-        traceback.clear_frames(error.__traceback__)
+        _let_go_of_frames(error)
         ref.kill(Crash(error))
 
-    def _end(self, ref: Ref) -> None:
-        """Last words, name free, parent told (who may start a successor), then the monitors: so
-        that whoever hears `Down` finds the successor under the name."""
+    def _end(self, ref: Ref, actor: Actor) -> None:
+        """Last words; its timers and its own monitors are dropped; its name is free; its parent is
+        told (who may start a successor); then its monitors: so that whoever hears `Down` finds the
+        successor under the name."""
         reason, parent = ref.reason, ref._parent
         assert reason is not None
-        assert ref._actor is not None, "an actor ends once"
-        self._guard(ref, ref._actor.stopped, reason)
-        self.registry.forget(ref)
+        self._guard(ref, actor.stopped, reason)
         watchers = ref.bury()
-        if parent is not None:
+        self.registry.forget(ref)
+        self.actors.discard(ref)
+        if parent is not None and not parent.ref.buried:
             self._guard(parent.ref, parent.child_ended, ref, reason)
         for watcher in watchers:
             watcher.down(ref, reason)
@@ -159,3 +207,19 @@ class System:
             call(*args)
         except Exception as error:
             self._crash(ref, error)
+
+
+def _let_go_of_frames(error: BaseException) -> None:
+    """A reason may be kept for long, and an exception's frames hold the dead actor's state.
+
+    What is left of them can still be printed.
+    """
+    if error.__traceback__ is not None:
+        # The first frame is the system's own, which cannot be cleared: it is still running.
+        error.__traceback__ = error.__traceback__.tb_next
+    link: BaseException | None = error
+    seen: set[int] = set()  # a chain of causes may lead back into itself
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
