@@ -19,7 +19,7 @@ from models.train.prompts import with_article
 PRONOUNS = {"m": ("he", "his", "him", "himself"), "f": ("she", "her", "her", "herself")}
 # Children are what most requests name.
 CHILDREN = (("boy", "m"), ("girl", "f"), ("boy", "m"), ("girl", "f"), ("child", "m"))
-CASTLE_FOLK = frozenset("king queen prince princess knight".split())
+CASTLE_FOLK = frozenset(("king", "queen", "prince", "princess", "knight"))
 PERSON_HOMES = (
     "a small house",
     "a little cottage",
@@ -146,7 +146,7 @@ def make_thing(rng: Random, group: str, taken: str = "") -> Thing:
 
 def make_character(rng: Random, *, named: bool, taken: str = "") -> Character:
     """Return an animal or a person of a kind other than `taken`."""
-    kind = taken
+    kind, gender, home, food, habit = _draw(rng)
     while kind == taken:
         kind, gender, home, food, habit = _draw(rng)
     names = NAMES_MALE if gender == "m" else NAMES_FEMALE

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from models.train.lexicon import COLOURS, THINGS, TRAITS, concrete_nouns
+from models.train.lexicon import COLOURS, THINGS, TRAITS, concrete_nouns, words
 from models.train.prompts import with_article
 
 STORY_END = "<|endoftext|>"
@@ -23,25 +23,39 @@ FILES = {
 # One story in so many is never trained on.
 HELD_OUT_SHARE = 0.04
 
-ADJECTIVES = frozenset(TRAITS) | frozenset(COLOURS) | frozenset(
-    adjective for kind in THINGS.values() for adjective in kind.adjectives
+ADJECTIVES = (
+    frozenset(TRAITS)
+    | frozenset(COLOURS)
+    | frozenset(adjective for kind in THINGS.values() for adjective in kind.adjectives)
 )
 # A word that often stands between "a" (and an adjective) and a full stop is a countable noun.
-COUNTABLE = re.compile(
-    rf"\b(?:a|an)(?: (?:{'|'.join(sorted(ADJECTIVES))}))? ([a-z]{{3,}})[.,!?;]"
-)
+COUNTABLE = re.compile(rf"\b(?:a|an)(?: (?:{'|'.join(sorted(ADJECTIVES))}))? ([a-z]{{3,}})[.,!?;]")
 COUNTABLE_USES_MIN = 4
 NOT_SUBJECTS = frozenset(
-    "bit lot while day time moment while one way few little kind thing friend morning night"
-    " something minute hour week year big long good great nice idea name problem surprise"
-    " too very you who dad mom smile voice sudden side place word end look step hurry turn world face hand story".split()
+    words(
+        "bit lot while day time moment one way few little kind thing friend morning night"
+        " something minute hour week year big long good great nice idea name problem surprise"
+        " too very you who dad mom smile voice sudden side place word end look step hurry turn"
+        " world face hand story"
+    )
 )
 NAMED = re.compile(
     r"\b(an?) ((?:(?!named|called)[a-z]+ ){1,3})(?:named|called|whose name was) ([A-Z][a-z]+)"
 )
 WORD = re.compile(r"[a-z]+")
 
-_PLAIN = str.maketrans({"“": '"', "”": '"', "’": "'", "‘": "'", "—": " - ", "–": "-", "…": "..."})
+# Curly quotation marks, dashes and the ellipsis, by number, since they look too much alike.
+_PLAIN = str.maketrans(
+    {
+        0x201C: '"',
+        0x201D: '"',
+        0x2018: "'",
+        0x2019: "'",
+        0x2013: "-",
+        0x2014: " - ",
+        0x2026: "...",
+    }
+)
 
 
 def read_stories(corpus: Path, source: str) -> list[str]:

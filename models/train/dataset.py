@@ -135,9 +135,7 @@ def make_batch(dataset: Dataset, rows: NDArray[np.int64]) -> Batch:
     return Batch(inputs, targets, weighted)
 
 
-def batches_from(
-    dataset: Dataset, tokens_per_batch: int, seed: int, skip: int
-) -> Iterator[Batch]:
+def batches_from(dataset: Dataset, tokens_per_batch: int, seed: int, skip: int) -> Iterator[Batch]:
     """Yield the round's batches in their seeded order, without the first `skip`."""
     for rows in plan_batches(dataset, tokens_per_batch, seed)[skip:]:
         yield make_batch(dataset, rows)

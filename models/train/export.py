@@ -48,6 +48,20 @@ GREEDY_REQUESTS = (
     "Tell me a story about a cat and a drum.",
     "Can you tell me about an old woman and a goose?",
 )
+# Where tokenizers tend to differ: spaces, digits, contractions, other scripts, emoji, control.
+TOKENISED_TEXTS = (
+    "",
+    " ",
+    "  two spaces   and three",
+    "\n\n\tA tab, \r\nand line ends \n \n",
+    "It's the fox's lantern, isn't it? I'll say we've 12345 of them!!!",
+    "CAFÉ naïve Straße ñandú Ωμέγα Привет",
+    "\u4f60\u597d\uff0c\u4e16\u754c\u3002\u3053\u3093\u306b\u3061\u306f \uc548\ub155",
+    "\U0001f98a\U0001f3ee \U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f",
+    "\x00\x01\x1b[0m\x7f",
+    "x = {'a': [1, 2.50], \"b\": None}  # code",
+    prompt_text("Tell me a story about a boy and a red boat", "You are a storyteller."),
+)
 # Written for this purpose, and so in nobody's training text.
 PASSAGE_REQUEST = "Tell me a story about a goat and a yellow ladder."
 PASSAGE = """Once upon a time, there was a small goat who lived next to a windmill. He had a \
@@ -175,6 +189,9 @@ def make_reference(model: Storyteller, tokenizer: Tokenizer) -> dict[str, Any]:
         "prefix_length": len(prefix),
         "log_probabilities": log_probabilities,
         "loss": -sum(log_probabilities) / len(log_probabilities),
+        "tokenised": [
+            {"text": text, "tokens": tokenizer.encode(text).ids} for text in TOKENISED_TEXTS
+        ],
         "greedy": [_greedy(model, tokenizer, request) for request in GREEDY_REQUESTS],
     }
 

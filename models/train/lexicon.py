@@ -18,7 +18,8 @@ class Kind(NamedTuple):
     uses: tuple[str, ...]
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of the text; an underscore stands for a space within one."""
     return tuple(word.replace("_", " ") for word in text.split())
 
 
@@ -26,108 +27,108 @@ def _phrases(text: str) -> tuple[str, ...]:
     return tuple(phrase.strip() for phrase in text.split(","))
 
 
-COLOURS = _words("red blue green yellow orange purple pink white black brown golden silver grey")
+COLOURS = words("red blue green yellow orange purple pink white black brown golden silver grey")
 
 THINGS: dict[str, Kind] = {
     "toy": Kind(
-        _words(
+        words(
             "ball kite doll balloon top puzzle robot teddy_bear marble yo-yo skateboard swing"
             " rattle puppet toy_car toy_train toy_boat jigsaw hoop frisbee pinwheel rocking_horse"
             " jump_rope bubble_wand dollhouse block slingshot whirligig spinning_top paper_plane"
         ),
-        _words("big small new old shiny bright wooden striped favorite funny round pretty"),
+        words("big small new old shiny bright wooden striped favorite funny round pretty"),
         _phrases("play with {it}, show {it} to everyone, take {it} to the park"),
     ),
     "clothing": Kind(
-        _words(
+        words(
             "hat scarf coat shoe boot sock dress shirt glove mitten cap cape belt jacket sweater"
             " crown necklace ring bracelet button apron bonnet helmet vest ribbon bow mask shawl"
             " slipper nightgown raincoat watch skirt badge"
         ),
-        _words("big small new old warm soft pretty fancy woolly striped shiny favorite lovely"),
+        words("big small new old warm soft pretty fancy woolly striped shiny favorite lovely"),
         _phrases("wear {it}, put {it} on, try {it} on"),
     ),
     "instrument": Kind(
-        _words(
+        words(
             "drum flute bell whistle guitar piano trumpet violin horn harp banjo fiddle tambourine"
             " xylophone accordion harmonica music_box gong ukulele recorder"
         ),
-        _words("big small new old shiny loud wooden bright little lovely golden"),
+        words("big small new old shiny loud wooden bright little lovely golden"),
         _phrases("play {it}, make music with {it}, practice on {it}"),
     ),
     "vehicle": Kind(
-        _words(
+        words(
             "boat car train bike truck wagon sled cart bus ship raft canoe tractor scooter plane"
             " rocket taxi van sleigh tricycle motorcycle sailboat submarine carriage fire_truck"
             " helicopter bicycle rowboat airplane digger"
         ),
-        _words("big small new old fast slow shiny little rusty wooden noisy bright strong"),
+        words("big small new old fast slow shiny little rusty wooden noisy bright strong"),
         _phrases("ride in {it}, take a trip in {it}, go for a ride in {it}"),
     ),
     "food": Kind(
-        _words(
+        words(
             "apple cake cookie pie banana carrot pear peach sandwich pumpkin muffin pancake orange"
             " plum cherry strawberry lemon potato tomato cupcake pizza egg melon turnip onion"
             " mushroom watermelon biscuit donut pretzel bun waffle coconut mango berry cabbage"
             " lollipop chestnut walnut peanut loaf dumpling"
         ),
-        _words("big small fresh sweet tasty round warm juicy delicious yummy lovely huge"),
+        words("big small fresh sweet tasty round warm juicy delicious yummy lovely huge"),
         _phrases("eat {it}, taste {it}, take a bite of {it}"),
     ),
     "tool": Kind(
-        _words(
+        words(
             "hammer shovel broom rope ladder bucket spoon key pencil brush net axe fishing_rod"
             " rake hook saw nail needle thread paintbrush hose spade magnet crayon pen flashlight"
             " compass telescope magnifying_glass comb fork ruler mop sponge wheelbarrow broomstick"
             " walking_stick pair_of_scissors watering_can"
         ),
-        _words("big small new old strong shiny wooden useful little long heavy sturdy"),
+        words("big small new old strong shiny wooden useful little long heavy sturdy"),
         _phrases("work with {it}, use {it}, fix things with {it}"),
     ),
     "light": Kind(
-        _words("lamp lantern candle torch night_light campfire firefly_jar"),
-        _words("bright small old warm little shiny golden tiny glowing"),
+        words("lamp lantern candle torch night_light campfire firefly_jar"),
+        words("bright small old warm little shiny golden tiny glowing"),
         _phrases("light {it}, carry {it} through the dark, look at the glow of {it}"),
     ),
     "container": Kind(
-        _words(
+        words(
             "box basket bag jar chest bottle pot bowl cup teapot suitcase barrel backpack purse"
             " sack kettle mug vase trunk lunchbox treasure_chest jug tin crate wallet plate"
         ),
-        _words("big small old heavy empty strange wooden pretty round blue secret shiny"),
+        words("big small old heavy empty strange wooden pretty round blue secret shiny"),
         _phrases("open {it}, look into {it}, fill {it} with nice things"),
     ),
     "treasure": Kind(
-        _words(
+        words(
             "coin gem pearl diamond shell stone feather crystal map medal locket acorn leaf flower"
             " pebble rock rose seashell pinecone daisy sunflower tulip trophy star-shaped_stone"
             " photo picture letter card book diary storybook postcard painting ticket stamp clock"
             " mirror snow_globe pocket_watch magic_wand egg_timer flag lily dandelion clover"
         ),
-        _words("small shiny pretty old tiny special beautiful smooth strange bright lovely rare"),
+        words("small shiny pretty old tiny special beautiful smooth strange bright lovely rare"),
         _phrases("look at {it}, keep {it} safe, show {it} to a friend"),
     ),
     "home": Kind(
-        _words(
+        words(
             "blanket pillow chair table bed couch rug umbrella tent cushion quilt bench stool"
             " curtain hammock basket_chair sofa towel fan teacup bathtub mat bookshelf desk cradle"
             " rocking_chair stove fence_post door window mailbox birdhouse"
         ),
-        _words("big small soft old warm cozy pretty wide new striped lovely comfy"),
+        words("big small soft old warm cozy pretty wide new striped lovely comfy"),
         _phrases("clean {it}, rest beside {it}, take care of {it}"),
     ),
     "landmark": Kind(
-        _words(
+        words(
             "tree bridge tower house castle well fountain statue windmill lighthouse hut cabin"
             " barn treehouse gate wall snowman sandcastle oak_tree apple_tree nest slide tunnel"
             " cottage igloo palace shed haystack scarecrow anthill hollow_log merry-go-round"
         ),
-        _words("big old tall small little strange beautiful huge wooden lonely quiet secret"),
+        words("big old tall small little strange beautiful huge wooden lonely quiet secret"),
         _phrases("visit {it}, sit beside {it}, play near {it}"),
     ),
     "sky": Kind(
-        _words("star cloud rainbow moon snowflake sunbeam raindrop shooting_star comet"),
-        _words("bright little big shy beautiful tiny lonely pretty soft lovely"),
+        words("star cloud rainbow moon snowflake sunbeam raindrop shooting_star comet"),
+        words("bright little big shy beautiful tiny lonely pretty soft lovely"),
         _phrases("look up at {it}, make a wish on {it}, draw a picture of {it}"),
     ),
 }
@@ -296,20 +297,20 @@ inventor; f; build funny machines
     )
 )
 
-NAMES_MALE = _words(
+NAMES_MALE = words(
     "Tim Tom Ben Max Sam Jack Leo Finn Noah Omar Milo Oscar Theo Hugo Felix Otto Pip Rufus Benny"
     " Bruno Charlie Danny Eli George Henry Ivan Jasper Karl Luca Marco Nico Oliver Peter Ravi"
     " Simon Toby Victor Walter Zack Amir Bo Cody Dexter Emil Freddy Gus Harry Jojo Kofi Louis"
     " Moses Ned Pablo Rocky Stan Teddy Wally Ziggy Archie Barney Billy Bobby Chip Duke"
 )
-NAMES_FEMALE = _words(
+NAMES_FEMALE = words(
     "Lily Mia Anna Sara Sue Amy Lucy Ella Zoe Ruby Rosie Daisy Molly Nora Ivy Clara Emma Grace"
     " Hana Iris Jane Kate Lola Mila Nina Olive Penny Queenie Rita Sofia Tina Una Vera Wendy Yara"
     " Zara Amina Bella Coco Dora Elsa Fiona Gita Holly Ida Jenny Kim Lena Maya Nelly Poppy Rosa"
     " Stella Tilly Wanda Annie Betty Candy Dolly Flora Hazel Kitty Luna Maggie Mabel Suki"
 )
 
-TRAITS = _words(
+TRAITS = words(
     "brave kind curious shy clever happy little small lazy hungry sleepy gentle playful funny"
     " lonely proud patient quiet cheerful friendly silly grumpy careful helpful young sad honest"
     " greedy busy tiny polite stubborn wise jealous timid fast slow strong"
@@ -380,8 +381,8 @@ FOODS_SHARED = _phrases(
 
 def concrete_nouns() -> frozenset[str]:
     """Return every single-word noun of the lexicon."""
-    words = {name for kind in THINGS.values() for name in kind.names}
-    words.update(animal.name for animal in ANIMALS)
-    words.update(person for person, _, _ in PEOPLE)
-    words.update(place.removeprefix("the ") for place, _, _ in PLACES)
-    return frozenset(word for word in words if " " not in word)
+    nouns = {name for kind in THINGS.values() for name in kind.names}
+    nouns.update(animal.name for animal in ANIMALS)
+    nouns.update(person for person, _, _ in PEOPLE)
+    nouns.update(place.removeprefix("the ") for place, _, _ in PLACES)
+    return frozenset(word for word in nouns if " " not in word)

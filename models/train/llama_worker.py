@@ -9,6 +9,7 @@ calls `ask`, which starts this module as a child and raises an ordinary error wh
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import math
 import subprocess
@@ -45,10 +46,9 @@ class Worker:
     """One loaded model; each method is a job."""
 
     def __init__(self, path: str) -> None:
-        import llama_cpp
-
-        self.c: Any = llama_cpp
-        llama_cpp.llama_backend_init()
+        # Typed loosely: its functions are ctypes objects.
+        self.c: Any = importlib.import_module("llama_cpp.llama_cpp")
+        self.c.llama_backend_init()
         parameters = self.c.llama_model_default_params()
         # Matrix tiles are lost on some virtual machines, and the process with them.
         parameters.use_extra_bufts = False
@@ -68,9 +68,7 @@ class Worker:
         data = text.encode()
         room = len(data) + 8
         ids = (self.c.llama_token * room)()
-        count = self.c.llama_tokenize(
-            self.vocabulary, data, len(data), ids, room, False, True
-        )
+        count = self.c.llama_tokenize(self.vocabulary, data, len(data), ids, room, False, True)
         return [int(token) for token in ids[:count]]
 
     def bytes_of(self, tokens: list[int]) -> bytes:

@@ -9,7 +9,7 @@ TRAINING_DATA = (
     " ATTRIBUTION.tsv); TinyFabulist fables (MIT); public-domain children's books; stories of the"
     " project's own generator"
 )
-TEMPLATE = '''\
+TEMPLATE = """\
 # The models that ship with the project. Written by models/train/export.py.
 [[model]]
 name = "elwift-tiny"
@@ -26,7 +26,7 @@ training_data = "{training_data}"
 trained = "{trained}"
 tokens_trained = {tokens_trained}
 {losses}
-'''
+"""
 
 
 def write_manifest(

@@ -113,6 +113,8 @@ class Storyteller(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_epsilon)
         cosines, sines = rotary_tables(config)
+        self.cosines: Tensor
+        self.sines: Tensor
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
         self._initialise()

@@ -65,19 +65,21 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     """Return for a stack of matrices the nearly orthogonal ones nearest to them."""
     a, b, c = NEWTON_SCHULZ
     wide = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if wide else matrices
+    x: Tensor = matrices.mT if wide else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if wide else x
+    result: Tensor = x.mT if wide else x
+    return result
 
 
 def make_optimizers(
     model: nn.Module, *, muon_rate: float, adam_rate: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
     """Return the two optimizers; each group remembers its peak rate under `peak_lr`."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         is_matrix = parameter.ndim == 2 and "embedding" not in name
         (matrices if is_matrix else others).append(parameter)

@@ -135,7 +135,7 @@ def chat_prefix(rng: Random, user: str) -> str:
 
 COURTESIES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
-        ("Hello", "Hello!", "Hi", "Hi!", "Hey", "Hi there", "Good morning", "Hello there!", "hello"),
+        ("Hello", "Hello!", "Hi", "Hi!", "Hey", "Hi there", "Good morning", "hello"),
         (
             "Hello! I am a tiny storyteller. Tell me what my story should be about.",
             "Hi! I tell short stories. Would you like one about a fox or about a boat?",

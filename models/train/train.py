@@ -38,8 +38,8 @@ class Settings:
 
     seed: int = 1
     tokens_per_batch: int = 4096
-    muon_rate: float = 0.012
-    adam_rate: float = 4e-3
+    muon_rate: float = 0.005
+    adam_rate: float = 1.5e-3
     weight_decay: float = 0.02
     warmup_steps: int = 60
     decay_share: float = 0.25

@@ -29,7 +29,8 @@ def relative_loss_difference(reference: dict[str, Any], model: Path) -> float:
     }
     (scores,) = ask(model, [job])
     loss = -sum(scores) / len(scores)
-    return abs(loss - float(reference["loss"])) / float(reference["loss"])
+    expected = float(reference["loss"])
+    return float(abs(loss - expected) / expected)
 
 
 def greedy_differences(reference: dict[str, Any], model: Path) -> list[str]:
