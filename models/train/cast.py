@@ -19,6 +19,8 @@ from models.train.prompts import with_article
 PRONOUNS = {"m": ("he", "his", "him", "himself"), "f": ("she", "her", "her", "herself")}
 # Children are what most requests name.
 CHILDREN = (("boy", "m"), ("girl", "f"), ("boy", "m"), ("girl", "f"), ("child", "m"))
+# Animals whose name tells which they are.
+GENDER_OF = {"hen": "f", "cow": "f", "rooster": "m", "peacock": "m", "goose": "f"}
 CASTLE_FOLK = frozenset(("king", "queen", "prince", "princess", "knight"))
 PERSON_HOMES = (
     "a small house",
@@ -161,7 +163,8 @@ def _draw(rng: Random) -> tuple[str, str, str, str, str]:
     roll = rng.random()
     if roll < 0.6:
         animal = rng.choice(ANIMALS)
-        return animal.name, rng.choice("mf"), animal.home, animal.food, animal.habit
+        gender = GENDER_OF.get(animal.name) or rng.choice("mf")
+        return animal.name, gender, animal.home, animal.food, animal.habit
     if roll < 0.75:
         kind, gender = rng.choice(CHILDREN)
         habit = rng.choice(("play outside", "ask questions", "run and jump", "draw pictures"))

@@ -224,8 +224,9 @@ def _capitalised(text: str) -> str:
     for i, letter in enumerate(text):
         if letter == '"':
             quoted = not quoted
-            # A quotation opens a sentence; one that closes after a full stop ends one.
-            start = quoted or text[i - 1] == "."
+            # A quotation opens a sentence, unless it goes on after "..., said the fox, ...";
+            # one that closes after a full stop ends a sentence.
+            start = not text[:i].endswith(", ") if quoted else text[i - 1] == "."
         elif letter in ".!?":
             start = not (i + 1 < len(text) and text[i + 1] == '"')
         elif letter.isalpha() and start:

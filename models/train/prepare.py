@@ -2,7 +2,8 @@
 
     python -m models.train.prepare tokenizer  --corpus DIR --work DIR
     python -m models.train.prepare validation --corpus DIR --work DIR
-    python -m models.train.prepare round      --corpus DIR --work DIR --round N --generated COUNT
+    python -m models.train.prepare round      --corpus DIR --work DIR --round N \
+        --generated COUNT [--corpus-share SHARE]
 
 Rounds differ: prompts are phrased anew, other fables and book pages are drawn, and the generator
 goes on to new seeds.
@@ -120,11 +121,15 @@ def make_validation(corpus: Path, work: Path) -> None:
     tokenise(tokenizer, documents, CONTEXT).save(work / VALIDATION_FILE)
 
 
-def make_round(corpus: Path, work: Path, number: int, generated: int) -> None:
+def make_round(corpus: Path, work: Path, number: int, generated: int, corpus_share: float) -> None:
     """Save one training round and say what it holds."""
     rng = Random(1000 + number)
     documents = corpus_documents(
-        corpus, rng, held_out=False, shares=ROUND_SHARES, pages=ROUND_BOOK_PAGES
+        corpus,
+        rng,
+        held_out=False,
+        shares={source: share * corpus_share for source, share in ROUND_SHARES.items()},
+        pages=int(ROUND_BOOK_PAGES * corpus_share),
     )
     documents += generated_documents(rng, number * 1_000_000, generated)
     for _ in range(ROUND_COURTESIES):
@@ -145,6 +150,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--round", type=int, default=0)
     parser.add_argument("--generated", type=int, default=0, help="stories from the generator")
+    parser.add_argument("--corpus-share", type=float, default=1.0, help="thins the corpus out")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.step == "tokenizer":
@@ -152,7 +158,9 @@ def main() -> None:
     elif options.step == "validation":
         make_validation(options.corpus, options.work)
     else:
-        make_round(options.corpus, options.work, options.round, options.generated)
+        make_round(
+            options.corpus, options.work, options.round, options.generated, options.corpus_share
+        )
 
 
 if __name__ == "__main__":
