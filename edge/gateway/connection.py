@@ -228,6 +228,9 @@ class Connection:
     def _close(self, effect: CloseSocket) -> None:
         self._close_code = effect.code
         self._close_reason = effect.reason
+        # What waits for its flush window goes before the close frame. An outbox that overflowed
+        # has dropped it already.
+        self._outbox.flush()
         self._outbox.close()
         if self._reader is not None:
             self._reader.cancel()

@@ -56,6 +56,8 @@ class Wire(Protocol):
 
     def get_write_buffer_size(self) -> int: ...
 
+    def is_closing(self) -> bool: ...
+
 
 class Counters:
     """What all outboxes of a gateway did. ``merges`` are the frames that were never sent."""
@@ -136,7 +138,7 @@ class Outbox:
 
     def send_raw(self, topic: str, data: bytes) -> None:
         """The same for a frame that is built already, as a pong is."""
-        if not self._open:
+        if not self._can_write():
             return
         self._mergeable.pop(topic, None)
         self._flushed_ns.pop(topic, None)
@@ -152,7 +154,7 @@ class Outbox:
 
     def send_mergeable(self, push: MergeablePush) -> None:
         """A push that merges with one of its topic and event that waits."""
-        if not self._open:
+        if not self._can_write():
             return
         last = self._mergeable.get(push.topic)
         if last is not None and self._merge(last, push):
@@ -181,7 +183,7 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not waiting or not self._open:
+        if not waiting or not self._can_write():
             return
         self._mergeable.clear()
         self.waiting_bytes = 0
@@ -209,6 +211,13 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _can_write(self) -> bool:
+        """False once closed; also when the connection broke and its reader has not heard yet,
+        since uvloop raises on any use of such a transport."""
+        if self._open and self._wire.is_closing():
+            self.close()
+        return self._open
 
     def _encode_push(self, push: MergeablePush) -> bytes | None:
         """The frame, or None when it could not be made and the socket is given up."""
@@ -252,7 +261,7 @@ class Outbox:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if not self._waiting:
+        if not self._waiting or not self._can_write():
             return
         if self._wire.get_write_buffer_size() > BUSY_BYTES:
             self._check_and_arm(self._window_ns or 1_000_000)

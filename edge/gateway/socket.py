@@ -115,6 +115,8 @@ class SocketApp:
     def opened(self, connection: Connection) -> None:
         """A connection has begun; every one is reported to `closed`, too."""
         self._connections[connection] = None
+        if self._draining:  # its handshake was under way when the drain began
+            connection.close(CLOSE_RESTART, "the node restarts")
 
     def closed(self, connection: Connection) -> None:
         """A connection is over."""

@@ -53,6 +53,9 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return self.buffered
 
+    def is_closing(self) -> bool:
+        return False
+
 
 @settings(deadline=None, max_examples=150)
 @given(steps)

@@ -46,6 +46,7 @@ class Desk:
     def __init__(self, bytes_max: int = 1000 + BUSY_BYTES, window_ns: int = WINDOW_NS) -> None:
         self.clock = ManualClock()
         self.buffered = 0
+        self.broken = False
         self.writes: list[bytes] = []
         self.failures: list[int] = []
         self.counters = Counters()
@@ -64,6 +65,9 @@ class Desk:
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
+
+    def is_closing(self) -> bool:
+        return self.broken
 
     def frames(self) -> list[list[str]]:
         """What was written since the last time: the frames of each write."""
@@ -256,6 +260,19 @@ class TestEnd:
         desk.outbox.flush()
         desk.clock.advance(WINDOW_NS)
         assert desk.frames() == []
+        assert desk.clock.timers_pending() == 0
+
+    @pytest.mark.parametrize("after", ["update", "state", "timer"])
+    def test_broken_connection_is_not_written_to(self, desk: Desk, after: str) -> None:
+        desk.update("one")
+        desk.update("two")
+        desk.frames()
+        desk.broken = True
+        if after != "timer":
+            getattr(desk, after)("three")
+        desk.clock.advance(WINDOW_NS)
+        assert desk.frames() == []
+        assert desk.failures == []
         assert desk.clock.timers_pending() == 0
 
     def test_payload_that_cannot_be_encoded_closes_the_socket(
