@@ -348,6 +348,12 @@ def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
     ]
 
 
+def _fail_waiting(task: Task, event: Fail, now_ns: int) -> list[Effect]:
+    """The task itself cannot be worked with, such as when its actor breaks again and again."""
+    task.add_error(TaskError(task.attempt, now_ns, event.code, event.message))
+    return [Dequeue(), *_end(task, State.DISCARDED, None, None, now_ns)]
+
+
 def _back_to_line(task: Task) -> None:
     task.state = State.AVAILABLE
     task.attempt -= 1
@@ -394,6 +400,7 @@ _WAITING: Final[dict[type[Any], _Transition]] = {
     Recover: _recover,
     Cancel: _cancel_waiting,
     Answer: _answer,
+    Fail: _fail_waiting,
 }
 _ENDED: Final[dict[type[Any], _Transition]] = {Retry: _retry}
 

@@ -35,6 +35,10 @@ class FairQueue:
     def full(self) -> bool:
         return len(self._where) >= self.tasks_max
 
+    def waiting_of(self, client: str) -> int:
+        """How many tasks of this client wait."""
+        return sum(len(level[client]) for level in self._levels if client in level)
+
     def push(self, task_id: str, client: str, priority: int, *, front: bool = False) -> None:
         """Adds a task at the end of its client's line, or at its front if it was running before.
 

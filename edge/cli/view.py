@@ -1,0 +1,141 @@
+"""How a task is shown while it runs: live in a terminal, in plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+
+class View(Protocol):
+    """Shows one task."""
+
+    def say(self, line: str) -> None:
+        """A sentence about what is going on."""
+        ...
+
+    def show(self, state: TaskView) -> None:
+        """The task as it is now."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        ...
+
+
+class TaskView:
+    """What has been seen of a task so far, folded from its channel's events."""
+
+    def __init__(self) -> None:
+        self.state = "submitted"
+        self.note = ""
+        self.text = ""
+        self.tokens = 0
+        self.progress = 0.0
+        self.result: dict[str, Any] | None = None
+        self.error: dict[str, Any] | None = None
+        self._first_s: float | None = None
+        self._first_tokens = 0
+
+    def fold(self, event: str, payload: dict[str, Any]) -> None:
+        """One event of the channel."""
+        if event == "joined":
+            document = payload["task"]
+            self.state = document["state"]
+            self.text = self.text[: payload["offset"]] + payload["delta"]
+            self.result = document["result"]
+            if document["errors"] and self.state == "discarded":
+                self.error = document["errors"][-1]
+        elif event == "queued":
+            self.state = "queued"
+            wait_s = payload["eta_ms"] / 1000
+            self.note = f"place {payload['position']}, about {wait_s:.1f} s to wait"
+        elif event == "progress":
+            self.state = payload["state"]
+            self.note = "reading the prompt" if payload["phase"] == "prefill" else ""
+            self.text = self.text[: payload["offset"]] + payload["delta"]
+            self.progress = payload["progress"]
+            self._count(payload["tokens"])
+        elif event == "rewind":
+            self.text = self.text[: payload["offset"]]
+        elif event == "retrying":
+            self.state = "retrying"
+            self.note = payload["error"]["message"]
+        elif event == "completed":
+            self.state, self.result, self.note = "completed", payload["result"], ""
+        elif event in ("failed", "cancelled"):
+            self.state, self.error = event, payload.get("error")
+
+    def _count(self, tokens: int) -> None:
+        if self._first_s is None and tokens:
+            self._first_s, self._first_tokens = time.monotonic(), tokens
+        self.tokens = tokens
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Measured here, between the first and the latest update."""
+        if self._first_s is None or self.tokens <= self._first_tokens:
+            return None
+        return (self.tokens - self._first_tokens) / max(1e-6, time.monotonic() - self._first_s)
+
+
+class LiveView:
+    """A terminal: the text as it grows, under it a bar with state and speed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+
+    def say(self, line: str) -> None:
+        self._console.print(line, style="dim", highlight=False)
+
+    def show(self, state: TaskView) -> None:
+        if self._live is None:
+            self._live = Live(
+                console=self._console, transient=True, refresh_per_second=15,
+                vertical_overflow="visible",
+            )  # fmt: skip
+            self._live.start()
+        self._live.update(_picture(state))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _picture(state: TaskView) -> Group:
+    status = Table.grid(padding=(0, 1))
+    speed = state.tokens_per_second
+    status.add_row(
+        Text(state.state, style="bold"),
+        ProgressBar(total=1.0, completed=state.progress, width=30),
+        Text(f"{state.tokens} tokens" + (f", {speed:.0f}/s" if speed else "")),
+        Text(state.note, style="dim"),
+    )
+    return Group(Text(state.text), status)
+
+
+class PlainView:
+    """No terminal: one line whenever the state or the place changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last = ""
+
+    def say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def show(self, state: TaskView) -> None:
+        line = state.state + (f": {state.note}" if state.note else "")
+        if line != self._last:
+            self._last = line
+            self.say(line)
+
+    def close(self) -> None:
+        """Every line is out already."""

@@ -1,0 +1,43 @@
+"""Who is calling: names by their secrets, or everybody on this machine when there are none."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+from edge.errors import Forbidden
+
+LOCAL: Final = "local"
+"""The name of every caller while no tokens are configured."""
+
+
+class Access:
+    """Turns a token into a client's name."""
+
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = dict(tokens)
+
+    @property
+    def open(self) -> bool:
+        """No token is needed."""
+        return not self._tokens
+
+    def client(self, token: str | None) -> str:
+        """The client's name. Forbidden without a valid token, if tokens are configured."""
+        if not self._tokens:
+            return LOCAL
+        found = None
+        # Every secret is compared, in constant time: the answer's time tells nothing.
+        for name, secret in self._tokens.items():
+            if hmac.compare_digest(secret.encode(), (token or "").encode()):
+                found = name
+        if found is None:
+            raise Forbidden("a valid token is needed: send it as Authorization: Bearer …")
+        return found
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of an ``Authorization: Bearer`` header (RFC 6750), or None."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None

@@ -1,0 +1,110 @@
+"""Errors as RFC 9457 problem documents: the one place that knows which error is which status."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from edge.errors import (
+    BodyTooLarge,
+    ClientError,
+    Conflict,
+    ElwiftError,
+    EngineError,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    PromptTooLong,
+    StorageError,
+)
+
+logger = logging.getLogger("elwift.gateway")
+
+TYPE_PREFIX: Final = "urn:elwift:problem:"
+CONTENT_TYPE: Final = "application/problem+json"
+
+_STATUS: Final[tuple[tuple[type[ElwiftError], int, str], ...]] = (
+    # The first class that fits counts.
+    (NotFound, 404, "Not found"),
+    (Conflict, 409, "Not possible in this state"),
+    (BodyTooLarge, 413, "Request body too large"),
+    (PromptTooLong, 422, "Prompt too long"),
+    (Forbidden, 401, "Not allowed"),
+    (ClientError, 422, "Invalid request"),
+    (Overloaded, 503, "Node is full"),
+    (EngineError, 503, "Engine not available"),
+    (StorageError, 503, "Database not available"),
+)
+
+
+class MalformedBody(ClientError):
+    """The body is not JSON at all, or no object."""
+
+    code = "malformed_body"
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, *, field: str | None = None
+) -> web.Response:
+    """A problem document. ``type`` is stable; ``field`` names the member at fault, if one is."""
+    document: dict[str, Any] = {
+        "type": TYPE_PREFIX + code,
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    if field is not None:
+        document["field"] = field
+    return web.Response(
+        status=status, body=orjson.dumps(document), headers={"Content-Type": CONTENT_TYPE}
+    )
+
+
+def from_error(error: ElwiftError) -> web.Response:
+    """The answer to a request that ended in this error."""
+    if isinstance(error, MalformedBody):
+        return problem(400, error.code, "Malformed body", str(error))
+    for kind, status, title in _STATUS:
+        if isinstance(error, kind):
+            field = error.field if isinstance(error, ClientError) else None
+            response = problem(status, error.code, title, str(error), field=field)
+            if isinstance(error, Overloaded):
+                response.headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+            if isinstance(error, Forbidden):
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+    return internal_error(error)
+
+
+def internal_error(error: BaseException) -> web.Response:
+    """A defect of ours: the log has all of it, the client an apology."""
+    logger.error("a request failed through a defect of the node", exc_info=error)
+    detail = "This is a defect of the node, not of your request; its log has the details."
+    return problem(500, "internal_error", "Internal error", detail)
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Turns whatever a handler raises into a problem document."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except ElwiftError as error:
+        return from_error(error)
+    except web.HTTPException as error:
+        if error.status == 404:
+            return problem(404, "not_found", "Not found", f"there is nothing at {request.path}")
+        if error.status == 405:
+            detail = f"{request.method} is not possible at {request.path}"
+            response = problem(405, "method_not_allowed", "Method not allowed", detail)
+            response.headers["Allow"] = error.headers.get("Allow", "")
+            return response
+        if error.status == 413:
+            return from_error(BodyTooLarge("the body is over the node's limit"))
+        return problem(error.status, "http_error", error.reason, error.text or error.reason)
+    except Exception as error:
+        return internal_error(error)
+    return response

@@ -1,0 +1,160 @@
+"""The tasks over HTTP: submit, look, cancel, retry, the history; and whether the node is well."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from edge import __version__
+from edge.errors import EngineError, InvalidRequest, PromptTooLong
+from edge.gateway import submission
+from edge.gateway.access import Access, bearer
+from edge.inference import CountTokens
+from edge.services.tasks import Tasks
+from edge.settings import Settings
+from edge.tasks.task import Request, State
+
+COUNT_MS: Final = 2_000
+TEMPLATE_TOKENS: Final = 64
+"""What a chat template may add to a prompt, generously."""
+PAGE_MAX: Final = 500
+
+
+class TasksApi:
+    """The handlers; `mount` puts them in their places."""
+
+    def __init__(self, tasks: Tasks, access: Access, settings: Settings, facts: NodeFacts) -> None:
+        self._tasks = tasks
+        self._access = access
+        self._settings = settings
+        self._facts = facts
+
+    def mount(self, app: web.Application) -> None:
+        app.router.add_post("/tasks", self.submit)
+        app.router.add_get("/tasks", self.history)
+        app.router.add_get("/tasks/{task_id}", self.show)
+        app.router.add_delete("/tasks/{task_id}", self.cancel)
+        app.router.add_post("/tasks/{task_id}/retry", self.retry)
+        app.router.add_get("/healthz", self.health)
+
+    def _client(self, request: web.Request) -> str:
+        return self._access.client(bearer(request.headers.get("Authorization")))
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """``202`` once the task is committed."""
+        client = self._client(request)
+        wanted = submission.parse(
+            await request.read(),
+            client=client,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            defaults=self._settings.tasks,
+        )
+        self._check_model(wanted.request)
+        await self._check_length(wanted.request)
+        accepted = await self._tasks.submit(
+            wanted.request, own_id=wanted.own_id, schedule_in_ms=wanted.schedule_in_ms
+        )
+        response = _json(accepted, status=202)
+        response.headers["Location"] = f"/tasks/{accepted['task_id']}"
+        return response
+
+    def _check_model(self, request: Request) -> None:
+        running = self._facts.model
+        if request.model is not None and request.model != running:
+            raise InvalidRequest(
+                f"this node runs the model {running!r}, not {request.model!r}", field="model"
+            )
+
+    async def _check_length(self, request: Request) -> None:
+        """Refuses a prompt that cannot fit. A token is a byte at least, so a short prompt needs no
+        counting; only a long one is worth a question to the engine."""
+        context = self._facts.context_tokens
+        texts = [request.prompt] if request.prompt else [c for _, c in request.messages or ()]
+        if (
+            context == 0
+            or sum(len(text.encode()) + 16 for text in texts) < context - TEMPLATE_TOKENS
+        ):
+            return
+        messages = request.messages or (("user", request.prompt or ""),)
+        engine = self._facts.engine()
+        if engine is None:
+            return
+        try:
+            tokens: Any = await engine.call(CountTokens(None, messages), deadline_ms=COUNT_MS)
+        except EngineError:
+            return  # the engine is restarting; it will say so itself when the task's turn comes
+        if tokens >= context:
+            raise PromptTooLong(
+                f"the prompt has {tokens} tokens and the model's context only {context};"
+                " make it shorter",
+                field="prompt" if request.prompt else "messages",
+            )
+
+    async def show(self, request: web.Request) -> web.Response:
+        task_id = request.match_info["task_id"]
+        return _json(await self._tasks.document(task_id, self._client(request)))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        task_id = request.match_info["task_id"]
+        return _json(await self._tasks.cancel(task_id, self._client(request)))
+
+    async def retry(self, request: web.Request) -> web.Response:
+        task_id = request.match_info["task_id"]
+        return _json(await self._tasks.retry(task_id, self._client(request)), status=202)
+
+    async def history(self, request: web.Request) -> web.Response:
+        query = request.query
+        state = query.get("state")
+        if state is not None and state not in list(State):
+            raise InvalidRequest(f"state has to be one of {', '.join(State)}", field="state")
+        limit = query.get("limit", "50")
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= PAGE_MAX:
+            raise InvalidRequest(f"limit has to be from 1 to {PAGE_MAX}", field="limit")
+        page = await self._tasks.history(
+            self._client(request), state=state, limit=int(limit), before=query.get("before")
+        )
+        return _json({"tasks": page})
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
+        board = self._tasks.board
+        healthy = board.engine == "ready" and self._facts.durable()
+        return _json(
+            {
+                "status": "ok" if healthy else "degraded",
+                "version": __version__,
+                "engine": board.engine,
+                "model": self._facts.model,
+                "safe_mode": self._facts.safe_mode,
+                "slots": board.slots,
+                "running": len(board.running),
+                "queued": len(board.queue),
+                "durable": self._facts.durable(),
+                "quarantined": self._facts.quarantined,
+            }
+        )
+
+
+class NodeFacts:
+    """What the handlers want to know of the node; kept up to date by the node."""
+
+    model: str = ""
+    context_tokens: int = 0
+    safe_mode: bool = False
+    quarantined: str | None = None
+
+    def engine(self) -> Any:
+        """The engine's actor, or None."""
+        raise NotImplementedError
+
+    def durable(self) -> bool:
+        """Whether what is accepted now survives a crash."""
+        raise NotImplementedError
+
+
+def _json(value: object, *, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=orjson.dumps(value), headers={"Content-Type": "application/json"}
+    )

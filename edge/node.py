@@ -1,0 +1,346 @@
+"""The composition root: builds the house, starts it, drains it, stops it.
+
+The supervision tree::
+
+    node (rest for one)
+    ├── engine       owns the engine process
+    ├── dispatcher   owns the waiting line
+    └── tasks        one transient actor per task, each with a restart budget of its own
+
+Channels belong to their sockets. Nothing else in the house wires anything to anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from aiohttp import web
+
+from edge.actors import Actor, ChildSpec, Ref, Supervisor, System
+from edge.clock import NS_PER_MS, SystemClock
+from edge.engine.messages import Ready
+from edge.errors import Forbidden, StartupError
+from edge.gateway import problems
+from edge.gateway.access import Access
+from edge.gateway.handshake import Refusal
+from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
+from edge.gateway.tasks_api import NodeFacts, TasksApi
+from edge.inference import (
+    EngineActor,
+    EngineCommand,
+    EngineGivenUp,
+    EngineUp,
+    ModelFile,
+    Subscribe,
+    policy_of,
+    resolve,
+)
+from edge.services.channel import Channels
+from edge.services.dispatcher import Board, Dispatcher
+from edge.services.journal import Journal
+from edge.services.pubsub import PubSub
+from edge.services.task_actor import Surroundings
+from edge.services.task_channel import TaskChannel
+from edge.services.tasks import Tasks
+from edge.settings import Settings
+from edge.storage import Store
+from edge.tasks.retry import RetryPolicy
+from edge.telemetry import Event, Telemetry
+
+DATABASE = "elwift.duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a node that is ready says of itself."""
+
+    url: str
+    model: str
+    slots: int
+    context_tokens: int
+    safe_mode: bool
+    database: Path
+    recovered: int
+    quarantined: str | None
+
+
+class _Facts(NodeFacts):
+    """See `NodeFacts`."""
+
+    def __init__(self, system: System, store: Store) -> None:
+        self._system = system
+        self._store = store
+
+    def engine(self) -> Ref | None:
+        return self._system.registry.whereis("engine")
+
+    def durable(self) -> bool:
+        return self._store.durable
+
+
+class Node:
+    """One node: `start`, then `stop`. Raises `StartupError` when it cannot start as configured.
+
+    To be made and used on a running event loop.
+    """
+
+    def __init__(self, settings: Settings, *, telemetry: Telemetry | None = None) -> None:
+        self.settings = settings
+        self.telemetry = telemetry or Telemetry()
+        self.clock = SystemClock(asyncio.get_running_loop())
+        self.system = System(
+            self.clock, asyncio.get_running_loop().call_soon, on_event=self.telemetry.emit
+        )
+        self._store: Store | None = None
+        self._journal: Journal | None = None
+        self._runner: web.AppRunner | None = None
+        self._sockets: SocketApp | None = None
+        self._root: Ref | None = None
+        self.tasks: Tasks | None = None
+
+    async def start(self) -> Started:
+        """Opens the database, loads the model, brings unfinished tasks back, listens."""
+        settings = self.settings
+        data_dir = settings.data_dir()
+        model = resolve(settings.model.name, data_dir)
+        listener = _listen(settings.server.host, settings.server.port)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            listener.close()
+            raise StartupError(
+                f"cannot make the data directory {data_dir}: {error.strerror};"
+                " choose another with --data-dir"
+            ) from error
+        try:
+            return await self._start(listener, data_dir, model)
+        except BaseException:
+            listener.close()
+            await self.stop(drain=False)
+            raise
+
+    async def _start(self, listener: socket.socket, data_dir: Path, model: ModelFile) -> Started:
+        settings = self.settings
+        store = self._store = await Store.open(
+            data_dir / DATABASE,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            rows_waiting_max=settings.data.rows_waiting_max,
+        )
+        self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
+        command = EngineCommand(model, settings.model)
+        board = Board(settings.tasks.queue_max)
+        self._build(command, board)
+        facts = _Facts(self.system, store)
+        facts.model = model.name
+        facts.quarantined = store.quarantined
+        listening = _EngineListener(facts)
+        self.system.spawn(listening, name="engine listener")
+        up = await listening.first_ready
+        tasks = self._make_tasks(store, board)
+        recovered = await tasks.recover()
+        app = self._application(tasks, facts)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        # What lives now lives for ever: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self.telemetry.emit(
+            "node.started", url=url, model=model.name, database=str(data_dir / DATABASE)
+        )
+        return Started(
+            url, model.name, up.slots, up.context_tokens, up.safe_mode,
+            data_dir / DATABASE, recovered, store.quarantined,
+        )  # fmt: skip
+
+    def _build(self, command: EngineCommand, board: Board) -> None:
+        """The supervision tree, but for the tasks themselves."""
+        settings = self.settings
+        children = (
+            ChildSpec(
+                "engine",
+                lambda: EngineActor(
+                    command,
+                    telemetry=self.telemetry,
+                    policy=policy_of(settings.model),
+                    rng=Random(),
+                ),
+                shutdown_ms=15_000,
+            ),
+            ChildSpec(
+                "dispatcher",
+                lambda: Dispatcher(board, "engine", settings.tasks.position_push_ms),
+            ),
+            ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
+        )
+        self._root = self.system.spawn(Supervisor(children), name="node")
+
+    def _task_supervisor(self) -> Supervisor:
+        return Supervisor(budget="child", on_exhausted=self._task_exhausted)
+
+    def _task_exhausted(self, name: str, reason: object) -> None:
+        if self.tasks is not None:
+            self.tasks.give_up(name, reason)
+
+    def _make_tasks(self, store: Store, board: Board) -> Tasks:
+        settings = self.settings.tasks
+        assert self._journal is not None
+        around = Surroundings(
+            board=board,
+            journal=self._journal,
+            telemetry=self.telemetry,
+            retry=RetryPolicy(settings.retry_base_ms, settings.retry_max_ms),
+            rng=Random(),
+            finished_keep_ms=settings.finished_keep_ms,
+            dispatcher_name="dispatcher",
+            on_ended=lambda task_id: self.tasks.forget(task_id) if self.tasks else None,
+        )
+        supervisor = self.system.registry.whereis("tasks")
+        assert supervisor is not None, "the tree has been built"
+        self.tasks = Tasks(
+            self.system,
+            Supervisor.of(supervisor),
+            store,
+            self._journal,
+            around,
+            settings.queue_per_client_max,
+        )
+        return self.tasks
+
+    def _application(self, tasks: Tasks, facts: NodeFacts) -> web.Application:
+        settings = self.settings
+        access = Access(settings.server.tokens)
+        app = web.Application(
+            middlewares=[problems.middleware], client_max_size=settings.server.body_bytes_max
+        )
+        TasksApi(tasks, access, settings, facts).mount(app)
+
+        def connect(info: ConnectInfo) -> Accepted | Refusal:
+            try:
+                return Accepted(access.client(info.token))
+            except Forbidden as error:
+                return Refusal(403, f"{error}\n")
+
+        channels = Channels(self.system, self.system.registry, PubSub(), self.telemetry)
+        self._sockets = SocketApp(
+            [("task:*", lambda: TaskChannel(tasks))],
+            connect,
+            channels=channels,
+            clock=self.clock,
+            limits=settings.socket,
+            telemetry=self.telemetry,
+            origins=settings.server.origins,
+        )
+        mount(app, "/socket", self._sockets)
+        return app
+
+    async def stop(self, *, drain: bool = True) -> int:
+        """Stops in order; how many tasks are left for the next start. May be called at any time.
+
+        Nothing new is accepted; running tasks get ``drain_ms`` to end; sockets are told to come
+        back; what is left is written down; the engine ends; the database is closed.
+        """
+        if self.tasks is not None:
+            self.tasks.accepts = False
+            if drain:
+                await self._drain(self.tasks)
+        if self._sockets is not None:
+            await self._sockets.drain()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        left = 0
+        if self.tasks is not None:
+            left = len(self.tasks.board.queue) + len(self.tasks.board.running)
+        if self._root is not None:
+            await _ended(self._root)
+        if self._journal is not None:
+            self._journal.flush()
+        if self._store is not None:
+            await self._store.close()
+        self.telemetry.emit("node.stopped", orphaned=left)
+        return left
+
+    async def _drain(self, tasks: Tasks) -> None:
+        """Waits until no task runs, within the limit; waiting ones keep waiting."""
+        board = tasks.board
+        board.slots = 0
+        self.telemetry.emit("node.draining", running=len(board.running), queued=len(board.queue))
+        if not board.running:
+            return
+        idle = asyncio.Event()
+
+        def hear(event: Event) -> None:
+            if event.name == "task.finished" and not board.running:
+                idle.set()
+
+        detach = self.telemetry.attach(hear)
+        timer = self.clock.call_after(self.settings.server.drain_ms * NS_PER_MS, idle.set)
+        try:
+            await idle.wait()
+        finally:
+            timer.cancel()
+            detach()
+
+
+class _EngineListener(Actor):
+    """Keeps the node's facts of its engine; ``first_ready`` is the engine's first word, or
+    StartupError when it gave up before."""
+
+    def __init__(self, facts: NodeFacts) -> None:
+        self._facts = facts
+        self.first_ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+
+    def started(self) -> None:
+        engine = self._facts.engine()
+        assert engine is not None, "the tree has been built"
+        engine.send(Subscribe(self.ref))
+
+    def handle(self, message: object) -> None:
+        if isinstance(message, EngineUp):
+            self._facts.context_tokens = message.ready.context_tokens
+            self._facts.safe_mode = message.ready.safe_mode
+            if not self.first_ready.done():
+                self.first_ready.set_result(message.ready)
+        elif isinstance(message, EngineGivenUp) and not self.first_ready.done():
+            self.first_ready.set_exception(StartupError(message.reason))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket. StartupError when the address cannot be had."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Clients that come while the model loads wait in the kernel's line.
+        listener.listen(1024)
+    except OSError as error:
+        raise StartupError(
+            f"cannot listen on {host} port {port}: {error.strerror};"
+            " is another node running? Choose another with --port, or --port 0 for a free one"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _ended(ref: Ref) -> None:
+    """Stops an actor and waits until it has."""
+    over = asyncio.Event()
+
+    class Watcher:
+        def down(self, _ref: Ref, _reason: object) -> None:
+            over.set()
+
+    ref.add_watcher(Watcher())
+    ref.stop()
+    await over.wait()

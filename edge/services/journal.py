@@ -1,0 +1,121 @@
+"""Between tasks and the store: a task's version becomes a row, and back.
+
+Running tasks mark themselves as changed; once in a while those that did are written down together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from edge.clock import NS_PER_MS, Clock
+from edge.errors import StorageError
+from edge.storage import AuditRow, Store, StoredTask, TaskRow
+from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_from_json
+
+
+class Dirty(Protocol):
+    """Whose state has changed since it was last written down."""
+
+    @property
+    def task(self) -> Task: ...
+
+
+def rebuild(stored: StoredTask) -> Snapshot:
+    """The snapshot that was stored. StorageError when it cannot be read."""
+    try:
+        return snapshot_from_json(request_from_json(stored.spec), stored.snapshot)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"the stored task {stored.task_id} cannot be read: {error}") from error
+
+
+def _row(task: Task) -> TaskRow:
+    """The next version of the task as a row; counts the version."""
+    task.version += 1
+    first = task.version == 1
+    finished_ns, started_ns = task.finished_ns, task.started_ns
+    ran = finished_ns is not None and started_ns is not None
+    return TaskRow(
+        task_id=task.task_id,
+        version=task.version,
+        client=task.request.client,
+        state=str(task.state),
+        priority=task.request.priority,
+        model=task.request.model or "",
+        attempt=task.attempt,
+        created_ns=task.created_ns,
+        scheduled_ns=task.scheduled_ns,
+        started_ns=started_ns,
+        finished_ns=finished_ns,
+        queued_ms=task.timings.queued_ms,
+        duration_ms=(finished_ns or 0) / NS_PER_MS - (started_ns or 0) / NS_PER_MS if ran else None,
+        completion_tokens=len(task.tokens),
+        idempotency_key=task.request.idempotency_key,
+        fingerprint=task.request.fingerprint() if task.state is State.COMPLETED else None,
+        spec=task.request.to_json() if first else None,
+        snapshot=task.snapshot().to_json(),
+    )
+
+
+class Journal:
+    """Writes versions and audit rows. On the loop's thread; never waits for the disk."""
+
+    def __init__(self, store: Store, clock: Clock, snapshot_ms: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._snapshot_ms = snapshot_ms
+        self._dirty: dict[Dirty, None] = {}
+        self._armed = False
+
+    @property
+    def durable(self) -> bool:
+        """False while the disk refuses; then tasks live in memory alone."""
+        return self._store.durable
+
+    def record(
+        self,
+        task: Task,
+        event: str,
+        from_state: State | None,
+        cause: str | None = None,
+        done: Callable[[StorageError | None], object] | None = None,
+    ) -> None:
+        """Writes the task's new version and one audit row; `done` is called once that is
+        committed, with None, or has failed, with the error."""
+        audit = AuditRow(
+            task_id=task.task_id,
+            at_ns=self._clock.wall_ns(),
+            event=event,
+            from_state=str(from_state) if from_state else "",
+            to_state=str(task.state),
+            cause=cause,
+        )
+        if not self._store.write([_row(task), audit], done) and done is not None:
+            done(StorageError("too many rows wait for the disk"))
+
+    def mark(self, dirty: Dirty) -> None:
+        """The task has changed in a way that may be lost for as long as ``snapshot_ms``."""
+        self._dirty[dirty] = None
+        if not self._armed:
+            self._armed = True
+            self._clock.call_after(self._snapshot_ms * NS_PER_MS, self._write_dirty)
+
+    def forget(self, dirty: Dirty) -> None:
+        """The task's state has been written, or nobody owns it any more."""
+        self._dirty.pop(dirty, None)
+
+    def _write_dirty(self) -> None:
+        self._armed = False
+        dirty, self._dirty = self._dirty, {}
+        self.write_all(dirty)
+
+    def write_all(self, dirty: Iterable[Dirty]) -> None:
+        """Writes the present version of all these tasks, without an audit row."""
+        rows = [_row(each.task) for each in dirty]
+        if rows:
+            self._store.write(rows)
+
+    def flush(self) -> None:
+        """Writes what is marked now; for a stop."""
+        self.write_all(self._dirty)
+        self._dirty = {}

@@ -1,0 +1,94 @@
+"""What task actors hear from channels and from the gateway, and what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge.actors import Ref
+from edge.engine.messages import Generate, Sampling
+from edge.tasks.task import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A channel wants to hear of this task, from character ``offset`` on. Answered to the channel
+    by `Watching`, then events follow."""
+
+    channel: Ref
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """The task as it is, and the text that the channel has not seen, from ``offset`` on."""
+
+    document: dict[str, Any]
+    delta: str
+    offset: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """One event for whoever watches. ``last`` when the channel is to close after it."""
+
+    event: str
+    payload: dict[str, Any]
+    last: bool
+
+
+class Describe:
+    """A call: the task's document."""
+
+
+class CancelTask:
+    """A call: cancel it. Conflict when it has ended."""
+
+
+class RetryTask:
+    """A call: run it again from the beginning. Conflict unless it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`CancelTask` or `RetryTask` from a channel; answered to it by `Commanded` with ``ref``."""
+
+    request: CancelTask | RetryTask
+    channel: Ref
+    ref: object
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """What became of a `Command`: the task's document, or why not."""
+
+    ref: object
+    document: dict[str, Any] | None
+    refusal: str | None
+
+
+def generate(request: Request, key: int, tokens: list[int], chars: int) -> Generate:
+    """The request as the engine wants it. A prompt is a user's message to the model."""
+    options = request.options
+    messages = request.messages
+    if messages is None:
+        assert request.prompt is not None
+        messages = (("user", request.prompt),)
+    return Generate(
+        key=key,
+        prompt=None,
+        messages=messages,
+        sampling=Sampling(
+            max_tokens=options.max_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            min_p=options.min_p,
+            seed=options.seed,
+            stop=options.stop,
+            ignore_eos=options.ignore_eos,
+        ),
+        resume_tokens=tuple(tokens),
+        resume_chars=chars,
+    )

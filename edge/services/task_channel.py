@@ -1,0 +1,162 @@
+"""The channel ``task:{id}``: one client's view of one task, from the character where it left."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from edge.actors import Down
+from edge.phoenix import Json
+from edge.services.channel import (
+    LATER,
+    UNHANDLED,
+    Answer,
+    Channel,
+    Decision,
+    Error,
+    Ok,
+)
+from edge.services.messages import (
+    CancelTask,
+    Command,
+    Commanded,
+    RetryTask,
+    TaskEvent,
+    Watch,
+    Watching,
+)
+from edge.services.tasks import Tasks
+from edge.services.wire import TOPIC_PREFIX, ProgressUpdate
+
+PAGE_CHARS: Final = 48_000
+"""Text of one message: under 256 KiB in UTF-8, however it is written; clients refuse 1 MiB."""
+
+_NOT_FOUND: Final = Error({"reason": "not found"})
+
+
+class _Fetched:
+    """The task was no longer in memory; this is what the store has of it."""
+
+    __slots__ = ("document",)
+
+    def __init__(self, document: dict[str, Any] | None) -> None:
+        self.document = document
+
+
+class TaskChannel(Channel):
+    """Watches one task. Join payload ``{"offset": n}``: the first n characters are known.
+
+    The reply carries the task and the text from there on; events follow, and `phx_close` once the
+    task has ended. Should the task's actor crash, its successor is watched from the same place.
+    """
+
+    broadcasts = False
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._task_id = ""
+        self._offset = 0
+        self._joined = False
+
+    def join(self, topic: str, payload: Any) -> Decision:
+        self._task_id = topic.removeprefix(TOPIC_PREFIX)
+        offset = payload.get("offset") if isinstance(payload, dict) else None
+        if offset is None:
+            offset = 0
+        if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+            return Error({"reason": "offset has to be a whole number from 0", "field": "offset"})
+        self._offset = offset
+        self._watch()
+        return LATER
+
+    def _watch(self) -> None:
+        ref = self._tasks.live(self._task_id)
+        if ref is not None and ref.send(Watch(self.ref, self._offset)):
+            self.monitor(ref)
+        else:
+            me = self.ref
+            self._tasks.fetch(self._task_id, lambda shown: me.send(_Fetched(shown)))
+
+    def handle_info(self, message: object) -> None:
+        if type(message) is ProgressUpdate:
+            self._offset = message.offset + len(message.delta)
+            self.push_mergeable("progress", message)
+        elif type(message) is TaskEvent:
+            self._event(message)
+        elif type(message) is Watching:
+            self._begin(message)
+        elif type(message) is Down:
+            self._watch()
+        elif type(message) is Commanded:
+            self._commanded(message)
+        elif type(message) is _Fetched:
+            self._fetched(message.document)
+
+    def handle_in(self, event: str, payload: Any, ref: Json) -> Answer:
+        if event not in ("cancel", "retry"):
+            return UNHANDLED
+        actor = self._tasks.live(self._task_id)
+        request = CancelTask() if event == "cancel" else RetryTask()
+        if actor is None or not actor.send(Command(request, self.ref, ref)):
+            return Error({"reason": "the task has ended; use the HTTP interface to run it again"})
+        return None
+
+    def _commanded(self, message: Commanded) -> None:
+        if message.refusal is None:
+            self.reply(message.ref, Ok({"task": message.document}))
+        else:
+            self.reply(message.ref, Error({"reason": message.refusal}))
+
+    def _event(self, message: TaskEvent) -> None:
+        if message.event == "rewind":
+            self._offset = message.payload["offset"]
+        self.push(message.event, message.payload)
+        if message.last:
+            self.finish()
+
+    def _begin(self, message: Watching) -> None:
+        if self._joined:
+            # The actor is a successor: what it has beyond our offset is all there is to say.
+            self._push_text(message.document, message.delta, message.offset)
+        else:
+            if message.document["client"] != self.client:
+                self.refuse(_NOT_FOUND.response)
+                return
+            self._joined = True
+            self._reply(message.document, message.delta, message.offset)
+        self._offset = message.offset + len(message.delta)
+        if message.ended:
+            self.finish()
+
+    def _fetched(self, document: dict[str, Any] | None) -> None:
+        if document is None or document["client"] != self.client:
+            if self._joined:
+                raise LookupError(f"task {self._task_id} is nowhere to be found")
+            self.refuse(_NOT_FOUND.response)
+            return
+        text = (document["result"] or {}).get("text", "")
+        offset = min(self._offset, len(text))
+        self._begin(Watching(document, text[offset:], offset, True))
+
+    def _reply(self, document: dict[str, Any], delta: str, offset: int) -> None:
+        """The join's reply, with as much text as fits one message; the rest follows in pages."""
+        if document["result"] is not None and len(document["result"]["text"]) > PAGE_CHARS:
+            # The whole text is in the pages already.
+            document = document | {"result": document["result"] | {"text": None}}
+        page, rest = delta[:PAGE_CHARS], delta[PAGE_CHARS:]
+        self.accept({"task": document, "delta": page, "offset": offset})
+        self._push_text(document, rest, offset + len(page))
+
+    def _push_text(self, document: dict[str, Any], text: str, offset: int) -> None:
+        for start in range(0, len(text), PAGE_CHARS):
+            page = ProgressUpdate(
+                seq=document["seq"],
+                from_seq=document["seq"],
+                state=document["state"],
+                phase="catch_up",
+                progress=document["progress"],
+                tokens=document["tokens"],
+                eta_ms=document["eta_ms"] or 0,
+                offset=offset + start,
+                delta=text[start : start + PAGE_CHARS],
+            )
+            self.push("progress", page.encode())

@@ -1,0 +1,292 @@
+"""The node's tasks as a whole: accepting, finding, cancelling, bringing back after a start.
+
+The gateway talks to this; each task is then an actor of its own under one supervisor, with its own
+restart budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from edge.actors import ActorDown, ChildSpec, Ref, Supervisor, System
+from edge.errors import NotFound, Overloaded, StorageError
+from edge.services import wire
+from edge.services.dispatcher import Board
+from edge.services.journal import Journal, rebuild
+from edge.services.messages import CancelTask, Describe, RetryTask
+from edge.services.task_actor import Life, Surroundings, TaskActor
+from edge.storage import Store, StoredTask
+from edge.tasks import machine
+from edge.tasks.task import Request, Task
+from edge.telemetry import Telemetry
+
+CALL_MS = 5_000
+RECOVER_BATCH = 500
+
+
+class Tasks:
+    """All tasks of the node. To be used on the loop's thread.
+
+    A client sees its own tasks alone: a foreign one is `NotFound`, like one that never was.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        supervisor: Supervisor,
+        store: Store,
+        journal: Journal,
+        around: Surroundings,
+        queue_per_client_max: int,
+    ) -> None:
+        self._system = system
+        self._supervisor = supervisor
+        self._store = store
+        self._journal = journal
+        self._around = around
+        self._queue_per_client_max = queue_per_client_max
+        self._lives: dict[str, Life] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._accepting: dict[str, asyncio.Future[None]] = {}
+        self._runners: set[asyncio.Task[None]] = set()
+        self.accepts = True
+
+    @property
+    def board(self) -> Board:
+        return self._around.board
+
+    @property
+    def telemetry(self) -> Telemetry:
+        return self._around.telemetry
+
+    # ---- accepting
+
+    async def submit(
+        self, request: Request, *, own_id: bool, schedule_in_ms: int = 0
+    ) -> dict[str, Any]:
+        """Accepts a task; when this returns it is committed (or the answer says it is not).
+
+        `own_id` says that the client made the id: then, and with an idempotency key, submitting
+        again gives the same task. Raises `Overloaded`, and `NotFound` for a foreign task's id.
+        """
+        same = await self._find_same(request, own_id)
+        if same is not None:
+            return await self.answer(same, request.client)
+        self._check_room(request)
+        accepted = asyncio.get_running_loop().create_future()
+        self._accepting[request.task_id] = accepted
+        if request.idempotency_key is not None:
+            self._by_key[request.client, request.idempotency_key] = request.task_id
+        try:
+            task, _ = machine.accept(request, self._system.clock.wall_ns(), schedule_in_ms)
+            await self._commit(task)
+            place = self.board.place_of_next(request.client, request.priority)
+            self._start(task)
+        finally:
+            del self._accepting[request.task_id]
+            accepted.set_result(None)
+        self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
+        waits = task.state == "available"
+        return {
+            "task_id": task.task_id,
+            "topic": wire.topic(task.task_id),
+            "state": task.state,
+            "position": place.position if waits else None,
+            "eta_ms": place.eta_ms if waits else schedule_in_ms,
+            "durable": self._journal.durable,
+        }
+
+    async def _find_same(self, request: Request, own_id: bool) -> str | None:
+        """The id of the task that this request was accepted as before, if it was."""
+        key = request.idempotency_key
+        if key is not None:
+            stored = None
+            if (request.client, key) not in self._by_key:
+                stored = await self._store.find_idempotent(request.client, key)
+            # Looked up again: another submission may have begun while the store was asked.
+            known = self._by_key.get((request.client, key)) or stored
+            if known is not None:
+                await self._await_accepting(known)
+                return known
+        if own_id:
+            task_id = request.task_id
+            known_here = task_id in self._lives or task_id in self._accepting
+            if not known_here and await self._store.get(task_id) is not None:
+                return task_id
+            if task_id in self._lives or task_id in self._accepting:
+                await self._await_accepting(task_id)
+                return task_id
+        return None
+
+    async def _await_accepting(self, task_id: str) -> None:
+        accepting = self._accepting.get(task_id)
+        if accepting is not None:
+            await asyncio.shield(accepting)
+
+    def _check_room(self, request: Request) -> None:
+        queue = self.board.queue
+        if not self.accepts:
+            raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
+        waiting = len(queue) + len(self._accepting)
+        own = queue.waiting_of(request.client)
+        if waiting >= queue.tasks_max:
+            sentence = f"{waiting} tasks are waiting, which is as many as this node takes"
+        elif own >= self._queue_per_client_max:
+            sentence = f"{own} tasks of yours are waiting, which is as many as one client may have"
+        else:
+            return
+        raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))
+
+    async def _commit(self, task: Task) -> None:
+        committed = asyncio.get_running_loop().create_future()
+
+        def done(error: StorageError | None) -> None:
+            # A task that could not be written down lives in memory; the answer says so.
+            if not committed.done():
+                committed.set_result(error)
+
+        self._journal.record(task, "accepted", None, done=done)
+        await committed
+
+    def _start(self, task: Task) -> Ref:
+        life = Life(task.snapshot())
+        around = self._around
+        ref = self._supervisor.start_child(
+            ChildSpec(
+                name=wire.topic(task.task_id),
+                start=lambda: TaskActor(life, around),
+                restart="transient",
+            )
+        )
+        self._lives[task.task_id] = life
+        return ref
+
+    # ---- what has ended
+
+    def forget(self, task_id: str) -> None:
+        """The task's actor has ended normally; from now on the store knows it."""
+        life = self._lives.pop(task_id, None)
+        if life is not None and life.snapshot.request.idempotency_key is not None:
+            request = life.snapshot.request
+            self._by_key.pop((request.client, request.idempotency_key or ""), None)
+
+    def give_up(self, name: str, reason: object) -> None:
+        """A task's actor crashed more often than its budget allows: the task is discarded."""
+        task_id = name.removeprefix(wire.TOPIC_PREFIX)
+        life = self._lives.get(task_id)
+        if life is None:
+            return
+        task = life.snapshot.restore()
+        if not task.terminal:
+            sentence = f"working on this task failed again and again ({reason}); this is a defect"
+            before = task.state
+            machine.apply(
+                task,
+                machine.Fail("internal_error", sentence, False, 0),
+                self._system.clock.wall_ns(),
+            )
+            self._journal.record(task, "failed", before, sentence)
+        self.forget(task_id)
+
+    # ---- finding
+
+    def live(self, task_id: str) -> Ref | None:
+        """The task's actor, if it is in memory."""
+        return self._system.registry.whereis(wire.topic(task_id))
+
+    async def document(self, task_id: str, client: str) -> dict[str, Any]:
+        """The task whole, wherever it is. `NotFound` otherwise."""
+        ref = self.live(task_id)
+        if ref is not None:
+            try:
+                return _own(await ref.call(Describe(), deadline_ms=CALL_MS), client, task_id)
+            except ActorDown:
+                pass  # it ended between the look-up and the call; the store has it
+        stored = await self._store.get(task_id)
+        return _own(None if stored is None else self._stored(stored), client, task_id)
+
+    async def answer(self, task_id: str, client: str) -> dict[str, Any]:
+        """What a submission is answered with, for a task that exists already."""
+        shown = await self.document(task_id, client)
+        names = ("task_id", "topic", "state", "position", "eta_ms", "durable")
+        return {name: shown[name] for name in names}
+
+    def fetch(self, task_id: str, got: Callable[[dict[str, Any] | None], object]) -> None:
+        """Reads an ended task from the store and calls `got` with its document, or None."""
+
+        async def read() -> None:
+            stored = await self._store.get(task_id)
+            got(None if stored is None else self._stored(stored))
+
+        runner = asyncio.get_running_loop().create_task(read())
+        self._runners.add(runner)
+        runner.add_done_callback(lambda ended: self._fetched(ended, got))
+
+    def _fetched(
+        self, runner: asyncio.Task[None], got: Callable[[dict[str, Any] | None], object]
+    ) -> None:
+        self._runners.discard(runner)
+        if not runner.cancelled() and runner.exception() is not None:
+            self.telemetry.emit("store.failed", error=runner.exception(), rows_waiting=0)
+            got(None)
+
+    async def history(
+        self, client: str, *, state: str | None, limit: int, before: str | None
+    ) -> list[dict[str, Any]]:
+        """A page of the client's tasks, newest first."""
+        page = await self._store.history(state=state, client=client, limit=limit, before=before)
+        return [self._stored(stored) for stored in page]
+
+    def _stored(self, stored: StoredTask) -> dict[str, Any]:
+        return wire.document(rebuild(stored).restore(), durable=True)
+
+    # ---- commanding
+
+    async def cancel(self, task_id: str, client: str) -> dict[str, Any]:
+        """Cancels. `Conflict` when it has ended, `NotFound` when there is none."""
+        return await self._command(task_id, client, CancelTask())
+
+    async def retry(self, task_id: str, client: str) -> dict[str, Any]:
+        """Runs an ended task again. `Conflict` while it has not ended."""
+        return await self._command(task_id, client, RetryTask())
+
+    async def _command(
+        self, task_id: str, client: str, request: CancelTask | RetryTask
+    ) -> dict[str, Any]:
+        await self.document(task_id, client)
+        ref = self.live(task_id) or await self._revive(task_id)
+        return _own(await ref.call(request, deadline_ms=CALL_MS), client, task_id)
+
+    async def _revive(self, task_id: str) -> Ref:
+        """The actor of an ended task that was no longer in memory."""
+        stored = await self._store.get(task_id)
+        if stored is None:
+            raise _not_found(task_id)
+        return self.live(task_id) or self._start(rebuild(stored).restore())
+
+    # ---- after a start
+
+    async def recover(self) -> int:
+        """Brings all unfinished tasks back; how many. They go on where their last snapshot ends."""
+        unfinished = await self._store.unfinished()
+        for number, stored in enumerate(unfinished, 1):
+            task = rebuild(stored).restore()
+            self._start(task)
+            if task.request.idempotency_key is not None:
+                self._by_key[task.request.client, task.request.idempotency_key] = task.task_id
+            if number % RECOVER_BATCH == 0:
+                await asyncio.sleep(0)
+        return len(unfinished)
+
+
+def _own(shown: Any, client: str, task_id: str) -> dict[str, Any]:
+    if shown is None or shown["client"] != client:
+        raise _not_found(task_id)
+    document: dict[str, Any] = shown
+    return document
+
+
+def _not_found(task_id: str) -> NotFound:
+    return NotFound(f"there is no task {task_id}", field="task_id")

@@ -1,0 +1,178 @@
+"""How a task looks to clients: documents, results and the payloads of its events.
+
+The same shapes go over HTTP, the channel and Server-Sent Events.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from edge.clock import NS_PER_S
+from edge.phoenix import Encoded
+from edge.tasks.task import Options, State, Task, TaskError
+
+TOPIC_PREFIX: Final = "task:"
+
+
+class Place(NamedTuple):
+    """Where a waiting task stands: 1 is next; ``eta_ms`` is the estimated wait for a slot."""
+
+    position: int
+    eta_ms: int
+
+
+def topic(task_id: str) -> str:
+    """The channel of a task."""
+    return TOPIC_PREFIX + task_id
+
+
+def rfc3339(at_ns: int | None) -> str | None:
+    """Unix time as RFC 3339 in UTC with milliseconds."""
+    if at_ns is None:
+        return None
+    at = datetime.fromtimestamp(at_ns / NS_PER_S, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def progress_share(task: Task) -> float:
+    """How much of the task is done, from 0 to 1: what the longest possible answer would take."""
+    if task.terminal:
+        return 1.0
+    tokens_max = max(1, task.request.options.max_tokens)
+    return round(min(1.0, len(task.tokens) / tokens_max), 4)
+
+
+def error_document(error: TaskError) -> dict[str, Any]:
+    """One failure, as listed in a task document."""
+    return {
+        "attempt": error.attempt,
+        "at": rfc3339(error.at_ns),
+        "code": error.code,
+        "message": error.message,
+    }
+
+
+def result_document(task: Task) -> dict[str, Any] | None:
+    """The result of an ended task, None before; a discarded one has none either."""
+    if task.state not in (State.COMPLETED, State.CANCELLED):
+        return None
+    timings = task.timings
+    tokens = task.usage.completion_tokens
+    rate = tokens * 1000 / timings.decode_ms if timings.decode_ms else None
+    return {
+        "text": task.text,
+        "finish_reason": task.finish_reason,
+        "usage": {
+            "prompt_tokens": task.usage.prompt_tokens,
+            "cached_tokens": task.usage.cached_tokens,
+            "completion_tokens": tokens,
+        },
+        "timings": {
+            "queued_ms": _rounded(timings.queued_ms),
+            "prefill_ms": _rounded(timings.prefill_ms),
+            "ttft_ms": _rounded(timings.ttft_ms),
+            "decode_ms": _rounded(timings.decode_ms),
+            "tokens_per_second": _rounded(rate),
+        },
+        "source": task.source,
+        "degraded": task.source not in (None, "model"),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def document(
+    task: Task, *, place: Place | None = None, eta_ms: int | None = None, durable: bool = True
+) -> dict[str, Any]:
+    """One task whole. `place` is known while it waits, `eta_ms` (until its end) while it runs."""
+    request = task.request
+    asked: dict[str, Any] = {"prompt": request.prompt}
+    if request.messages is not None:
+        asked = {"messages": [{"role": r, "content": c} for r, c in request.messages]}
+    return {
+        "task_id": task.task_id,
+        "topic": topic(task.task_id),
+        "state": task.state,
+        **asked,
+        "model": request.model,
+        "client": request.client,
+        "options": options_document(request.options),
+        "priority": request.priority,
+        "attempt": task.attempt,
+        "max_attempts": task.max_attempts,
+        "created_at": rfc3339(task.created_ns),
+        "scheduled_at": rfc3339(task.scheduled_ns),
+        "started_at": rfc3339(task.started_ns),
+        "finished_at": rfc3339(task.finished_ns),
+        "position": place.position if place else None,
+        "eta_ms": place.eta_ms if place else eta_ms,
+        "progress": progress_share(task),
+        "tokens": len(task.tokens),
+        "seq": task.seq,
+        "durable": durable,
+        "metadata": None if request.metadata is None else orjson.loads(request.metadata),
+        "errors": [error_document(error) for error in task.errors],
+        "result": result_document(task),
+    }
+
+
+def options_document(options: Options) -> dict[str, Any]:
+    """The options as a client would send them."""
+    wanted = options.response_format
+    return {
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "top_k": options.top_k,
+        "min_p": options.min_p,
+        "seed": options.seed,
+        "stop": list(options.stop),
+        "ignore_eos": options.ignore_eos,
+        "response_format": None if wanted is None else orjson.loads(wanted),
+    }
+
+
+class ProgressUpdate(NamedTuple):
+    """The payload of a ``progress`` event; later ones can be merged into it while it waits."""
+
+    seq: int
+    from_seq: int
+    state: str
+    phase: str
+    progress: float
+    tokens: int
+    eta_ms: int
+    offset: int
+    delta: str
+
+    @property
+    def size_bytes(self) -> int:
+        return 400 + 4 * len(self.delta)
+
+    def merge(self, later: ProgressUpdate) -> ProgressUpdate | None:
+        """One update that says what both said; None when the later does not follow this one."""
+        if later.from_seq != self.seq + 1 or later.offset != self.offset + len(self.delta):
+            return None
+        return later._replace(
+            from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
+        )
+
+    def encode(self) -> Encoded:
+        payload: dict[str, Any] = {
+            "seq": self.seq,
+            "state": self.state,
+            "phase": self.phase,
+            "progress": self.progress,
+            "tokens": self.tokens,
+            "eta_ms": self.eta_ms,
+            "offset": self.offset,
+            "delta": self.delta,
+        }
+        if self.from_seq != self.seq:
+            payload["from_seq"] = self.from_seq
+        return Encoded(orjson.dumps(payload))
