@@ -1,0 +1,62 @@
+"""What is stored: versions of tasks, and what happened to them. Only ever added, never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One version of one task; the highest version counts. Times ending in ``_ns`` are Unix time.
+
+    ``spec`` is the request, stored with version 1 alone; ``snapshot`` is all that changes. Both
+    are bytes that the storage does not look into. ``fingerprint`` is given where the answer may
+    serve an equal request later.
+    """
+
+    task_id: str
+    version: int
+    client: str
+    state: str
+    priority: int
+    model: str
+    attempt: int
+    created_ns: int
+    scheduled_ns: int | None
+    started_ns: int | None
+    finished_ns: int | None
+    queued_ms: float | None
+    duration_ms: float | None
+    completion_tokens: int
+    idempotency_key: str | None
+    fingerprint: str | None
+    spec: bytes | None
+    snapshot: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One change of state and its cause."""
+
+    task_id: str
+    at_ns: int
+    event: str
+    from_state: str
+    to_state: str
+    cause: str | None
+
+
+Row: TypeAlias = TaskRow | AuditRow
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTask:
+    """A task as it was last written down."""
+
+    task_id: str
+    version: int
+    state: str
+    created_ns: int
+    spec: bytes
+    snapshot: bytes
