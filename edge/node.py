@@ -229,7 +229,7 @@ class Node:
             except Forbidden as error:
                 return Refusal(403, f"{error}\n")
 
-        channels = Channels(self.system, self.system.registry, PubSub(), self.telemetry)
+        channels = Channels(self.system, PubSub(), self.telemetry)
         self._sockets = SocketApp(
             [("task:*", lambda: TaskChannel(tasks))],
             connect,

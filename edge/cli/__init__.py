@@ -1,1 +1,1 @@
-"""To be described."""
+"""The command line."""

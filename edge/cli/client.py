@@ -94,14 +94,18 @@ class NodeClient:
         """One connection's worth; ends normally with the channel, else raises."""
         url = f"{self.url.replace('http', 'ws', 1)}/socket/websocket?vsn=2.0.0"
         async with self._http.ws_connect(url, heartbeat=20, max_msg_size=0) as socket:
-            await socket.send_str(orjson.dumps(["1", "1", topic, "phx_join", {"offset": offset}]).decode())
+            await socket.send_str(
+                orjson.dumps(["1", "1", topic, "phx_join", {"offset": offset}]).decode()
+            )
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     continue
                 _, ref, _, event, payload = orjson.loads(message.data)
                 if event == "phx_reply" and ref == "1":
                     if payload["status"] != "ok":
-                        raise NodeError(f"cannot watch {topic}: {payload['response'].get('reason')}")
+                        raise NodeError(
+                            f"cannot watch {topic}: {payload['response'].get('reason')}"
+                        )
                     yield Update("joined", payload["response"])
                 elif event == "phx_close":
                     return

@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from edge import __version__
+from edge.actors import ActorDown, CallTimeout
 from edge.errors import EngineError, InvalidRequest, PromptTooLong
 from edge.gateway import submission
 from edge.gateway.access import Access, bearer
@@ -82,12 +83,12 @@ class TasksApi:
         if engine is None:
             return
         try:
-            tokens: Any = await engine.call(CountTokens(None, messages), deadline_ms=COUNT_MS)
-        except EngineError:
+            counted: Any = await engine.call(CountTokens(None, messages), deadline_ms=COUNT_MS)
+        except (EngineError, ActorDown, CallTimeout):
             return  # the engine is restarting; it will say so itself when the task's turn comes
-        if tokens >= context:
+        if counted.tokens >= context:
             raise PromptTooLong(
-                f"the prompt has {tokens} tokens and the model's context only {context};"
+                f"the prompt has {counted.tokens} tokens and the model's context only {context};"
                 " make it shorter",
                 field="prompt" if request.prompt else "messages",
             )

@@ -1,0 +1,61 @@
+"""``elwift serve``: a node until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+
+import uvloop
+
+from edge.cli.output import note, say
+from edge.node import Node, Started
+from edge.settings import Settings, is_loopback
+
+
+def command(_arguments: argparse.Namespace, settings: Callable[[], Settings]) -> int:
+    """Runs until told to stop; 0 after an orderly end."""
+    chosen = settings()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    return uvloop.run(_serve(chosen))
+
+
+async def _serve(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    node = Node(settings)
+    starting = loop.create_task(node.start())
+    waiting = loop.create_task(told.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait({starting})
+        return 0
+    waiting.cancel()
+    _greet(starting.result(), settings)
+    await told.wait()
+    note("stopping: running tasks may finish, waiting ones are kept for the next start")
+    left = await node.stop()
+    note(f"stopped; {left} unfinished tasks will go on at the next start")
+    return 0
+
+
+def _greet(started: Started, settings: Settings) -> None:
+    mode = ", safe mode: the fast one crashes on this processor" if started.safe_mode else ""
+    note(f"model     {started.model}, {started.context_tokens} tokens of context{mode}")
+    note(f"database  {started.database}")
+    if started.quarantined:
+        note(f"          the old one could not be read and is kept as {started.quarantined}")
+    if started.recovered:
+        note(f"          {started.recovered} unfinished tasks go on")
+    names = ", ".join(settings.server.tokens)
+    if names:
+        note(f"access    with a token: {names}")
+    else:
+        assert is_loopback(settings.server.host), "checked by the settings"
+        note("access    anybody on this machine, nobody else")
+    say(f"ready {started.url} model={started.model} slots={started.slots}")
