@@ -1,1 +1,42 @@
-"""To be described."""
+"""The node's side of the engine: which models there are, and the process that runs one."""
+
+from edge.inference.command import EngineCommand, policy_of
+from edge.inference.engine import EngineActor, stop
+from edge.inference.lifecycle import LifecyclePolicy
+from edge.inference.models import ModelFile, resolve
+from edge.inference.protocol import (
+    Abort,
+    CountTokens,
+    EngineDown,
+    EngineGivenUp,
+    EngineLost,
+    EngineStatus,
+    EngineUp,
+    Run,
+    StartEngine,
+    Status,
+    StopEngine,
+    Subscribe,
+)
+
+__all__ = [
+    "Abort",
+    "CountTokens",
+    "EngineActor",
+    "EngineCommand",
+    "EngineDown",
+    "EngineGivenUp",
+    "EngineLost",
+    "EngineStatus",
+    "EngineUp",
+    "LifecyclePolicy",
+    "ModelFile",
+    "Run",
+    "StartEngine",
+    "Status",
+    "StopEngine",
+    "Subscribe",
+    "policy_of",
+    "resolve",
+    "stop",
+]

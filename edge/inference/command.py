@@ -1,0 +1,63 @@
+"""From the settings to the worker's command line and to how patient its owner is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from edge.inference.lifecycle import LifecyclePolicy
+from edge.inference.models import ModelFile
+from edge.settings import Model
+
+CONTEXT_TOKENS_DEFAULT = 4_096
+"""What a task may use of a model that was trained with more, unless the settings say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCommand:
+    """The worker's command line, for fast or safe mode (`EngineActor`)."""
+
+    model: ModelFile
+    settings: Model
+
+    def __call__(self, safe: bool) -> tuple[str, ...]:
+        settings = self.settings
+        numbers = {
+            "slots": settings.slots,
+            "context-tokens": self.context_tokens,
+            "batch-tokens": settings.batch_tokens,
+            "prefill-chunk-tokens": settings.prefill_chunk_tokens,
+            "threads": settings.threads or _cores(),
+            "gpu-layers": settings.gpu_layers,
+        }
+        flags = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
+        return (
+            *(sys.executable, "-m", "edge.engine.worker", "--fd", "{fd}"),
+            *("--model", str(self.model.path)),
+            *flags,
+            *(("--safe",) if safe else ()),
+        )
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens one task may use; 0 when neither the settings nor the file say."""
+        return self.settings.context_tokens or min(
+            self.model.context_tokens, CONTEXT_TOKENS_DEFAULT
+        )
+
+
+def policy_of(settings: Model) -> LifecyclePolicy:
+    """The settings' limits; the rest as it is by default."""
+    return LifecyclePolicy(
+        load_timeout_ms=settings.load_timeout_ms,
+        stall_report_ms=settings.stall_report_ms,
+        stall_kill_ms=settings.stall_kill_ms,
+    )
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,385 @@
+"""The actor that owns the engine process: starts it, feeds it, watches it, brings it back.
+
+It decides nothing itself: what happens to the process is `Lifecycle`, who gets which message is
+`Routes`, the process and its pipe are `Worker`. Messages from the pipe are handled as they arrive,
+on the loop's thread between two mailbox turns, and not by way of the mailbox: one hop less for
+every token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from edge.actors import SHUTDOWN, Actor, Crash, Down, Reason, Ref, Reply
+from edge.clock import NS_PER_MS, Timer
+from edge.engine.messages import (
+    Cancel,
+    Count,
+    Counted,
+    FromEngine,
+    LoadFailed,
+    Ping,
+    PipeError,
+    Pong,
+    Ready,
+    Rejected,
+    Shutdown,
+    Step,
+)
+from edge.errors import EngineDead, EngineError, InvalidRequest, Overloaded, PromptTooLong
+from edge.inference import lifecycle as life
+from edge.inference.process import Worker
+from edge.inference.protocol import (
+    Abort,
+    CountTokens,
+    EngineDown,
+    EngineGivenUp,
+    EngineLost,
+    EngineStatus,
+    EngineUp,
+    Run,
+    StartEngine,
+    Status,
+    StopEngine,
+    Subscribe,
+)
+from edge.inference.routes import Routes
+from edge.telemetry import Telemetry
+
+COUNTS_WAITING_MAX: Final = 1_000
+"""Prompts that wait to be counted at most; a call beyond fails with `Overloaded`."""
+
+_LOADING: Final = "the engine is loading its model"
+_CLIENT_ERRORS: Final = {error.code: error for error in (InvalidRequest, PromptTooLong)}
+
+
+class _TimeUp:
+    """The timer with this number has run out."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class EngineActor(Actor):
+    """See the module, and `edge.inference.protocol` for what may be sent to it.
+
+    `command` gives the worker's command line for fast or safe mode, with ``{fd}`` where the number
+    of its socket belongs. Needs a running event loop. Starts the engine when it is spawned; an
+    orderly stop (`Ref.stop`) ends when the process is gone, any other kills it.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[bool], tuple[str, ...]],
+        *,
+        telemetry: Telemetry,
+        policy: life.LifecyclePolicy,
+        rng: Random,
+        safe: bool = False,
+    ) -> None:
+        self._command = command
+        self._telemetry = telemetry
+        self._life = life.Lifecycle(policy, rng, safe=safe)
+        self._routes = Routes(self._cancel)
+        self._worker: Worker | None = None
+        self._ready: Ready | None = None
+        self._spawned_ns = 0
+        self._timer: Timer | None = None
+        self._timer_number = 0
+        self._pings = 0
+        self._counts: dict[int, Reply] = {}
+        self._count_key = 0
+        self._subscribers: dict[Ref, None] = {}
+        self._stop_replies: list[Reply] = []
+        self._end_reason: Reason | None = None
+        self._deaths = 0
+        self._news: EngineUp | EngineDown | EngineGivenUp = EngineDown(_LOADING, 0)
+
+    # ---- as an actor
+
+    def started(self) -> None:
+        self._apply(life.Start())
+
+    def handle(self, message: object) -> None:
+        match message:
+            case Run():
+                self._run(message)
+            case Abort(key):
+                if key in self._routes:
+                    self._cancel(key)
+            case _TimeUp(number=number):
+                if number == self._timer_number:
+                    self._apply(life.TimeUp())
+            case Subscribe(ref):
+                self.monitor(ref)
+                self._subscribers[ref] = None
+                ref.send(self._news)
+            case Down(ref, _):
+                self._subscribers.pop(ref, None)
+            case StartEngine():
+                self._start_again()
+            case StopEngine():
+                self._apply(life.Stop())
+            case _:
+                raise TypeError(f"the engine actor takes no {type(message).__name__}")
+
+    def handle_call(self, request: object, reply: Reply) -> None:
+        match request:
+            case CountTokens():
+                self._count(request, reply)
+            case Status():
+                reply(self._status())
+            case StopEngine():
+                self._stop_replies.append(reply)
+                self._apply(life.Stop())
+            case _:
+                reply.fail(TypeError(f"the engine actor answers no {type(request).__name__}"))
+
+    def stopping(self, reason: Reason) -> None:
+        self._end_reason = reason
+        self._apply(life.Stop())
+
+    def stopped(self, reason: Reason) -> None:
+        self._lose(f"the engine's actor ended: {reason}", own_fault=False)
+        if self._worker is not None:
+            self._worker.kill()
+
+    # ---- requests
+
+    def _run(self, message: Run) -> None:
+        request, reply_to = message.request, message.reply_to
+        key = request.key
+        if self._worker is None or self._ready is None:
+            reply_to.send(EngineLost(key, "the engine is not running", blamed=False))
+        elif key in self._routes:
+            reply_to.send(Rejected(key, "conflict", f"the key {key} is running", False))
+        else:
+            try:
+                self._worker.send(request)
+            except PipeError as error:
+                reply_to.send(Rejected(key, "invalid_request", str(error), False))
+            else:
+                self._routes.add(key, reply_to)
+
+    def _cancel(self, key: int) -> None:
+        if self._worker is not None:
+            self._worker.send(Cancel(key))
+
+    def _count(self, request: CountTokens, reply: Reply) -> None:
+        if self._worker is None or self._ready is None:
+            reply.fail(EngineDead("the engine is not running; try again shortly"))
+            return
+        if len(self._counts) >= COUNTS_WAITING_MAX:
+            reply.fail(Overloaded("too many prompts wait to be counted", retry_after_ms=1_000))
+            return
+        # Keys of requests are the caller's and count up; those of counts count down.
+        self._count_key -= 1
+        try:
+            self._worker.send(Count(self._count_key, request.prompt, request.messages))
+        except PipeError as error:
+            reply.fail(InvalidRequest(str(error), field="prompt"))
+        else:
+            self._counts[self._count_key] = reply
+
+    def _start_again(self) -> None:
+        if self._life.state in {life.State.STOPPED, life.State.BACKOFF, life.State.GIVEN_UP}:
+            self._apply(life.Start())
+
+    def _status(self) -> EngineStatus:
+        news = self._news
+        return EngineStatus(
+            state=self._life.state.value,
+            pid=None if self._worker is None else self._worker.pid,
+            ready=self._ready,
+            safe_mode=self._life.safe,
+            running=len(self._routes),
+            deaths=self._deaths,
+            reason="" if isinstance(news, EngineUp) else news.reason,
+        )
+
+    # ---- from the worker
+
+    def _from(self, worker: Worker, act: Callable[[], None]) -> None:
+        """Code that the worker calls, outside of the mailbox: held to an actor's rules."""
+        if worker is not self._worker or not self.ref.alive:
+            return
+        try:
+            act()
+        except Exception as error:
+            self._telemetry.emit("actor.crashed", name=self.ref.label, error=error)
+            self.ref.kill(Crash(error))
+
+    def _receive(self, message: FromEngine) -> None:
+        match message:
+            case Step():
+                self._heard()
+                self._routes.step(message)
+                self._telemetry.emit(
+                    "engine.step",
+                    running=message.running,
+                    waiting=message.waiting,
+                    batch_tokens=message.batch_tokens,
+                    decode_us=message.decode_us,
+                )
+            case Pong():
+                self._heard()
+            case Counted(key=key):
+                reply = self._counts.pop(key, None)
+                if reply is not None:
+                    reply(message)
+            case Rejected(key=key):
+                reply = self._counts.pop(key, None)
+                if reply is not None:
+                    reply.fail(_as_error(message))
+                else:
+                    self._routes.end(message)
+            case Ready():
+                self._is_up(message)
+            case LoadFailed():
+                self._apply(life.Refused(message.message))
+
+    def _heard(self) -> None:
+        lifecycle = self._life
+        if lifecycle.state is life.State.READY:
+            lifecycle.last_heard_ns = self.system.clock.now_ns()
+        else:
+            self._apply(life.Heard())
+
+    def _is_up(self, ready: Ready) -> None:
+        self._apply(life.Up())
+        if self._life.state is not life.State.READY:
+            return
+        assert self._worker is not None
+        self._ready = ready
+        self._telemetry.emit(
+            "engine.ready",
+            pid=self._worker.pid,
+            model=ready.model,
+            slots=ready.slots,
+            load_ms=(self.system.clock.now_ns() - self._spawned_ns) / NS_PER_MS,
+        )
+        self._announce(EngineUp(ready))
+
+    def _exited(self, code: int | None, reason: str) -> None:
+        pid = self._worker.pid if self._worker is not None else None
+        self._worker = None
+        running = len(self._routes)
+        if self._life.state in life.WITH_PROCESS:
+            wanted = self._life.state is life.State.STOPPING
+            effects = self._life.apply(life.Exited(code, reason), self.system.clock.now_ns())
+            lost = next((effect for effect in effects if isinstance(effect, life.Lost)), None)
+            if not wanted:
+                self._deaths += 1
+                reason = reason if lost is None else lost.reason
+                self._telemetry.emit("engine.died", pid=pid, reason=reason, running=running)
+            self._carry_out(effects)
+
+    # ---- effects
+
+    def _apply(self, event: life.Event) -> None:
+        self._carry_out(self._life.apply(event, self.system.clock.now_ns()))
+
+    def _carry_out(self, effects: list[life.Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case life.Spawn(safe):
+                    self._spawn(safe)
+                case life.Kill():
+                    if self._worker is not None:
+                        self._worker.kill()
+                case life.Shut():
+                    if self._worker is not None:
+                        self._worker.send(Shutdown())
+                case life.Arm(delay_ms):
+                    self._arm(delay_ms)
+                case life.Disarm():
+                    self._disarm()
+                case life.SendPing():
+                    self._ping()
+                case life.Probed(safe_mode, code):
+                    self._telemetry.emit("engine.probed", safe_mode=safe_mode, exit_code=code)
+                case life.Stalled(silent_ms):
+                    pid = None if self._worker is None else self._worker.pid
+                    self._telemetry.emit("engine.stalled", pid=pid, silent_ms=silent_ms)
+                case life.Lost(reason, own_fault):
+                    self._lose(reason, own_fault=own_fault)
+                case life.BackingOff(reason, delay_ms, deaths):
+                    self._telemetry.emit("engine.backoff", in_ms=delay_ms, deaths=deaths)
+                    self._announce(EngineDown(reason, delay_ms))
+                case life.GaveUp(reason):
+                    self._telemetry.emit("engine.given_up", reason=reason)
+                    self._announce(EngineGivenUp(reason))
+                case life.Stopped():
+                    self._has_stopped()
+
+    def _spawn(self, safe: bool) -> None:
+        self._spawned_ns = self.system.clock.now_ns()
+        if not isinstance(self._news, EngineDown) or self._news.retry_in_ms != 0:
+            self._announce(EngineDown(_LOADING, 0))
+        worker = Worker(
+            self._command(safe),
+            on_started=lambda pid: self._telemetry.emit("engine.started", pid=pid),
+            on_message=lambda message: self._from(worker, lambda: self._receive(message)),
+            on_exit=lambda code, reason: self._from(worker, lambda: self._exited(code, reason)),
+        )
+        self._worker = worker
+
+    def _arm(self, delay_ms: int) -> None:
+        self._disarm()
+        self._timer = self.send_after(delay_ms, _TimeUp(self._timer_number))
+
+    def _disarm(self) -> None:
+        # The number makes a message void that is in the mailbox already.
+        self._timer_number += 1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ping(self) -> None:
+        if self._worker is not None:
+            self._pings += 1
+            self._worker.send(Ping(self._pings))
+
+    def _lose(self, reason: str, *, own_fault: bool) -> None:
+        self._ready = None
+        self._routes.lose_all(reason, own_fault=own_fault)
+        counts, self._counts = self._counts, {}
+        for reply in counts.values():
+            reply.fail(EngineDead(f"{reason}; try again shortly"))
+
+    def _has_stopped(self) -> None:
+        self._announce(EngineDown("the engine was stopped", None))
+        replies, self._stop_replies = self._stop_replies, []
+        for reply in replies:
+            reply(None)
+        if self._end_reason is not None:
+            self.stop(self._end_reason)
+
+    def _announce(self, news: EngineUp | EngineDown | EngineGivenUp) -> None:
+        self._news = news
+        for ref in self._subscribers:
+            ref.send(news)
+
+
+def _as_error(rejected: Rejected) -> Exception:
+    """The error that a `Rejected` stands for."""
+    client_error = _CLIENT_ERRORS.get(rejected.code)
+    if client_error is not None:
+        return client_error(rejected.message, field=rejected.field)
+    return EngineError(rejected.message, recoverable=rejected.recoverable)
+
+
+async def stop(ref: Ref, *, deadline_ms: float) -> None:
+    """Stops the engine, waits until its process is gone, and ends the actor behind `ref`.
+
+    Raises `CallTimeout` at the deadline, when the actor is ended all the same and the process
+    killed with it.
+    """
+    try:
+        await ref.call(StopEngine(), deadline_ms=deadline_ms)
+    finally:
+        ref.kill(SHUTDOWN)

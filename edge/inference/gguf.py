@@ -1,0 +1,179 @@
+"""Is this file a GGUF model, and is all of it there?
+
+Reads the header as the format's specification lays it out (ggml, docs/gguf.md, versions 2 and 3,
+little-endian): counts, metadata, tensor table. The tensors themselves are not read, so the check
+is cheap for a model of any size, and yet finds a download that was cut short.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from edge.errors import ModelError
+
+MAGIC: Final = b"GGUF"
+VERSIONS: Final = (2, 3)
+TENSORS_MAX: Final = 1_000_000
+METADATA_MAX: Final = 100_000
+STRING_BYTES_MAX: Final = 64 * 1024 * 1024
+ARRAY_ITEMS_MAX: Final = 50_000_000
+DIMENSIONS_MAX: Final = 8
+ARRAY_DEPTH_MAX: Final = 4
+
+_STRING: Final = 8
+_ARRAY: Final = 9
+_SCALARS: Final[dict[int, struct.Struct]] = {
+    0: struct.Struct("<B"), 1: struct.Struct("<b"), 2: struct.Struct("<H"), 3: struct.Struct("<h"),
+    4: struct.Struct("<I"), 5: struct.Struct("<i"), 6: struct.Struct("<f"), 7: struct.Struct("<?"),
+    10: struct.Struct("<Q"), 11: struct.Struct("<q"), 12: struct.Struct("<d"),
+}  # fmt: skip
+
+_BLOCKS: Final[dict[int, tuple[int, int]]] = {
+    # type: elements of a block, bytes of a block (ggml.c, type_traits)
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 30: (1, 2),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a GGUF says of itself. ``context_tokens`` is 0 and ``name`` empty when it is silent."""
+
+    version: int
+    tensors: int
+    architecture: str
+    name: str
+    context_tokens: int
+
+
+class _Damaged(Exception):
+    """Says in half a sentence what is wrong."""
+
+
+class _Reader:
+    """Values off a stream, each checked against what is left of the file."""
+
+    def __init__(self, stream: BinaryIO, size_bytes: int) -> None:
+        self._stream = stream
+        self._size_bytes = size_bytes
+        self.offset = 0
+
+    def take(self, size_bytes: int) -> bytes:
+        data = self._stream.read(size_bytes)
+        self.offset += len(data)
+        if len(data) < size_bytes:
+            raise _Damaged("it ends in the middle of its header")
+        return data
+
+    def skip(self, size_bytes: int) -> None:
+        self.offset += size_bytes
+        if self.offset > self._size_bytes:
+            raise _Damaged("it ends in the middle of its header")
+        self._stream.seek(self.offset)
+
+    def number(self, code: str) -> int:
+        layout = struct.Struct(f"<{code}")
+        value: int = layout.unpack(self.take(layout.size))[0]
+        return value
+
+    def string_bytes(self) -> int:
+        size_bytes = self.number("Q")
+        if size_bytes > STRING_BYTES_MAX:
+            raise _Damaged("its header has a text of impossible length")
+        return size_bytes
+
+    def string(self) -> str:
+        return self.take(self.string_bytes()).decode("utf-8", "replace")
+
+    def value(self, kind: int) -> object:
+        """A scalar or a text; an array is passed over and reads as None."""
+        if kind == _STRING:
+            return self.string()
+        if kind == _ARRAY:
+            self._pass_array(1)
+            return None
+        scalar = self._scalar(kind)
+        value: object = scalar.unpack(self.take(scalar.size))[0]
+        return value
+
+    def _scalar(self, kind: int) -> struct.Struct:
+        if kind not in _SCALARS:
+            raise _Damaged(f"its header has a value of the unknown type {kind}")
+        return _SCALARS[kind]
+
+    def _pass_array(self, depth: int) -> None:
+        kind, items = self.number("I"), self.number("Q")
+        if items > ARRAY_ITEMS_MAX or depth > ARRAY_DEPTH_MAX:
+            raise _Damaged("its header has a list of impossible size")
+        if kind == _STRING:
+            for _ in range(items):
+                self.skip(self.string_bytes())
+        elif kind == _ARRAY:
+            for _ in range(items):
+                self._pass_array(depth + 1)
+        else:
+            self.skip(items * self._scalar(kind).size)
+
+
+def read_header(stream: BinaryIO, size_bytes: int, label: str) -> Header:
+    """Checks a whole header at the start of a seekable `stream` of `size_bytes`.
+
+    Raises `ModelError` with one sentence that calls the file `label`.
+    """
+    try:
+        return _read(_Reader(stream, size_bytes), size_bytes)
+    except _Damaged as damage:
+        raise ModelError(
+            f"{label} cannot be used as a model: {damage}; get a GGUF file that is complete"
+        ) from damage
+
+
+def _read(reader: _Reader, size_bytes: int) -> Header:
+    if size_bytes < len(MAGIC) or reader.take(len(MAGIC)) != MAGIC:
+        raise _Damaged("it is not a GGUF file")
+    version = reader.number("I")
+    if version not in VERSIONS:
+        raise _Damaged(f"it is of GGUF version {version}, and only 2 and 3 are known")
+    tensors, entries = reader.number("Q"), reader.number("Q")
+    if not 0 < tensors <= TENSORS_MAX or entries > METADATA_MAX:
+        raise _Damaged("its header promises no tensors or an impossible number")
+    metadata: dict[str, object] = {}
+    for _ in range(entries):
+        key = reader.string()
+        metadata[key] = reader.value(reader.number("I"))
+    data_bytes = max(_tensor_end(reader) for _ in range(tensors))
+    alignment = _whole(metadata.get("general.alignment")) or 32
+    start = -(-reader.offset // alignment) * alignment
+    if start + data_bytes > size_bytes:
+        raise _Damaged(
+            f"it has {size_bytes} bytes of {start + data_bytes}, as after a download cut short"
+        )
+    architecture = str(metadata.get("general.architecture") or "")
+    return Header(
+        version,
+        tensors,
+        architecture,
+        str(metadata.get("general.name") or ""),
+        _whole(metadata.get(f"{architecture}.context_length")),
+    )
+
+
+def _tensor_end(reader: _Reader) -> int:
+    """Where the next tensor of the table ends, from the start of the data; for a type of tensor
+    that is not known here, where it begins."""
+    reader.skip(reader.string_bytes())
+    dimensions = reader.number("I")
+    if dimensions > DIMENSIONS_MAX:
+        raise _Damaged("its header has a tensor of impossible shape")
+    elements = 1
+    for _ in range(dimensions):
+        elements *= reader.number("Q")
+    kind, offset = reader.number("I"), reader.number("Q")
+    per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
+    return offset + -(-elements // per_block) * block_bytes
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,197 @@
+"""One engine process, from its start to its end, and the node's side of the pipe to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+from edge.engine.messages import FrameReader, FromEngine, PipeError, ToEngine, encode
+
+STDERR_TAIL_BYTES: Final = 8_192
+"""What is kept of the worker's last words."""
+
+EXIT_GRACE_S: Final = 5.0
+"""A worker that closed its pipe has to exit within this, and the other way round."""
+
+
+class Worker:
+    """A worker process. ``pid`` is None until it runs.
+
+    `on_message` is called for every message in its order, on the loop's thread, and `on_exit` once,
+    after the last message, with the exit code (negative for a signal, None when the process could
+    not be started) and a sentence. The runner behind it belongs to this object, and its failure is
+    an exit too. Made and used on the loop's thread.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        on_started: Callable[[int], object],
+        on_message: Callable[[FromEngine], object],
+        on_exit: Callable[[int | None, str], object],
+    ) -> None:
+        self.pid: int | None = None
+        self._command = tuple(command)
+        self._on_started = on_started
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._process: asyncio.subprocess.Process | None = None
+        self._pipe: _Pipe | None = None
+        self._stderr = bytearray()
+        self._kill_wanted = False
+        self._fault = ""
+        self._runner = asyncio.get_running_loop().create_task(self._run())
+        self._runner.add_done_callback(self._ended)
+
+    def send(self, message: ToEngine) -> None:
+        """Writes the message; nothing happens when the pipe is closed, for then the exit is near.
+        Raises `PipeError` for a message that cannot be encoded."""
+        frame = encode(message)
+        if self._pipe is not None:
+            self._pipe.write(frame)
+
+    def kill(self) -> None:
+        """Ends the process now (SIGKILL); `on_exit` follows. May be called at any time."""
+        self._kill_wanted = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                self._process.kill()
+
+    async def wait(self) -> None:
+        """Returns when the process is gone."""
+        await asyncio.wait([self._runner])
+
+    async def _run(self) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(part.replace("{fd}", str(theirs.fileno())) for part in self._command),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    # Ctrl-C in a terminal is for the node, which lets its tasks end first.
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        self._process = process
+        try:
+            # A connection to a socket that is connected already: no round trip, never waits.
+            pipe = _Pipe(self._receive, self._garbage)
+            await asyncio.get_running_loop().create_unix_connection(lambda: pipe, sock=ours)
+            self._pipe = pipe
+            self.pid = process.pid
+            if self._kill_wanted:
+                self.kill()
+            self._on_started(process.pid)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read_stderr(process))
+                group.create_task(self._await_end(process, pipe))
+        finally:
+            if process.returncode is None:
+                self.kill()
+                await process.wait()
+            if self._pipe is not None:
+                self._pipe.close()
+            else:
+                ours.close()
+        return await process.wait()
+
+    async def _await_end(self, process: asyncio.subprocess.Process, pipe: _Pipe) -> None:
+        """Both ends: the process gone and the pipe read to its end, so that no message is lost."""
+        exited = asyncio.ensure_future(process.wait())
+        both: list[asyncio.Future[Any]] = [exited, pipe.closed]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, timeout=EXIT_GRACE_S)
+        if not exited.done():
+            self.kill()
+        await exited
+
+    async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while data := await process.stderr.read(4_096):
+            self._stderr += data
+            del self._stderr[:-STDERR_TAIL_BYTES]
+
+    def _receive(self, message: FromEngine) -> None:
+        if not self._fault:
+            self._on_message(message)
+
+    def _garbage(self, error: PipeError) -> None:
+        self._fault = f"the engine sent garbage: {error}"
+        self.kill()
+
+    def _ended(self, runner: asyncio.Task[int]) -> None:
+        if runner.cancelled():
+            self._on_exit(None, "the engine's runner was cancelled")
+            return
+        error = runner.exception()
+        if error is not None:
+            self._on_exit(None, f"the engine process cannot be run: {error}")
+            return
+        code = runner.result()
+        self._on_exit(code, self._fault or self._describe(code))
+
+    def _describe(self, code: int) -> str:
+        if code < 0:
+            text = f"the engine was ended by {_signal_name(-code)}"
+        else:
+            text = f"the engine exited with status {code}"
+        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        return f"{text}; its last words: {lines[-1].strip()[:200]}" if lines and code else text
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class _Pipe(asyncio.Protocol):
+    """Bytes from the worker to messages; ``closed`` is done when the pipe is read to its end."""
+
+    def __init__(
+        self, on_message: Callable[[FromEngine], object], on_garbage: Callable[[PipeError], object]
+    ) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reader = FrameReader()
+        self._on_message = on_message
+        self._on_garbage = on_garbage
+        self._transport: asyncio.WriteTransport | None = None
+        self._broken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._broken:
+            return
+        try:
+            messages = self._reader.feed(data)
+        except PipeError as error:
+            self._broken = True
+            self._on_garbage(error)
+            return
+        for message in messages:
+            self._on_message(message)  # type: ignore[arg-type]  # the worker's half alone
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def write(self, frame: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

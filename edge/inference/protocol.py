@@ -1,0 +1,114 @@
+"""What is said to the engine actor, and what it says.
+
+What runs is named by the ``key`` of its `Generate`. To its ``reply_to`` go, as they came from the
+engine: `Admitted`, then `Output` after `Output`, then one `Finished`; or one `Rejected`; or, when
+the engine is gone first, one `EngineLost`. Nothing follows a last one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.actors import Ref
+from edge.engine.messages import Generate, Ready
+
+# ---- to the actor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Generate for ``reply_to``. When there is no engine the answer is `EngineLost` at once. A
+    reply_to that is dead is noticed at the next message to it, and its sequence is cancelled."""
+
+    request: Generate
+    reply_to: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Cancel what runs under this key; it ends with a `Finished` (``cancelled``), unless another
+    end was under way. Unknown keys are ignored."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Tell this actor of the engine's ups and downs, beginning with how things are now."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class StartEngine:
+    """Have the engine run; of use after `StopEngine` or `EngineGivenUp` (which forgets the deaths
+    so far). No effect when it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopEngine:
+    """Stop the engine and stay. As a call it is answered, with None, when the process is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountTokens:
+    """A call: how many tokens is this prompt, template included? The reply is a `Counted`, or the
+    error that `Rejected` stood for; `EngineDead` when there is no engine."""
+
+    prompt: str | None
+    messages: tuple[tuple[str, str], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A call, answered with an `EngineStatus` at once."""
+
+
+# ---- from the actor
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How things are: ``state`` is a name of the lifecycle, ``ready`` what the engine said of its
+    model while it is up, ``reason`` why it is not, ``deaths`` counts since the actor's start."""
+
+    state: str
+    pid: int | None
+    ready: Ready | None
+    safe_mode: bool
+    running: int
+    deaths: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLost:
+    """The engine that ran this is gone. ``blamed``: it crashed or hung, and this was the only one
+    that can have been the cause, so that running it again may end the same way."""
+
+    key: int
+    reason: str
+    blamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUp:
+    """The model is loaded and requests are taken."""
+
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDown:
+    """There is no engine now. ``retry_in_ms`` is when the next one is started; 0 while it loads,
+    None when it was stopped on purpose."""
+
+    reason: str
+    retry_in_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineGivenUp:
+    """There will be no engine unless an admin changes something; ``reason`` is a sentence."""
+
+    reason: str

@@ -1,0 +1,78 @@
+"""Who waits for what from the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.actors import Ref
+from edge.engine.messages import Admitted, Finished, Output, Rejected, Step
+from edge.inference.protocol import EngineLost
+
+
+class Routes:
+    """From the key of what runs to the actor that hears of it.
+
+    `on_orphan` is called with the key of a sequence whose actor is dead: nobody wants the rest.
+    """
+
+    __slots__ = ("_on_orphan", "_routes", "_silent")
+
+    def __init__(self, on_orphan: Callable[[int], object]) -> None:
+        self._routes: dict[int, Ref] = {}
+        self._silent: set[int] = set()  # those that have produced no token yet
+        self._on_orphan = on_orphan
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._routes
+
+    def add(self, key: int, reply_to: Ref) -> None:
+        self._routes[key] = reply_to
+        self._silent.add(key)
+
+    def step(self, step: Step) -> None:
+        """Hands out what one decode step did; the hottest code of the node's side."""
+        routes = self._routes
+        for admitted in step.admitted:
+            self._pass_on(admitted)
+        silent = self._silent
+        for output in step.outputs:
+            ref = routes.get(output.key)
+            if ref is not None and not ref.send(output):
+                self._orphan(output.key)
+            if silent and output.tokens:
+                silent.discard(output.key)
+        for finished in step.finished:
+            self.end(finished)
+
+    def end(self, message: Finished | Rejected) -> None:
+        """The last message of its key."""
+        self._silent.discard(message.key)
+        ref = self._routes.pop(message.key, None)
+        if ref is not None:
+            ref.send(message)
+
+    def lose_all(self, reason: str, *, own_fault: bool) -> int:
+        """Tells everybody that the engine is gone; how many they were.
+
+        Blamed is who alone was having its prompt read, for that is where bad input strikes, or who
+        alone was running. Among several suspects nobody is blamed."""
+        routes, silent = self._routes, self._silent
+        suspects = silent or set(routes)
+        culprit = next(iter(suspects)) if own_fault and len(suspects) == 1 else None
+        self._routes, self._silent = {}, set()
+        for key, ref in routes.items():
+            ref.send(EngineLost(key, reason, blamed=key == culprit))
+        return len(routes)
+
+    def _pass_on(self, message: Admitted | Output) -> None:
+        ref = self._routes.get(message.key)
+        if ref is not None and not ref.send(message):
+            self._orphan(message.key)
+
+    def _orphan(self, key: int) -> None:
+        del self._routes[key]
+        self._silent.discard(key)
+        self._on_orphan(key)

@@ -1,0 +1,183 @@
+"""A stand-in for the engine worker: speaks the pipe's protocol, needs no model.
+
+Run as a script. It makes ``--rate`` decode steps a second while sequences run (0: as fast as they
+are read), one token of ``word `` a step for each, and answers all else at once. How it fails:
+
+* ``--dies-loading SIGNAL|STATUS``: before it is up; with ``--only-fast`` in fast mode alone
+* ``--refuses SENTENCE``: says that the model cannot be used, and exits
+* ``--hangs-loading``: never says anything
+* a prompt ``die SIGNAL`` ends it at the first step of that prompt, ``hang`` stops all steps,
+  ``garbage`` sends what is no message, ``reject`` is rejected
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from edge.engine.messages import (
+    Admitted,
+    Cancel,
+    Count,
+    Counted,
+    Finished,
+    FrameReader,
+    FromEngine,
+    Generate,
+    LoadFailed,
+    Output,
+    Ping,
+    Pong,
+    Ready,
+    Rejected,
+    Shutdown,
+    Step,
+    encode,
+)
+
+WORD = "word "
+
+
+def command(*flags: str) -> tuple[str, ...]:
+    """The command line of this script in fast mode; ``{fd}`` stands for the socket's number."""
+    return (sys.executable, "-m", "tests.support.scripted_engine", "--fd", "{fd}", *flags)
+
+
+class ScriptedEngine:
+    """The loop: read what there is, make a step if anything runs."""
+
+    def __init__(self, pipe: socket.socket, rate: float) -> None:
+        self._pipe = pipe
+        self._reader = FrameReader()
+        self._interval_s = 1 / rate if rate else 0.0
+        self._fresh: list[Generate] = []
+        self._running: dict[int, tuple[Generate, int]] = {}
+        self._cancelled: list[int] = []
+        self._steps = 0
+        self._hangs = False
+
+    def send(self, *messages: FromEngine) -> None:
+        self._pipe.sendall(b"".join(map(encode, messages)))
+
+    def serve(self) -> None:
+        """Until it is told to shut down or the node is gone."""
+        due_s = time.monotonic()
+        while True:
+            busy = (self._running or self._fresh or self._cancelled) and not self._hangs
+            wait_s = max(0.0, due_s - time.monotonic()) if busy else None
+            readable, _, _ = select.select([self._pipe], [], [], wait_s)
+            if readable and not self._read():
+                return
+            if busy and time.monotonic() >= due_s:
+                due_s = max(due_s + self._interval_s, time.monotonic())
+                self._step()
+
+    def _read(self) -> bool:
+        data = self._pipe.recv(65_536)
+        for message in self._reader.feed(data):
+            match message:
+                case Generate():
+                    self._take(message)
+                case Cancel(key):
+                    self._cancelled.append(key)
+                case Count(key, prompt, messages):
+                    self._count(key, prompt, messages)
+                case Ping(nonce):
+                    if not self._hangs:
+                        self.send(Pong(nonce, self._steps))
+                case Shutdown():
+                    return False
+        return bool(data)
+
+    def _take(self, request: Generate) -> None:
+        if request.prompt == "reject":
+            self.send(Rejected(request.key, "prompt_too_long", "too long", False, "prompt"))
+        elif request.prompt == "garbage":
+            self._pipe.sendall(b"\x00\x00\x00\x02{]")
+        elif request.prompt == "hang":
+            self._hangs = True
+        else:
+            self._fresh.append(request)
+
+    def _count(self, key: int, prompt: str | None, messages: Sequence[object] | None) -> None:
+        if prompt == "reject":
+            self.send(Rejected(key, "invalid_request", "no such prompt", False, "prompt"))
+        else:
+            tokens = len((prompt or "").split()) + len(messages or ())
+            self.send(Counted(key, tokens, 4_096))
+
+    def _step(self) -> None:
+        self._steps += 1
+        admitted, outputs = [], []
+        for request in self._fresh:
+            words = (request.prompt or "").split()
+            if words[:1] == ["die"]:
+                os.kill(os.getpid(), signal.Signals[words[1]])
+            self._running[request.key] = (request, len(request.resume_tokens))
+            admitted.append(Admitted(request.key, len(words), 0))
+        self._fresh = []
+        finished = [
+            self._finished(key, "cancelled") for key in self._cancelled if key in self._running
+        ]
+        self._cancelled = []
+        for key, (request, made) in list(self._running.items()):
+            outputs.append(Output(key, 1, (made,), WORD))
+            self._running[key] = (request, made + 1)
+            if made + 1 >= request.sampling.max_tokens:
+                finished.append(self._finished(key, "length"))
+        self.send(
+            Step(
+                self._steps, tuple(admitted), tuple(outputs), tuple(finished),
+                len(self._running), 0, len(outputs), 100,
+            )
+        )  # fmt: skip
+
+    def _finished(self, key: int, reason: str) -> Finished:
+        request, made = self._running.pop(key)
+        prompt_tokens = len((request.prompt or "").split())
+        return Finished(key, reason, "", prompt_tokens, 0, made, 1.0, 1.0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--slots", type=int, default=16)
+    parser.add_argument("--dies-loading", default="")
+    parser.add_argument("--only-fast", action="store_true")
+    parser.add_argument("--hangs-loading", action="store_true")
+    parser.add_argument("--refuses", default="")
+    parser.add_argument("--safe", action="store_true")
+    # The real worker's other flags are taken and not used.
+    return parser.parse_known_args()[0]
+
+
+def main() -> None:
+    """The script."""
+    arguments = _arguments()
+    dies = arguments.dies_loading
+    if dies and not (arguments.safe and arguments.only_fast):
+        print("the last words", file=sys.stderr, flush=True)  # noqa: T201  # stderr is the subject
+        if dies.isdigit():
+            sys.exit(int(dies))
+        os.kill(os.getpid(), signal.Signals[dies])
+    if arguments.hangs_loading:
+        signal.pause()
+    with socket.socket(fileno=arguments.fd) as pipe:
+        engine = ScriptedEngine(pipe, arguments.rate)
+        if arguments.refuses:
+            engine.send(LoadFailed(arguments.refuses))
+            sys.exit(1)
+        safe, slots = arguments.safe, arguments.slots
+        engine.send(Ready("scripted", 0, 0, 100, 4_096, slots, safe, "a script", False))
+        engine.serve()
+
+
+if __name__ == "__main__":
+    main()
