@@ -3,7 +3,7 @@
     python -m models.train.prepare tokenizer  --corpus DIR --work DIR
     python -m models.train.prepare validation --corpus DIR --work DIR
     python -m models.train.prepare round      --corpus DIR --work DIR --round N \
-        --generated COUNT [--corpus-share SHARE]
+        --generated COUNT [--copying COUNT] [--corpus-share SHARE]
 
 Rounds differ: prompts are phrased anew, other fables and book pages are drawn, and the generator
 goes on to new seeds.
@@ -21,6 +21,7 @@ from random import Random
 import numpy as np
 
 from models.train.chat import END_OF_TEXT, TURN_END
+from models.train.copying import copying_documents
 from models.train.corpus import FILES, Subjects, is_held_out, read_stories
 from models.train.dataset import Document, tokenise
 from models.train.lexicon import concrete_nouns
@@ -121,7 +122,9 @@ def make_validation(corpus: Path, work: Path) -> None:
     tokenise(tokenizer, documents, CONTEXT).save(work / VALIDATION_FILE)
 
 
-def make_round(corpus: Path, work: Path, number: int, generated: int, corpus_share: float) -> None:
+def make_round(
+    corpus: Path, work: Path, number: int, *, generated: int, copying: int, corpus_share: float
+) -> None:
     """Save one training round and say what it holds."""
     rng = Random(1000 + number)
     documents = corpus_documents(
@@ -132,6 +135,7 @@ def make_round(corpus: Path, work: Path, number: int, generated: int, corpus_sha
         pages=int(ROUND_BOOK_PAGES * corpus_share),
     )
     documents += generated_documents(rng, number * 1_000_000, generated)
+    documents += copying_documents(rng, copying, ANSWER_END)
     for _ in range(ROUND_COURTESIES):
         question, answer = courtesy(rng)
         documents.append(Document("courtesy", chat_prefix(rng, question), answer + ANSWER_END))
@@ -150,6 +154,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--round", type=int, default=0)
     parser.add_argument("--generated", type=int, default=0, help="stories from the generator")
+    parser.add_argument("--copying", type=int, default=0, help="exercises in looking back")
     parser.add_argument("--corpus-share", type=float, default=1.0, help="thins the corpus out")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -159,7 +164,12 @@ def main() -> None:
         make_validation(options.corpus, options.work)
     else:
         make_round(
-            options.corpus, options.work, options.round, options.generated, options.corpus_share
+            options.corpus,
+            options.work,
+            options.round,
+            generated=options.generated,
+            copying=options.copying,
+            corpus_share=options.corpus_share,
         )
 
 
