@@ -40,7 +40,7 @@ class ChildSpec:
 class Child:
     """One child of a supervisor over all its lives."""
 
-    __slots__ = ("_deadline", "asked", "ref", "restarts", "restarts_ns", "spec")
+    __slots__ = ("_deadline", "asked", "leaving", "ref", "restarts", "restarts_ns", "spec")
 
     def __init__(self, spec: ChildSpec, ref: Ref) -> None:
         self.spec = spec
@@ -48,6 +48,7 @@ class Child:
         self.restarts = 0
         self.restarts_ns: tuple[int, ...] = ()
         self.asked = False  # the supervisor itself wants this life to end
+        self.leaving = False  # and no other life after it
         self._deadline: Timer | None = None
 
     def begin(self, ref: Ref) -> None:

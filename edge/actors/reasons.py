@@ -26,8 +26,8 @@ class Reason:
 class Crash(Reason):
     """An exception left one of the actor's own functions.
 
-    ``error`` keeps its traceback, but the frames' local variables are cleared once the crash is
-    reported, so that holding a reason does not hold the dead actor's state.
+    ``error`` has lost its traceback, which was reported at once: its frames would keep the dead
+    actor's state in memory for as long as anybody holds the reason.
     """
 
     __slots__ = ("error",)

@@ -202,8 +202,7 @@ class Ref:
 
     def unwatch(self, other: Ref) -> None:
         """`Actor.demonitor`."""
-        if self._watching is not None:
-            self._watching.pop(other, None)
+        self._stop_watching(other)
         other.remove_watcher(self)
 
     def add_timer(self, timer: Timer) -> None:
@@ -237,6 +236,11 @@ class Ref:
 
     def down(self, ref: Ref, reason: Reason) -> None:
         """A monitored actor ended (`Watcher`)."""
-        if self._watching is not None:
-            self._watching.pop(ref, None)
+        self._stop_watching(ref)
         self.send(Down(ref, reason))
+
+    def _stop_watching(self, other: Ref) -> None:
+        if self._watching is not None:
+            self._watching.pop(other, None)
+            if not self._watching:
+                self._watching = None

@@ -108,6 +108,7 @@ class Supervisor(Actor):
         child = self._children.get(name)
         if child is None:
             return False
+        child.leaving = True
         child.ask_to_stop(self.system.clock)
         return True
 
@@ -146,7 +147,7 @@ class Supervisor(Actor):
             self._stop_next()
         elif child in self._rest:
             self._stop_next()
-        elif child.asked or not child.spec.restarts_after(reason):
+        elif child.leaving or not child.spec.restarts_after(reason):
             del self._children[child.spec.name]
         elif not self._spend(child):
             self._give_up(child, reason)
@@ -201,13 +202,20 @@ class Supervisor(Actor):
         if not self._has_own_budget(child):
             self._shut_down(Exhausted(name))
         elif self._on_exhausted is not None:
-            self._on_exhausted(name, reason)
+            try:
+                self._on_exhausted(name, reason)
+            except Exception as error:
+                # Whoever was to be told is at fault, not the siblings.
+                self.system.emit("actor.crashed", name=self.ref.label, error=error)
 
     def _restart_rest(self, child: Child) -> None:
         """Ends the children after this one; `_stop_next` starts them again."""
         children = list(self._children.values())
-        self._rest = children[children.index(child) :]
-        self._stop_order = [later.spec.name for later in self._rest[1:]]
+        first = children.index(child)
+        if self._rest:  # a second death while the rest of an earlier one is ending
+            first = min(first, children.index(self._rest[0]))
+        self._rest = children[first:]
+        self._stop_order = [later.spec.name for later in self._rest]
         self._stop_next()
 
     def _shut_down(self, reason: Reason) -> None:
@@ -230,7 +238,8 @@ class Supervisor(Actor):
             return
         rest, self._rest = self._rest, []
         for child in rest:
-            if child.asked and child.spec.restart == "temporary":
+            if child.leaving or child.spec.restart == "temporary":
+                child.ended()
                 del self._children[child.spec.name]
             elif self._ending is None and child.spec.name in self._children:
                 self._restart(child)

@@ -6,7 +6,6 @@ is ``loop.call_soon`` in the node and a plain list in the simulator.
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,7 +30,8 @@ class System:
     ``turn_messages_max`` messages of one actor are handled before the next actor's turn, so a
     flooded mailbox delays nobody else for longer than that. After ``pump_messages_max`` the event
     loop gets a breath: some milliseconds of usual work. ``on_event`` is told of crashes, overflows
-    and what supervisors do, by the names in the table of events; it must not raise.
+    and what supervisors do, by the names in the table of events; it must not raise, and the
+    traceback of an error is gone when it returns.
 
     Read only: ``actors`` (all that live or are ending), ``run_queue`` (those with messages),
     ``messages_handled`` (since the start).
@@ -184,7 +184,7 @@ class System:
 
     def _crash(self, ref: Ref, error: BaseException) -> None:
         self.emit("actor.crashed", name=ref.label, error=error)
-        _let_go_of_frames(error)
+        _drop_tracebacks(error)
         ref.kill(Crash(error))
 
     def _end(self, ref: Ref, actor: Actor) -> None:
@@ -209,17 +209,11 @@ class System:
             self._crash(ref, error)
 
 
-def _let_go_of_frames(error: BaseException) -> None:
-    """A reason may be kept for long, and an exception's frames hold the dead actor's state.
-
-    What is left of them can still be printed.
-    """
-    if error.__traceback__ is not None:
-        # The first frame is the system's own, which cannot be cleared: it is still running.
-        error.__traceback__ = error.__traceback__.tb_next
+def _drop_tracebacks(error: BaseException) -> None:
+    """A reason may be kept for long, and a traceback's frames would keep the dead actor's state."""
     link: BaseException | None = error
     seen: set[int] = set()  # a chain of causes may lead back into itself
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        traceback.clear_frames(link.__traceback__)
+        link.__traceback__ = None
         link = link.__cause__ or link.__context__

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pytest
+
+from edge.actors import Actor, Crash, System
+from edge.clock import ManualClock
+from tests.unit.actors.world import Recorder, World
+
+
+def test_an_actor_is_ready_when_spawn_returns(world: World) -> None:
+    seen: list[object] = []
+
+    class Starting(Actor):
+        def started(self) -> None:
+            seen.append(self.system.registry.whereis("one"))
+            seen.append(self.ref)
+
+    ref = world.system.spawn(Starting(), name="one")
+    assert seen == [ref, ref]
+
+
+def test_an_actor_lives_once(world: World) -> None:
+    actor = Recorder()
+    world.system.spawn(actor)
+    with pytest.raises(ValueError, match="once"):
+        world.system.spawn(actor)
+
+
+def test_a_flooded_mailbox_starves_nobody() -> None:
+    world = World(mailbox_messages_max=100_000, turn_messages_max=64)
+    flooded, other = Recorder(), Recorder()
+    first, second = world.system.spawn(flooded), world.system.spawn(other)
+    handled_before: list[int] = []
+    other._on_message = lambda _actor, _message: handled_before.append(len(flooded.messages))
+    for number in range(100_000):
+        first.send(number)
+    second.send("one")
+    world.run()
+    assert handled_before == [64]
+    assert flooded.messages == list(range(100_000))
+
+
+def test_a_pump_gives_way_to_the_loop() -> None:
+    world = World(turn_messages_max=64, pump_messages_max=100)
+    actor = Recorder()
+    ref = world.system.spawn(actor)
+    for number in range(250):
+        ref.send(number)
+    handled = []
+    while world.scheduled:
+        assert len(world.scheduled) == 1, "one pump at a time"
+        world.pump_once()
+        handled.append(len(actor.messages))
+    assert handled == [100, 200, 250]
+    ref.send("again")
+    assert len(world.scheduled) == 1
+
+
+def test_ends_use_up_the_pumps_budget_too() -> None:
+    world = World(pump_messages_max=10)
+    for _ in range(25):
+        world.system.spawn(Recorder()).kill()
+    left = []
+    while world.scheduled:
+        world.pump_once()
+        left.append(len(world.system.actors))
+    assert left == [15, 5, 0]
+
+
+def test_messages_are_counted_and_ends_are_not(world: World) -> None:
+    ref = world.system.spawn(Recorder())
+    for number in range(70):
+        ref.send(number)
+    ref.send(ValueError("boom"))
+    assert world.system.run_pending() == 71
+    assert world.system.messages_handled == 71
+
+
+def test_actors_that_never_rest_are_noticed(world: World) -> None:
+    def again(actor: Recorder, message: object) -> None:
+        actor.ref.send(message)
+
+    ref = world.system.spawn(Recorder(again))
+    ref.send("again and again")
+    with pytest.raises(RuntimeError, match="rest"):
+        world.system.run_pending(messages_max=1_000)
+
+
+def test_a_handler_must_not_run_the_others(world: World) -> None:
+    def run_others(actor: Recorder, _message: object) -> None:
+        actor.system.run_pending()
+
+    ref = world.system.spawn(Recorder(run_others))
+    world.system.spawn(Recorder()).send("waiting")
+    ref.send("go")
+    world.system.spawn(Recorder()).send("waiting too")
+    world.run()
+    assert isinstance(ref.reason, Crash)
+    assert "already" in str(ref.reason)
+
+
+def test_an_interrupt_passes_and_the_system_goes_on(world: World) -> None:
+    def interrupt(_actor: Recorder, _message: object) -> None:
+        raise KeyboardInterrupt
+
+    actor, other = Recorder(interrupt), Recorder()
+    ref, second = world.system.spawn(actor), world.system.spawn(other)
+    ref.send("go")
+    second.send("hello")
+    with pytest.raises(KeyboardInterrupt):
+        world.pump_once()
+    while world.scheduled:
+        world.pump_once()
+    assert not ref.alive
+    assert len(actor.reasons) == 1
+    assert other.messages == ["hello"]
+
+
+def test_an_error_that_was_raised_from_itself_is_survived(world: World) -> None:
+    error = ValueError("boom")
+    error.__cause__ = error
+    ref = world.system.spawn(Recorder())
+    ref.send(error)
+    world.run()
+    assert isinstance(ref.reason, Crash)
+
+
+def test_a_parent_hears_before_the_monitors_and_after_the_name_is_free(world: World) -> None:
+    order: list[str] = []
+
+    class Parent(Recorder):
+        def child_ended(self, ref: object, reason: object) -> None:
+            assert self.system.registry.whereis("child") is None
+            order.append("parent")
+
+    parent, watcher = Parent(), Recorder(lambda _actor, _message: order.append("monitor"))
+    world.system.spawn(parent)
+    world.system.spawn(watcher)
+    child = world.system.spawn(Recorder(), name="child", parent=parent)
+    watcher.monitor(child)
+    child.kill()
+    world.run()
+    assert order == ["parent", "monitor"]
+
+
+def test_a_dead_parent_hears_nothing(world: World) -> None:
+    class Parent(Recorder):
+        def child_ended(self, ref: object, reason: object) -> None:
+            self.messages.append(ref)
+
+    parent = Parent()
+    parent_ref = world.system.spawn(parent)
+    child = world.system.spawn(Recorder(), parent=parent)
+    parent_ref.kill()
+    child.kill()
+    world.assert_empty()
+    assert parent.messages == []
+
+
+def test_a_failing_parent_is_the_one_that_crashes(world: World) -> None:
+    class Parent(Recorder):
+        def child_ended(self, ref: object, reason: object) -> None:
+            raise ValueError("boom")
+
+    parent = Parent()
+    parent_ref = world.system.spawn(parent)
+    child = world.system.spawn(Recorder(), parent=parent)
+    child.kill()
+    world.run()
+    assert isinstance(parent_ref.reason, Crash)
+
+
+@pytest.mark.parametrize("limit", ["mailbox", "turn", "pump"])
+def test_limits_are_at_least_one(limit: str) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        System(ManualClock(), lambda _pump: None, **{f"{limit}_messages_max": 0})  # type: ignore[arg-type]  # all three limits are numbers
+
+
+def test_without_anybody_to_report_to_a_crash_is_still_only_a_crash() -> None:
+    system = System(ManualClock(), lambda _pump: None)
+    ref = system.spawn(Recorder())
+    ref.send(ValueError("boom"))
+    system.run_pending()
+    assert isinstance(ref.reason, Crash)
