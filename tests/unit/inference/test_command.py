@@ -1,0 +1,51 @@
+"""From settings to the worker's command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.inference import EngineCommand, ModelFile, policy_of
+from edge.settings import Model
+
+FILE = ModelFile("tiny", Path("/m/tiny.gguf"), 1, 512)
+
+
+def flag(command: tuple[str, ...], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def test_the_settings_become_flags() -> None:
+    command = EngineCommand(FILE, Model(slots=3, threads=5, gpu_layers=0))(False)
+    assert command[1:5] == ("-m", "edge.engine.worker", "--fd", "{fd}")
+    assert flag(command, "--model") == "/m/tiny.gguf"
+    assert flag(command, "--slots") == "3"
+    assert flag(command, "--threads") == "5"
+    assert flag(command, "--gpu-layers") == "0"
+    assert "--safe" not in command
+
+
+def test_safe_mode_is_one_flag_more() -> None:
+    command = EngineCommand(FILE, Model())
+    assert set(command(True)) - set(command(False)) == {"--safe"}
+
+
+def test_no_threads_means_all_cores() -> None:
+    assert int(flag(EngineCommand(FILE, Model(threads=0))(False), "--threads")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("set_to", "trained_with", "used"), [(0, 512, 512), (0, 131_072, 4_096), (8_192, 512, 8_192)]
+)
+def test_the_context_is_what_the_model_knows_within_reason(
+    set_to: int, trained_with: int, used: int
+) -> None:
+    file = ModelFile("tiny", FILE.path, 1, trained_with)
+    assert EngineCommand(file, Model(context_tokens=set_to)).context_tokens == used
+
+
+def test_the_policy_has_the_settings_limits() -> None:
+    policy = policy_of(Model(load_timeout_ms=1, stall_report_ms=2, stall_kill_ms=3))
+    limits = (policy.load_timeout_ms, policy.stall_report_ms, policy.stall_kill_ms)
+    assert limits == (1, 2, 3)

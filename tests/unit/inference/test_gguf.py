@@ -1,0 +1,81 @@
+"""Headers of model files, whole and damaged."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import ModelError
+from edge.inference.gguf import Header, read_header
+
+
+def text(value: str) -> bytes:
+    data = value.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def small_gguf(*, kind: int = 0, version: int = 3, tensors: int = 1) -> bytes:
+    """One tensor of 64 elements (4 bytes each in type 0) behind a header with a bit of all."""
+    head = b"GGUF" + struct.pack("<IQQ", version, tensors, 4)
+    head += text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("llama.context_length") + struct.pack("<II", 4, 512)
+    head += text("words") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc")
+    head += text("scores") + struct.pack("<IIQ", 9, 6, 2) + struct.pack("<ff", 0.5, 1.5)
+    head += text("weights") + struct.pack("<IQQIQ", 2, 8, 8, kind, 0)
+    head += bytes(-len(head) % 32)
+    return head + bytes(256)
+
+
+def read(data: bytes) -> Header:
+    return read_header(io.BytesIO(data), len(data), "model.gguf")
+
+
+def test_a_whole_file_says_what_it_is() -> None:
+    assert read(small_gguf()) == Header(3, 1, "llama", "", 512)
+
+
+def test_a_tensor_of_an_unknown_type_is_no_damage() -> None:
+    assert read(small_gguf(kind=999)).tensors == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "not a GGUF"),
+        (b"GG", "not a GGUF"),
+        (b"<!DOCTYPE html>", "not a GGUF"),
+        (b"GGUF", "middle of its header"),
+        (small_gguf(version=1), "version 1"),
+        (small_gguf(version=0x03000000), "version"),
+        (small_gguf(tensors=0), "no tensors"),
+        (small_gguf(tensors=2**60), "impossible number"),
+        (small_gguf()[:-1], "cut short"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_a_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence) as caught:
+        read(data)
+    assert str(caught.value).startswith("model.gguf cannot be used as a model: ")
+
+
+def test_no_beginning_of_a_file_passes_for_the_whole() -> None:
+    data = small_gguf()
+    for size_bytes in range(len(data)):
+        with pytest.raises(ModelError):
+            read(data[:size_bytes])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 230), st.binary(min_size=1, max_size=8))
+def test_garbage_in_a_header_is_a_header_or_a_model_error(at: int, noise: bytes) -> None:
+    data = bytearray(small_gguf())
+    data[at : at + len(noise)] = noise
+    try:
+        header = read(bytes(data))
+    except ModelError:
+        return
+    assert header.tensors > 0

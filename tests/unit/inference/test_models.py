@@ -1,0 +1,137 @@
+"""Which models there are, in real folders."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.errors import ModelError
+from edge.inference import models
+from tests.unit.inference.test_gguf import small_gguf
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    (folder / "tiny.gguf").write_bytes(small_gguf())
+    path = folder / "manifest.toml"
+    path.write_text(
+        f'[[model]]\nname = "tiny"\nfile = "tiny.gguf"\nsize_bytes = {len(small_gguf())}\n'
+        f'sha256 = "{hashlib.sha256(small_gguf()).hexdigest()}"\ndescription = "small"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Path:
+    path = tmp_path / "download.gguf"
+    path.write_bytes(small_gguf())
+    return path
+
+
+def test_the_default_is_the_shipped_one(manifest: Path, data_dir: Path) -> None:
+    model = models.resolve("", data_dir, manifest=manifest)
+    assert (model.name, model.embedded, model.context_tokens) == ("tiny", True, 512)
+    assert model.path == manifest.parent / "tiny.gguf"
+    assert models.verify(model) == model
+
+
+def test_a_path_is_a_model_too(manifest: Path, data_dir: Path, download: Path) -> None:
+    model = models.resolve(str(download), data_dir, manifest=manifest)
+    assert (model.name, model.path, model.embedded) == ("download", download, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nobody", "no model called 'nobody'; there are: tiny"),
+        ("nobody.gguf", "there is no model file"),
+        ("./folder/nobody", "there is no model file"),
+        (".", "model file"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    name: str, sentence: str, manifest: Path, data_dir: Path
+) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        models.resolve(name, data_dir, manifest=manifest)
+
+
+def test_without_a_manifest_there_are_only_the_users_own(data_dir: Path, tmp_path: Path) -> None:
+    assert models.available(data_dir, manifest=tmp_path / "none.toml") == []
+    with pytest.raises(ModelError, match="ships none"):
+        models.resolve("", data_dir, manifest=tmp_path / "none.toml")
+
+
+def test_a_damaged_manifest_is_said(data_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text('[[model]]\nname = "tiny"\n')
+    with pytest.raises(ModelError, match="install the package again"):
+        models.available(data_dir, manifest=path)
+
+
+def test_an_added_model_is_there_by_name_and_can_be_removed(
+    manifest: Path, data_dir: Path, download: Path
+) -> None:
+    added = models.add(download, data_dir, "mine")
+    assert models.resolve("mine", data_dir, manifest=manifest) == added
+    names = [model.name for model in models.available(data_dir, manifest=manifest)]
+    assert names == ["mine", "tiny"]
+    with pytest.raises(ModelError, match="already"):
+        models.add(download, data_dir, "mine")
+    models.set_default("mine", data_dir, manifest=manifest)
+    assert models.resolve("", data_dir, manifest=manifest).name == "mine"
+    models.remove("mine", data_dir, manifest=manifest)
+    assert models.resolve("", data_dir, manifest=manifest).name == "tiny"
+    assert list(models.models_dir(data_dir).iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../out", "a/b", ".hidden", "-flag"])
+def test_a_name_cannot_lead_out_of_the_folder(name: str, data_dir: Path, download: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be a model's name"):
+        models.add(download, data_dir, name)
+
+
+def test_a_damaged_file_is_not_added(data_dir: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(small_gguf()[:-10])
+    with pytest.raises(ModelError, match="cut short"):
+        models.add(damaged, data_dir)
+    assert not models.models_dir(data_dir).exists()
+
+
+def test_a_shipped_model_cannot_be_removed(manifest: Path, data_dir: Path) -> None:
+    with pytest.raises(ModelError, match="part of the installation"):
+        models.remove("tiny", data_dir, manifest=manifest)
+    with pytest.raises(ModelError, match="no model called"):
+        models.remove("nobody", data_dir, manifest=manifest)
+
+
+def test_only_a_known_model_can_be_the_default(manifest: Path, data_dir: Path) -> None:
+    with pytest.raises(ModelError, match="add it first"):
+        models.set_default("nobody", data_dir, manifest=manifest)
+
+
+def test_a_changed_byte_of_a_shipped_model_is_found(manifest: Path, data_dir: Path) -> None:
+    model = models.resolve("tiny", data_dir, manifest=manifest)
+    with model.path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    with pytest.raises(ModelError, match="SHA-256"):
+        models.verify(model)
+    models.verify(replace(model, sha256=None))
+
+
+def test_the_checkouts_own_manifest_is_found(data_dir: Path) -> None:
+    model = models.resolve("", data_dir)
+    assert model.embedded
+    assert models.verify(model).context_tokens > 0
