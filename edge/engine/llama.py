@@ -1,0 +1,209 @@
+"""llama.cpp, as far as the engine needs it, with types.
+
+The only other modules that know `llama_cpp` are `sampling` and the probe in `worker`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import llama_cpp as api
+
+from edge.errors import EngineError, ModelError
+
+CONTEXT_TOKENS_DEFAULT: Final = 4_096
+LOG_LINES: Final = 20
+PIECE_BYTES: Final = 256
+
+_log: deque[str] = deque(maxlen=LOG_LINES)
+
+
+@api.llama_log_callback
+def _collect(_level: int, text: bytes, _data: Any) -> None:
+    _log.append(text.decode("utf-8", "replace").strip())
+
+
+class DecodeFailed(EngineError):
+    """`llama_decode` refused this batch; ``status`` is its code."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"llama_decode answered {status}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much room a model gets. ``context_tokens`` is for one sequence, 0 the default."""
+
+    slots: int
+    context_tokens: int
+    batch_tokens: int
+    threads: int
+    gpu_layers: int
+    safe: bool
+
+
+def check_file(path: Path) -> None:
+    """ModelError unless the file is there and begins like a GGUF."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise ModelError(f"{path} is not a GGUF file")
+
+
+class Llama:
+    """A loaded model and its context: one cache for ``slots`` sequences of ``context_tokens``.
+
+    The cache is one stream a sequence (``kv_unified`` off): a sequence then attends to its own
+    cells only, where a unified one would make each look at everybody's. The price is that a
+    shared beginning is copied whole and cut, which takes a fraction of a millisecond.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        check_file(path)
+        api.llama_log_set(_collect, ctypes.c_void_p(0))
+        api.llama_backend_init()
+        model_params = api.llama_model_default_params()
+        model_params.n_gpu_layers = limits.gpu_layers if limits.gpu_layers >= 0 else 999
+        model_params.use_extra_bufts = not limits.safe
+        model = api.llama_model_load_from_file(str(path).encode(), model_params)
+        if not model:
+            raise ModelError(f"llama.cpp cannot load {path}: {_last_words()}")
+        self._model = model
+        trained = int(api.llama_model_n_ctx_train(model))
+        self.context_tokens = limits.context_tokens or min(trained, CONTEXT_TOKENS_DEFAULT)
+        params = api.llama_context_default_params()
+        params.n_ctx = self.context_tokens * limits.slots
+        params.n_batch = max(limits.batch_tokens, limits.slots)
+        params.n_ubatch = params.n_batch
+        params.n_seq_max = limits.slots
+        params.n_threads = params.n_threads_batch = limits.threads
+        params.kv_unified = False
+        params.no_perf = True
+        context = api.llama_init_from_model(model, params)
+        if not context:
+            raise ModelError(
+                f"there is not enough memory for {limits.slots} slots of {self.context_tokens}"
+                f" tokens: {_last_words()}; choose fewer with --slots or --context"
+            )
+        self._context = context
+        self._memory = api.llama_get_memory(context)
+        self.vocab = api.llama_model_get_vocab(model)
+        self._batch = api.llama_batch_init(params.n_batch, 0, 1)
+        self._piece = ctypes.create_string_buffer(PIECE_BYTES)
+        self._pieces: dict[int, bytes] = {}
+
+    # ---- facts
+
+    @property
+    def vocab_size(self) -> int:
+        return int(api.llama_vocab_n_tokens(self.vocab))
+
+    @property
+    def parameters(self) -> int:
+        return int(api.llama_model_n_params(self._model))
+
+    @property
+    def size_bytes(self) -> int:
+        return int(api.llama_model_size(self._model))
+
+    @property
+    def description(self) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        api.llama_model_desc(self._model, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's Jinja template, if it has one."""
+        template = api.llama_model_chat_template(self._model, None)
+        return template.decode("utf-8", "replace") if template else None
+
+    @property
+    def adds_bos(self) -> bool:
+        return bool(api.llama_vocab_get_add_bos(self.vocab))
+
+    def special(self, name: str) -> tuple[int, str]:
+        """The id and the text of the ``bos`` or ``eos`` token; (-1, "") when there is none."""
+        token = int(getattr(api, f"llama_vocab_{name}")(self.vocab))
+        return (token, self.piece(token, special=True).decode()) if token >= 0 else (-1, "")
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends the answer."""
+        return bool(api.llama_vocab_is_eog(self.vocab, token))
+
+    # ---- text and tokens
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; with `special` the text of control tokens means those tokens."""
+        data = text.encode()
+        room = len(data) + 8
+        tokens = (api.llama_token * room)()
+        count = api.llama_tokenize(self.vocab, data, len(data), tokens, room, False, special)
+        if count < 0:
+            raise EngineError("the text could not be tokenised", recoverable=False)
+        return list(tokens[:count])
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token; control tokens have none unless `special`."""
+        known = None if special else self._pieces.get(token)
+        if known is not None:
+            return known
+        size = api.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, special)
+        if size < 0:
+            larger = ctypes.create_string_buffer(-size)
+            size = api.llama_token_to_piece(self.vocab, token, larger, -size, 0, special)
+            piece = larger.raw[:size]
+        else:
+            piece = self._piece.raw[:size]
+        if not special:
+            self._pieces[token] = piece
+        return piece
+
+    # ---- the cache and the step
+
+    def copy(self, source: int, target: int) -> None:
+        """Makes a slot's cache a copy of another's."""
+        api.llama_memory_seq_rm(self._memory, target, -1, -1)
+        api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def trim(self, slot: int, keep: int) -> bool:
+        """Keeps the first tokens of a slot's cache; False when this model's cache cannot be cut,
+        and then it is empty."""
+        if api.llama_memory_seq_rm(self._memory, slot, keep, -1):
+            return True
+        api.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        return False
+
+    def decode(self, tokens: Iterable[tuple[int, int, int, bool]]) -> None:
+        """One step over (token, position, slot, wants logits). DecodeFailed when it is refused."""
+        batch = self._batch
+        count = 0
+        for token, position, slot, wants_logits in tokens:
+            batch.token[count] = token
+            batch.pos[count] = position
+            batch.n_seq_id[count] = 1
+            batch.seq_id[count][0] = slot
+            batch.logits[count] = wants_logits
+            count += 1
+        batch.n_tokens = count
+        status = api.llama_decode(self._context, batch)
+        if status != 0:
+            raise DecodeFailed(status)
+
+    def sample(self, sampler: Any, index: int) -> int:
+        """The next token by this chain, from the logits of the step's token number `index`."""
+        return int(api.llama_sampler_sample(sampler, self._context, index))
+
+
+def _last_words() -> str:
+    said = [line for line in _log if line and line != "."]
+    return said[-1] if said else "no reason given"

@@ -1,0 +1,77 @@
+"""What the decode loop knows of each sequence besides its tokens: how to sample, what was said."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from edge.engine.llama import Llama
+from edge.engine.messages import Finished, Generate, Output
+from edge.engine.sampling import Sampler
+from edge.engine.text import TextStream
+
+
+@dataclass(slots=True)
+class Sequence:
+    """One running request."""
+
+    request: Generate
+    prompt_tokens: int
+    sampler: Sampler
+    stream: TextStream
+    context_tokens: int
+    completion: int = 0
+    cached_tokens: int = 0
+    started_ns: int = field(default_factory=time.perf_counter_ns)
+    decoding_ns: int = 0
+
+    @property
+    def key(self) -> int:
+        return self.request.key
+
+    def take(self, llama: Llama, token: int) -> tuple[Output, str | None]:
+        """The sampled token: what to tell of it, and why the sequence ends with it, if it does."""
+        if not self.decoding_ns:
+            self.decoding_ns = time.perf_counter_ns()
+        if llama.ends(token) and not self.request.sampling.ignore_eos:
+            return Output(self.key, self.prompt_tokens, (), ""), "stop"
+        self.completion += 1
+        text = self.stream.feed(llama.piece(token))
+        output = Output(self.key, self.prompt_tokens, (token,), text)
+        if self.stream.stopped:
+            return output, "stop"
+        return output, "length" if self.is_full else None
+
+    @property
+    def is_full(self) -> bool:
+        """No further token is wanted, or none fits the context."""
+        return (
+            self.completion >= self.request.sampling.max_tokens
+            or self.prompt_tokens + self.completion >= self.context_tokens
+        )
+
+    def end(self, reason: str) -> Finished:
+        """The last word; frees the sampler."""
+        self.sampler.close()
+        now_ns = time.perf_counter_ns()
+        decoding_ns = self.decoding_ns or now_ns
+        return Finished(
+            key=self.key,
+            reason=reason,
+            text="" if reason == "cancelled" else self.stream.flush(),
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=self.completion,
+            prefill_ms=(decoding_ns - self.started_ns) / 1e6,
+            decode_ms=(now_ns - decoding_ns) / 1e6,
+        )
+
+
+def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
+    """A sequence, with the tokens of an earlier engine taken in. InvalidRequest from a grammar."""
+    sampler = Sampler(llama, request.sampling)
+    stream = TextStream(request.sampling.stop, request.resume_chars)
+    sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
+    for token in request.resume_tokens:
+        sampler.accept(token)
+    return sequence

@@ -1,0 +1,62 @@
+"""From token pieces to text: whole characters only, and never past a stop string.
+
+What comes out depends on the sequence of tokens alone, not on how they were grouped in time; that
+is what lets a sequence go on in a new process where an old one ended.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+
+
+class TextStream:
+    """The text of one sequence. ``skip_chars`` characters are swallowed: somebody has them."""
+
+    def __init__(self, stop: Iterable[str] = (), skip_chars: int = 0) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stop = tuple(stop)
+        self._held = ""
+        self._skip_chars = skip_chars
+        self.stopped = False
+
+    def feed(self, piece: bytes) -> str:
+        """The text that this token completed. Once ``stopped`` is True nothing more will come.
+
+        Held back are the bytes of half a character, and whatever may be the beginning of a stop
+        string; the stop string itself is never part of the text.
+        """
+        if self.stopped:
+            return ""
+        self._held += self._decoder.decode(piece)
+        found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            ready, self._held = self._held[: min(found)], ""
+            return self._skip(ready)
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        cut = len(self._held) - keep
+        ready, self._held = self._held[:cut], self._held[cut:]
+        return self._skip(ready)
+
+    def flush(self) -> str:
+        """What was held back, at the end of the sequence; half a character becomes U+FFFD."""
+        if self.stopped:
+            return ""
+        ready, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        return self._skip(ready)
+
+    def _skip(self, text: str) -> str:
+        if self._skip_chars:
+            skipped = min(self._skip_chars, len(text))
+            self._skip_chars -= skipped
+            text = text[skipped:]
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of the text may be the beginning of the stop string."""
+    for size in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0
