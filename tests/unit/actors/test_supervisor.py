@@ -1,4 +1,4 @@
-"""One test for each of the supervisor's rules."""
+"""Who is started again, and how often: one test for each of the supervisor's rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from edge.actors import (
     NORMAL,
     SHUTDOWN,
     Actor,
-    ActorDown,
     AlreadyRegistered,
     ChildSpec,
     Crash,
@@ -19,52 +18,8 @@ from edge.actors import (
     Ref,
     Supervisor,
 )
+from tests.unit.actors.family import BOOM, Family
 from tests.unit.actors.world import Recorder, World
-
-BOOM = ValueError("boom")
-
-
-class Family:
-    """A supervisor in a world, with children that note their starts and ends."""
-
-    def __init__(self, world: World, supervisor: Supervisor) -> None:
-        self.world = world
-        self.supervisor = supervisor
-        self.log: list[str] = []
-        self.ref = world.system.spawn(supervisor, name="supervisor")
-
-    def child(self, name: str, **fields: object) -> ChildSpec:
-        return ChildSpec(name, lambda: Member(name, self.log), **fields)  # type: ignore[arg-type]  # passed on as given
-
-    def start(self, *names: str, **fields: object) -> list[Ref]:
-        refs = [self.supervisor.start_child(self.child(name, **fields)) for name in names]
-        self.log.clear()
-        return refs
-
-    def end(self, name: str, reason: Reason | None = None) -> None:
-        """Ends the child, by a crash unless a reason is given."""
-        ref = self.world.find(name)
-        if reason is None:
-            ref.send(BOOM)
-        else:
-            ref.kill(reason)
-        self.world.run()
-
-    def names(self) -> list[str]:
-        return list(self.supervisor.children())
-
-
-class Member(Recorder):
-    def __init__(self, name: str, log: list[str]) -> None:
-        super().__init__()
-        self.name = name
-        self.log = log
-
-    def started(self) -> None:
-        self.log.append(f"+{self.name}")
-
-    def stopped(self, reason: Reason) -> None:
-        self.log.append(f"-{self.name}")
 
 
 @pytest.fixture
@@ -203,21 +158,16 @@ def test_terminate_child_is_for_good(family: Family) -> None:
     assert family.names() == ["b", "a"]
 
 
-def crash_often(family: Family, name: str, times: int) -> None:
-    for _ in range(times):
-        family.end(name)
-
-
 def test_a_shared_budget_that_is_spent_ends_everybody_in_reverse_order(family: Family) -> None:
     watcher = Recorder()
     family.world.system.spawn(watcher)
     watcher.monitor(family.ref)
     family.start("a", "b", "c")
-    crash_often(family, "a", 2)
-    crash_often(family, "b", 1)
+    family.crash("a", 2)
+    family.crash("b", 1)
     assert family.ref.alive
     family.log.clear()
-    crash_often(family, "c", 1)
+    family.crash("c", 1)
     assert family.log == ["-c", "-b", "-a"]
     (down,) = watcher.messages
     assert isinstance(down, Down)
@@ -231,7 +181,7 @@ def test_a_shared_budget_that_is_spent_ends_everybody_in_reverse_order(family: F
 def test_restarts_that_are_long_past_do_not_count(family: Family) -> None:
     family.start("a")
     for _ in range(5):
-        crash_often(family, "a", 3)
+        family.crash("a", 3)
         family.world.advance_ms(5_001)
     assert family.ref.alive
 
@@ -241,12 +191,12 @@ def test_a_budget_of_its_own_is_spent_by_nobody_else(world: World) -> None:
     supervisor = Supervisor(budget="child", on_exhausted=lambda *args: told.append(args))
     family = Family(world, supervisor)
     _, sibling = family.start("poison", "b")
-    crash_often(family, "poison", 4)
+    family.crash("poison", 4)
     ((name, reason),) = told
     assert name == "poison"
     assert isinstance(reason, Crash)
     assert family.supervisor.children() == {"b": sibling}
-    crash_often(family, "b", 3)
+    family.crash("b", 3)
     assert family.names() == ["b"]
     assert len(told) == 1
 
@@ -265,9 +215,9 @@ def test_whoever_is_told_of_a_spent_budget_cannot_harm_the_siblings(world: World
 def test_one_child_may_have_its_own_budget_among_others_that_share(family: Family) -> None:
     family.start("a", own_budget=True)
     family.start("b")
-    crash_often(family, "a", 4)
+    family.crash("a", 4)
     assert family.names() == ["b"]
-    crash_often(family, "b", 3)
+    family.crash("b", 3)
     assert family.ref.alive
 
 
@@ -289,83 +239,6 @@ def test_a_failure_climbs_to_the_parent_which_starts_the_whole_branch_again(worl
     world.assert_empty()
 
 
-def test_shutdown_is_in_reverse_order(family: Family) -> None:
-    family.start("a", "b", "c")
-    crash_often(family, "a", 1)
-    family.log.clear()
-    family.ref.stop()
-    family.world.run()
-    assert family.log == ["-c", "-b", "-a"]
-    assert family.ref.reason is SHUTDOWN
-    family.world.assert_empty()
-
-
-class Slow(Member):
-    """Needs a message more before it stops."""
-
-    def stopping(self, reason: Reason) -> None:
-        self.log.append(f"?{self.name}")
-
-    def handle(self, message: object) -> None:
-        self.stop(SHUTDOWN)
-
-
-def test_each_child_has_its_own_time_to_end(family: Family) -> None:
-    log = family.log
-    for name, shutdown_ms in (("a", 50), ("b", 100)):
-        spec = ChildSpec(name, lambda name=name: Slow(name, log), shutdown_ms=shutdown_ms)  # type: ignore[misc]  # a default argument binds the loop's value
-        family.supervisor.start_child(spec)
-    log.clear()
-    family.ref.stop()
-    family.world.run()
-    assert log == ["?b"]
-    family.world.advance_ms(99)
-    assert log == ["?b"]
-    family.world.advance_ms(1)
-    assert log == ["?b", "-b", "?a"]
-    family.world.find("a").send("done")
-    family.world.run()
-    assert log == ["?b", "-b", "?a", "-a"]
-    family.world.assert_empty()
-
-
-def test_a_child_that_dies_while_its_siblings_are_waited_for_is_not_restarted(
-    family: Family,
-) -> None:
-    log = family.log
-    family.start("a")
-    family.supervisor.start_child(ChildSpec("b", lambda: Slow("b", log)))
-    log.clear()
-    family.ref.stop()
-    family.world.run()
-    family.end("a")
-    assert log == ["?b", "-a"]
-    family.end("b", NORMAL)
-    assert log == ["?b", "-a", "-b"]
-    family.world.assert_empty()
-
-
-def test_a_supervisor_that_is_ending_starts_nobody(family: Family) -> None:
-    family.supervisor.start_child(ChildSpec("a", lambda: Slow("a", family.log)))
-    family.ref.stop()
-    family.world.run()
-    with pytest.raises(ActorDown):
-        family.start("b")
-    family.end("a", NORMAL)
-    with pytest.raises(ActorDown):
-        family.start("b")
-    with pytest.raises(ActorDown):
-        Supervisor.of(family.ref)
-
-
-def test_a_killed_supervisor_leaves_no_orphans(family: Family) -> None:
-    family.start("a", "b", shutdown_ms=10_000)
-    family.supervisor.terminate_child("a")
-    family.ref.kill()
-    family.world.run()
-    family.world.assert_empty()
-
-
 def test_a_mistaken_message_does_not_end_the_tree(family: Family) -> None:
     family.start("a")
     family.ref.send("hello")
@@ -381,64 +254,3 @@ def test_only_a_supervisor_is_a_supervisor(world: World) -> None:
 def test_a_child_may_have_a_mailbox_of_its_own_size(family: Family) -> None:
     (ref,) = family.start("a", mailbox_messages_max=7)
     assert ref.mailbox_messages_max == 7
-
-
-@pytest.fixture
-def chain(world: World) -> Family:
-    """What comes later depends on what came before."""
-    return Family(world, Supervisor(strategy="rest_for_one"))
-
-
-def test_rest_for_one_restarts_those_that_were_started_after(chain: Family) -> None:
-    first, *_ = chain.start("a", "b", "c")
-    chain.end("b")
-    assert chain.log == ["-b", "-c", "+b", "+c"]
-    assert chain.world.find("a") is first
-    assert chain.names() == ["a", "b", "c"]
-
-
-def test_rest_for_one_gives_up_temporary_children(chain: Family) -> None:
-    chain.start("a")
-    chain.start("b", restart="temporary")
-    chain.start("c")
-    chain.end("a")
-    assert chain.log == ["-a", "-c", "-b", "+a", "+c"]
-    assert chain.names() == ["a", "c"]
-
-
-def test_rest_for_one_counts_one_restart(chain: Family) -> None:
-    chain.start("a", "b", "c")
-    crash_often(chain, "a", 3)
-    assert chain.ref.alive
-    crash_often(chain, "a", 1)
-    assert isinstance(chain.ref.reason, Exhausted)
-    chain.world.assert_empty()
-
-
-@pytest.mark.parametrize("second", ["a", "d"])
-def test_rest_for_one_with_a_second_death_meanwhile(chain: Family, second: str) -> None:
-    log = chain.log
-    chain.start("a", "b")
-    chain.supervisor.start_child(ChildSpec("c", lambda: Slow("c", log)))
-    chain.end("b")
-    chain.start("d")
-    chain.end(second)
-    chain.world.find("c").send("done")
-    chain.world.run()
-    restarted = [entry for entry in log if entry.startswith("+")]
-    expected = ["+a", "+b", "+c", "+d"] if second == "a" else ["+b", "+c", "+d"]
-    assert restarted == expected
-    assert chain.names() == ["a", "b", "c", "d"]
-    assert all(ref.alive for ref in chain.supervisor.children().values())
-
-
-def test_rest_for_one_forgets_a_child_that_was_terminated_meanwhile(chain: Family) -> None:
-    chain.start("a")
-    chain.supervisor.start_child(ChildSpec("b", lambda: Slow("b", chain.log)))
-    chain.end("a")
-    chain.supervisor.terminate_child("a")
-    chain.supervisor.terminate_child("b")
-    chain.end("b", NORMAL)
-    assert chain.names() == []
-    chain.ref.stop()
-    chain.world.assert_empty()
