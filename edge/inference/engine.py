@@ -269,10 +269,10 @@ class EngineActor(Actor):
         self._worker = None
         running = len(self._routes)
         if self._life.state in life.WITH_PROCESS:
-            wanted = self._life.state is life.State.STOPPING
+            expected = self._life.state in {life.State.STOPPING, life.State.REFUSED}
             effects = self._life.apply(life.Exited(code, reason), self.system.clock.now_ns())
             lost = next((effect for effect in effects if isinstance(effect, life.Lost)), None)
-            if not wanted:
+            if not expected:
                 self._deaths += 1
                 reason = reason if lost is None else lost.reason
                 self._telemetry.emit("engine.died", pid=pid, reason=reason, running=running)

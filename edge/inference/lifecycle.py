@@ -9,7 +9,7 @@ of state and event that is not in `TRANSITIONS` raises `IllegalTransition` and c
                         │  ▲             └──Tick: silent──▶ │
                         │  │                                └──Tick: too long──▶ killed
                         │  └──TimeUp── backoff ◀── Exited, from any of them ───────┘
-                        └──Refused──▶ given_up ◀── Exited, restarts used up
+                        └──Refused──▶ refused ──Exited──▶ given_up ◀── Exited, restarts used up
     Stop leads from every state to stopped, by way of stopping while there is a process.
 
 A worker that dies of a processor fault before it is up, in fast mode, is started again in safe mode
@@ -46,13 +46,14 @@ class State(Enum):
     READY = "ready"
     STALLED = "stalled"
     KILLED = "killed"
+    REFUSED = "refused"
     BACKOFF = "backoff"
     GIVEN_UP = "given_up"
     STOPPING = "stopping"
 
 
 WITH_PROCESS: Final = frozenset(
-    {State.LOADING, State.READY, State.STALLED, State.KILLED, State.STOPPING}
+    {State.LOADING, State.READY, State.STALLED, State.KILLED, State.REFUSED, State.STOPPING}
 )
 """The states in which there is a process, or one is being started."""
 
@@ -259,8 +260,14 @@ class Lifecycle:
         return [*probed, Arm(self.policy.tick_ms)]
 
     def _refused(self, event: Refused, _now_ns: int) -> list[Effect]:
+        self.state = State.REFUSED
+        self._killed_because = event.message
+        return [Disarm(), Kill()]
+
+    def _refusal_over(self, _event: Exited, _now_ns: int) -> list[Effect]:
         self.state = State.GIVEN_UP
-        return [Disarm(), Kill(), GaveUp(event.message)]
+        reason, self._killed_because = self._killed_because, ""
+        return [Lost(reason, own_fault=False), GaveUp(reason)]
 
     def _load_timeout(self, _event: TimeUp, _now_ns: int) -> list[Effect]:
         return self._kill(f"the model was not loaded within {self.policy.load_timeout_ms} ms")
@@ -381,6 +388,11 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], _Transition]] = {
     (State.KILLED, Refused): Lifecycle._late_sign,
     (State.KILLED, Exited): Lifecycle._died,
     (State.KILLED, Stop): Lifecycle._stop_by_force,
+    (State.REFUSED, Heard): Lifecycle._late_sign,
+    (State.REFUSED, Up): Lifecycle._late_sign,
+    (State.REFUSED, Refused): Lifecycle._late_sign,
+    (State.REFUSED, Exited): Lifecycle._refusal_over,
+    (State.REFUSED, Stop): Lifecycle._stop_by_force,
     (State.BACKOFF, TimeUp): Lifecycle._load,
     (State.BACKOFF, Start): Lifecycle._start,
     (State.BACKOFF, Stop): Lifecycle._stopped,

@@ -62,10 +62,6 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):  # it was faster
                 self._process.kill()
 
-    async def wait(self) -> None:
-        """Returns when the process is gone."""
-        await asyncio.wait([self._runner])
-
     async def _run(self) -> int:
         ours, theirs = socket.socketpair()
         with theirs:
