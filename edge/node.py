@@ -265,6 +265,7 @@ class Node:
             self._journal.flush()
         if self._store is not None:
             await self._store.close()
+        gc.unfreeze()
         self.telemetry.emit("node.stopped", orphaned=left)
         return left
 

@@ -26,12 +26,19 @@ ENVIRONMENT_PREFIX: Final = "ELWIFT_"
 def setting(
     default: Any, doc: str, *, at_least: float | None = None, at_most: float | None = None
 ) -> Any:
-    """A key of the tree: its default, what it means (shown by ``elwift config show``), its range."""
+    """A key of the tree: its default, what it means (``elwift config show``), its range."""
     meta = {"doc": doc, "at_least": at_least, "at_most": at_most}
-    if isinstance(default, dict | list):
-        kind = type(default)
-        return field(default_factory=lambda: kind(default), metadata=meta)
     return field(default=default, metadata=meta)
+
+
+def table_setting(doc: str) -> Any:
+    """A key whose value is a table of texts, empty by default."""
+    return field(default_factory=dict, metadata={"doc": doc, "at_least": None, "at_most": None})
+
+
+def list_setting(doc: str) -> Any:
+    """A key whose value is a list of texts, empty by default."""
+    return field(default_factory=list, metadata={"doc": doc, "at_least": None, "at_most": None})
 
 
 @dataclass(slots=True)
@@ -40,12 +47,11 @@ class Server:
 
     host: str = setting("127.0.0.1", "address to listen on")
     port: int = setting(4000, "port to listen on; 0 picks a free one", at_least=0, at_most=65_535)
-    tokens: dict[str, str] = setting(
-        {}, "who may connect: a name and its secret each; empty means anybody on this machine"
+    tokens: dict[str, str] = table_setting(
+        "who may connect: a name and its secret each; empty means anybody on this machine"
     )
-    origins: list[str] = setting(
-        [],
-        "origins of web pages that may connect, such as //example.com; the node's own may always",
+    origins: list[str] = list_setting(
+        "origins of web pages that may connect, such as //example.com; the node's own may always"
     )
     body_bytes_max: int = setting(
         1_048_576, "largest request body", at_least=1_024, at_most=1_073_741_824

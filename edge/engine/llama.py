@@ -23,9 +23,12 @@ PIECE_BYTES: Final = 256
 _log: deque[str] = deque(maxlen=LOG_LINES)
 
 
-@api.llama_log_callback
-def _collect(_level: int, text: bytes, _data: Any) -> None:
+def _collect_line(_level: int, text: bytes, _data: Any) -> None:
     _log.append(text.decode("utf-8", "replace").strip())
+
+
+# Kept here because llama.cpp calls it for as long as the process lives.
+_collect = api.llama_log_callback(_collect_line)
 
 
 class DecodeFailed(EngineError):

@@ -301,7 +301,7 @@ def _rejected(key: int, error: InvalidRequest | EngineError) -> Rejected:
 
 
 def self_test(llama: Llama) -> None:
-    """A step of many tokens and one of a single one, so that a setting which crashes does so now."""
+    """A step of many tokens and one of a single one: a setting that crashes does so now."""
     token = llama.tokenize("a", special=False)[0]
     size = min(SELF_TEST_TOKENS, llama.context_tokens - 1)
     llama.decode((token, position, 0, position == size - 1) for position in range(size))

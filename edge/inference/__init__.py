@@ -2,8 +2,8 @@
 
 from edge.inference.command import EngineCommand, policy_of
 from edge.inference.engine import EngineActor, stop
-from edge.inference.lifecycle import LifecyclePolicy
 from edge.inference.models import ModelFile, resolve
+from edge.inference.policy import LifecyclePolicy
 from edge.inference.protocol import (
     Abort,
     CountTokens,

@@ -6,8 +6,8 @@ import os
 import sys
 from dataclasses import dataclass
 
-from edge.inference.lifecycle import LifecyclePolicy
 from edge.inference.models import ModelFile
+from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
 
 CONTEXT_TOKENS_DEFAULT = 4_096

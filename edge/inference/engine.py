@@ -30,6 +30,7 @@ from edge.engine.messages import (
 )
 from edge.errors import EngineDead, EngineError, InvalidRequest, Overloaded, PromptTooLong
 from edge.inference import lifecycle as life
+from edge.inference.policy import LifecyclePolicy
 from edge.inference.process import Worker
 from edge.inference.protocol import (
     Abort,
@@ -77,7 +78,7 @@ class EngineActor(Actor):
         command: Callable[[bool], tuple[str, ...]],
         *,
         telemetry: Telemetry,
-        policy: life.LifecyclePolicy,
+        policy: LifecyclePolicy,
         rng: Random,
         safe: bool = False,
     ) -> None:

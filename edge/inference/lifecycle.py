@@ -30,6 +30,7 @@ from random import Random
 from typing import Any, Final
 
 from edge.clock import NS_PER_MS
+from edge.inference.policy import LifecyclePolicy
 
 CRASH_SIGNALS: Final = frozenset(
     {signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGTRAP}
@@ -56,28 +57,6 @@ WITH_PROCESS: Final = frozenset(
     {State.LOADING, State.READY, State.STALLED, State.KILLED, State.REFUSED, State.STOPPING}
 )
 """The states in which there is a process, or one is being started."""
-
-
-@dataclass(frozen=True, slots=True)
-class LifecyclePolicy:
-    """How patient to be. More than ``deaths_max`` deaths within ``deaths_window_ms`` and the engine
-    is given up; before that the wait doubles from ``backoff_base_ms`` with each death within the
-    window, up to ``backoff_max_ms``, and chance adds a share of at most ``jitter``."""
-
-    load_timeout_ms: int = 600_000
-    stall_report_ms: int = 10_000
-    stall_kill_ms: int = 60_000
-    stop_ms: int = 5_000
-    backoff_base_ms: int = 100
-    backoff_max_ms: int = 30_000
-    jitter: float = 0.1
-    deaths_max: int = 10
-    deaths_window_ms: int = 600_000
-
-    @property
-    def tick_ms(self) -> int:
-        """How often the watchdog looks: silence is noticed late by a quarter of its limit."""
-        return max(10, self.stall_report_ms // 4)
 
 
 # ---- events

@@ -51,7 +51,9 @@ INSERT_AUDIT: Final = _insert("audit", AuditRow)
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Brings the tables up to date. StartupError when a later version of the program made them."""
-    connection.execute("CREATE TABLE IF NOT EXISTS migrations (number BIGINT, applied_at TIMESTAMP)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number BIGINT, applied_at TIMESTAMP)"
+    )
     found = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
     done = int(found[0]) if found else 0
     if done > len(MIGRATIONS):
