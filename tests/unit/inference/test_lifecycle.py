@@ -25,7 +25,6 @@ from edge.inference.lifecycle import (
     IllegalTransition,
     Kill,
     Lifecycle,
-    LifecyclePolicy,
     Lost,
     Probed,
     Refused,
@@ -40,6 +39,7 @@ from edge.inference.lifecycle import (
     TimeUp,
     Up,
 )
+from edge.inference.policy import LifecyclePolicy
 
 POLICY = LifecyclePolicy(
     load_timeout_ms=5_000,
