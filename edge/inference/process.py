@@ -142,7 +142,7 @@ class Worker:
         else:
             text = f"the engine exited with status {code}"
         lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
-        return f"{text}; its last words: {lines[-1].strip()[:200]}" if lines and code else text
+        return f"{text}; its last words: {lines[-1].strip()[-200:]}" if lines and code else text
 
 
 def _signal_name(number: int) -> str:
