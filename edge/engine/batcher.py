@@ -16,6 +16,8 @@ from typing import Final
 
 SHARED_TOKENS_MIN: Final = 16
 """A shorter common beginning is not worth a copy."""
+LOOK_AHEAD: Final = 64
+"""How many that wait for another's prompt may be passed over in one look at the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,23 @@ class _Slot:
 
 
 class Batcher:
-    """Slots, who sits in them, who waits, and what each slot's cache holds."""
+    """Slots, who sits in them, who waits, and what each slot's cache holds.
+
+    A step has at most ``batch_tokens``, or ``slots`` if that is more, so that every sequence can
+    have its token. Without `reuse` each prompt is read whole: some models' caches cannot be cut.
+    """
 
     def __init__(
-        self, slots: int, batch_tokens: int, prefill_chunk_tokens: int, waiting_max: int = 10_000
+        self,
+        slots: int,
+        batch_tokens: int,
+        prefill_chunk_tokens: int,
+        waiting_max: int = 10_000,
+        *,
+        reuse: bool = True,
     ) -> None:
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = max(batch_tokens, slots)
+        self._reuse = reuse
         self.prefill_chunk_tokens = prefill_chunk_tokens
         self.waiting_max = waiting_max
         self._slots = [_Slot(number) for number in range(slots)]
@@ -111,7 +124,7 @@ class Batcher:
         admissions = []
         still: deque[tuple[int, tuple[int, ...]]] = deque()
         free = [slot for slot in self._slots if slot.key is None]
-        while self._waiting and free:
+        while self._waiting and free and len(still) < LOOK_AHEAD:
             key, prompt = self._waiting.popleft()
             if self._is_being_read(prompt):
                 still.append((key, prompt))
@@ -122,17 +135,19 @@ class Batcher:
 
     def _is_being_read(self, prompt: tuple[int, ...]) -> bool:
         """Whether a running sequence is about to have more of this prompt in its cache."""
+        if not self._reuse:
+            return False
         best_now = max(_common(prompt, slot.cached) for slot in self._slots)
         for sequence in self._running.values():
             if sequence.position < len(sequence.prompt):
-                shared = min(_common(prompt, sequence.prompt), len(sequence.prompt))
+                shared = _common(prompt, sequence.prompt)
                 if shared >= SHARED_TOKENS_MIN and shared > max(best_now, sequence.position):
                     return True
         return False
 
     def _place(self, key: int, prompt: tuple[int, ...], free: list[_Slot]) -> Admission:
         # At least one token has to be decoded for there to be logits.
-        most = len(prompt) - 1
+        most = len(prompt) - 1 if self._reuse else 0
         own = max(free, key=lambda slot: (_common(prompt, slot.cached), -slot.used_at))
         keep = min(most, _common(prompt, own.cached))
         source = max(self._slots, key=lambda slot: _common(prompt, slot.cached))
@@ -152,7 +167,10 @@ class Batcher:
         return Admission(key, own.number, copy_from, keep)
 
     def plan(self) -> list[Entry]:
-        """The next step; empty when there is nothing to do. At most ``batch_tokens`` in all."""
+        """The next step; empty when there is nothing to do. At most ``batch_tokens`` in all.
+
+        Prompts share what is left evenly; what a short one does not need goes to the longer.
+        """
         entries = []
         left = self.batch_tokens
         for sequence in self._running.values():
@@ -165,11 +183,14 @@ class Batcher:
                 left -= 1
         if entries:
             left = min(left, self.prefill_chunk_tokens)
-        for sequence in self._running.values():
-            if sequence.next_token is None and sequence.position < len(sequence.prompt) and left:
-                end = min(len(sequence.prompt), sequence.position + left)
-                tokens = sequence.prompt[sequence.position : end]
-                last = end == len(sequence.prompt)
+        reading = [each for each in self._running.values() if each.position < len(each.prompt)]
+        reading.sort(key=lambda each: len(each.prompt) - each.position)
+        for place, sequence in enumerate(reading):
+            # Rounded up: with less than a token each, the shortest prompts go first.
+            share = -(-left // (len(reading) - place))
+            tokens = sequence.prompt[sequence.position : sequence.position + share]
+            if tokens:
+                last = sequence.position + len(tokens) == len(sequence.prompt)
                 entries.append(Entry(sequence.key, sequence.slot, tokens, sequence.position, last))
                 left -= len(tokens)
         return entries

@@ -9,6 +9,7 @@ import ctypes
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ class DecodeFailed(EngineError):
     """`llama_decode` refused this batch; ``status`` is its code."""
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"llama_decode answered {status}")
+        super().__init__(f"llama.cpp could not make this step (code {status}); try again")
         self.status = status
 
 
@@ -82,7 +83,9 @@ class Llama:
             raise ModelError(f"llama.cpp cannot load {path}: {_last_words()}")
         self._model = model
         trained = int(api.llama_model_n_ctx_train(model))
-        self.context_tokens = limits.context_tokens or min(trained, CONTEXT_TOKENS_DEFAULT)
+        self.context_tokens = min(
+            limits.context_tokens or CONTEXT_TOKENS_DEFAULT, trained or CONTEXT_TOKENS_DEFAULT
+        )
         params = api.llama_context_default_params()
         params.n_ctx = self.context_tokens * limits.slots
         params.n_batch = max(limits.batch_tokens, limits.slots)
@@ -142,6 +145,11 @@ class Llama:
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""
         return bool(api.llama_vocab_is_eog(self.vocab, token))
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """All tokens that end the answer."""
+        return tuple(token for token in range(self.vocab_size) if self.ends(token))
 
     # ---- text and tokens
 

@@ -22,6 +22,7 @@ CHATML: Final = (
     "{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_ROLE: Final = re.compile("[A-Za-z_]{1,64}")
 _MARK: Final = re.compile("\ue000([0-9]+)\ue001")
 
 
@@ -49,7 +50,12 @@ class Prompts:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
-        self._template = environment.from_string(tokenizer.chat_template or CHATML)
+        self._template: jinja2.Template | jinja2.TemplateError
+        try:
+            self._template = environment.from_string(tokenizer.chat_template or CHATML)
+        except jinja2.TemplateError as error:
+            # Bare prompts can still be run; messages are refused with the reason.
+            self._template = error
 
     def tokens(
         self, prompt: str | None, messages: Sequence[tuple[str, str]] | None
@@ -65,6 +71,15 @@ class Prompts:
         return tuple(tokens)
 
     def _through_template(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        for role, _ in messages:
+            if not _ROLE.fullmatch(role):
+                # A role is rendered as it is, where control tokens have their meaning.
+                raise InvalidRequest(f"{role!r} is not a role", field="messages")
+        if isinstance(self._template, jinja2.TemplateError):
+            raise InvalidRequest(
+                f"the model's chat template is broken ({self._template}); send a prompt instead",
+                field="messages",
+            )
         marked = [
             {"role": role, "content": f"\ue000{number}\ue001"}
             for number, (role, _) in enumerate(messages)
@@ -76,7 +91,7 @@ class Prompts:
                 bos_token=self._bos_text,
                 eos_token=self._eos_text,
             )
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a foreign program may raise anything
             raise InvalidRequest(
                 f"the model's chat template refuses these messages: {error}", field="messages"
             ) from error

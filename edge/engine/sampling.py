@@ -38,13 +38,19 @@ class Sampler:
 def _links(llama: Llama, sampling: Sampling) -> list[Any]:
     links = []
     grammar = _grammar(sampling)
+    if grammar is not None and sampling.ignore_eos:
+        # Once the grammar is complete only an end is allowed: llama.cpp would abort.
+        raise InvalidRequest(
+            "ignore_eos cannot be combined with a grammar; leave one of them out",
+            field="ignore_eos",
+        )
     if grammar is not None:
         link = api.llama_sampler_init_grammar(llama.vocab, grammar.encode(), b"root")
         if not link:
             raise InvalidRequest("the grammar cannot be read", field="response_format")
         links.append(link)
     if sampling.ignore_eos:
-        ends = [token for token in range(llama.vocab_size) if llama.ends(token)]
+        ends = llama.end_tokens
         biases = (api.llama_logit_bias * len(ends))()
         for bias, token in zip(biases, ends, strict=True):
             bias.token, bias.bias = token, float("-inf")

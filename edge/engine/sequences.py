@@ -24,6 +24,8 @@ class Sequence:
     cached_tokens: int = 0
     started_ns: int = field(default_factory=time.perf_counter_ns)
     decoding_ns: int = 0
+    owed: str = ""
+    """Text of resumed tokens that the node does not have yet."""
 
     @property
     def key(self) -> int:
@@ -34,9 +36,9 @@ class Sequence:
         if not self.decoding_ns:
             self.decoding_ns = time.perf_counter_ns()
         if llama.ends(token) and not self.request.sampling.ignore_eos:
-            return Output(self.key, self.prompt_tokens, (), ""), "stop"
+            return Output(self.key, self.prompt_tokens, (), self._settle()), "stop"
         self.completion += 1
-        text = self.stream.feed(llama.piece(token))
+        text = self._settle() + self.stream.feed(llama.piece(token))
         output = Output(self.key, self.prompt_tokens, (token,), text)
         if self.stream.stopped:
             return output, "stop"
@@ -50,6 +52,10 @@ class Sequence:
             or self.prompt_tokens + self.completion >= self.context_tokens
         )
 
+    def _settle(self) -> str:
+        owed, self.owed = self.owed, ""
+        return owed
+
     def end(self, reason: str) -> Finished:
         """The last word; frees the sampler."""
         self.sampler.close()
@@ -58,7 +64,7 @@ class Sequence:
         return Finished(
             key=self.key,
             reason=reason,
-            text="" if reason == "cancelled" else self.stream.flush(),
+            text="" if reason == "cancelled" else self._settle() + self.stream.flush(),
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
             completion_tokens=self.completion,
@@ -68,10 +74,13 @@ class Sequence:
 
 
 def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
-    """A sequence, with the tokens of an earlier engine taken in. InvalidRequest from a grammar."""
+    """A sequence, with the tokens of an earlier engine taken in: their text is told only as far as
+    the node does not have it. InvalidRequest from a grammar."""
     sampler = Sampler(llama, request.sampling)
     stream = TextStream(request.sampling.stop, request.resume_chars)
     sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
     for token in request.resume_tokens:
         sampler.accept(token)
+        sequence.owed += stream.feed(llama.piece(token))
+    sequence.completion = len(request.resume_tokens)
     return sequence

@@ -15,7 +15,7 @@ class TextStream:
 
     def __init__(self, stop: Iterable[str] = (), skip_chars: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stop = tuple(stop)
+        self._stop = tuple(each for each in stop if each)
         self._held = ""
         self._skip_chars = skip_chars
         self.stopped = False

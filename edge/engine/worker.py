@@ -108,9 +108,16 @@ class Reader(threading.Thread):
             self._pipe.send(_rejected(request.key, error))
             return
         context = self._llama.context_tokens
-        if not tokens or len(tokens) >= context:
-            sentence = f"the prompt has {len(tokens)} tokens and the context only {context}"
-            field = "prompt" if request.messages is None else "messages"
+        field = "prompt" if request.messages is None else "messages"
+        if not tokens:
+            empty = InvalidRequest("the prompt is empty; write something", field=field)
+            self._pipe.send(_rejected(request.key, empty))
+            return
+        if len(tokens) >= context:
+            sentence = (
+                f"the prompt has {len(tokens)} tokens and the context only {context}, of which the"
+                " answer needs at least one; shorten it"
+            )
             self._pipe.send(Rejected(request.key, "prompt_too_long", sentence, False, field))
             return
         self._commands.put(Prepared(request, tokens))
@@ -191,24 +198,13 @@ class Loop:
         except InvalidRequest as error:
             self._pipe.send(_rejected(request.key, error))
             return
-        # What an earlier engine said is read like a prompt; its text is known to the node.
-        resumed = request.resume_tokens
-        text = "".join([sequence.stream.feed(self._llama.piece(token)) for token in resumed])
-        sequence.completion = len(resumed)
-        self._sequences[request.key] = sequence
         if sequence.is_full or sequence.stream.stopped:
             reason = "stop" if sequence.stream.stopped else "length"
-            finished = sequence.end(reason)
-            del self._sequences[request.key]
-            self._finished.append(
-                Finished(
-                    finished.key, reason, text + finished.text, finished.prompt_tokens, 0,
-                    finished.completion_tokens, 0.0, 0.0,
-                )
-            )  # fmt: skip
-            return
-        if not self._batcher.add(request.key, (*prepared.tokens, *resumed)):
-            del self._sequences[request.key]
+            self._finished.append(sequence.end(reason))
+        # What an earlier engine said is read like a prompt.
+        elif self._batcher.add(request.key, (*prepared.tokens, *request.resume_tokens)):
+            self._sequences[request.key] = sequence
+        else:
             sequence.end("cancelled")
             full = "the engine has too many requests waiting"
             self._pipe.send(Rejected(request.key, "overloaded", full, True))
@@ -225,10 +221,10 @@ class Loop:
         for admission in self._batcher.admit():
             if admission.copy_from is not None:
                 self._llama.copy(admission.copy_from, admission.slot)
-            trimmed = self._llama.trim(admission.slot, admission.keep)
-            if not trimmed and admission.keep:
-                raise EngineError("this model's cache cannot be shared", recoverable=False)
+            if not self._llama.trim(admission.slot, admission.keep) and admission.keep:
+                raise EngineError("llama.cpp could not cut a cache that the self-test could")
             sequence = self._sequences[admission.key]
+            sequence.started_ns = time.perf_counter_ns()
             sequence.cached_tokens = min(admission.keep, sequence.prompt_tokens)
             self._admitted.append(
                 Admitted(admission.key, sequence.prompt_tokens, sequence.cached_tokens)
@@ -292,6 +288,7 @@ class Loop:
             self._llama.trim(entry.slot, 0)
             sequence.sampler.close()
             self._pipe.send(Rejected(entry.key, error.code, str(error), True))
+        self._admitted = [each for each in self._admitted if each.key in self._sequences]
 
 
 def _rejected(key: int, error: InvalidRequest | EngineError) -> Rejected:
@@ -300,18 +297,23 @@ def _rejected(key: int, error: InvalidRequest | EngineError) -> Rejected:
     return Rejected(key, error.code, str(error), recoverable, field)
 
 
-def self_test(llama: Llama) -> None:
-    """A step of many tokens and one of a single one: a setting that crashes does so now."""
-    token = llama.tokenize("a", special=False)[0]
+def self_test(llama: Llama) -> bool:
+    """A step of many tokens and one of a single one: a setting that crashes does so now. Returns
+    whether this model's cache can be cut (a recurrent one's cannot)."""
+    token = (llama.tokenize("a", special=False) or [0])[0]
     size = min(SELF_TEST_TOKENS, llama.context_tokens - 1)
     llama.decode((token, position, 0, position == size - 1) for position in range(size))
     llama.decode([(token, size, 0, True)])
+    divisible = llama.trim(0, size // 2)
     llama.trim(0, 0)
+    return divisible
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edge.engine.worker", description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="the socket to the node")
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--fd", type=int, help="the socket to the node")
+    way.add_argument("--probe", action="store_true", help="load, decode a few tokens, exit")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--context-tokens", type=int, default=0)
@@ -324,19 +326,25 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """0 after `Shutdown` or when the node is gone, 1 when the model cannot be used."""
+    """0 after `Shutdown`, when the node is gone or the probe went well; 1 when the model cannot be
+    used."""
     given = _arguments()
-    pipe = Pipe(given.fd)
+    pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.batch_tokens, given.threads,
         given.gpu_layers, given.safe,
     )  # fmt: skip
     try:
         llama = Llama(given.model, limits)
-        self_test(llama)
+        reuse = self_test(llama)
     except (ModelError, EngineError) as error:
-        pipe.send(LoadFailed(str(error)))
+        if pipe is None:
+            sys.stderr.write(f"{error}\n")
+        else:
+            pipe.send(LoadFailed(str(error)))
         return 1
+    if pipe is None:
+        return 0
     commands: queue.Queue[Command] = queue.Queue(COMMANDS_MAX)
     reader = Reader(pipe, llama, commands)
     # What lives now lives for ever: the collector need not look at it again.
@@ -356,7 +364,7 @@ def main() -> int:
             has_chat_template=llama.chat_template is not None,
         )
     )
-    batcher = Batcher(given.slots, given.batch_tokens, given.prefill_chunk_tokens)
+    batcher = Batcher(given.slots, given.batch_tokens, given.prefill_chunk_tokens, reuse=reuse)
     try:
         Loop(llama, batcher, pipe, commands).run()
     except (BrokenPipeError, ConnectionResetError):
