@@ -1,0 +1,304 @@
+"""The real worker process over its socket, with a small model of random weights."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.engine.messages import (
+    Admitted,
+    Cancel,
+    Count,
+    Counted,
+    Finished,
+    FrameReader,
+    FromEngine,
+    Generate,
+    LoadFailed,
+    Message,
+    Ping,
+    Pong,
+    Ready,
+    Rejected,
+    Sampling,
+    Shutdown,
+    Step,
+    encode,
+)
+from tests.support.random_gguf import write_random_gguf
+
+GREEDY = Sampling(max_tokens=24, temperature=0, ignore_eos=True)
+LONG = Sampling(max_tokens=400, temperature=0, ignore_eos=True)
+PREFIX = "the quick brown fox jumps over a lazy dog and tells its story to you " * 2
+
+
+class Worker:
+    """A worker process and what it said."""
+
+    def __init__(self, model: Path, *flags: str) -> None:
+        self.pipe, theirs = socket.socketpair()
+        self.pipe.settimeout(30)
+        with theirs:
+            fd = theirs.fileno()
+            self.process = subprocess.Popen(
+                [*_command(model), "--fd", str(fd), "--slots", "4", *flags],
+                pass_fds=[fd],
+                stderr=subprocess.PIPE,
+            )
+        self._frames = FrameReader()
+        self._unread: list[Message] = []
+        self.steps: list[Step] = []
+
+    def send(self, *messages: Message) -> None:
+        self.pipe.sendall(b"".join(map(encode, messages)))
+
+    def next(self) -> Message:
+        while not self._unread:
+            data = self.pipe.recv(1 << 16)
+            assert data, "the worker is gone"
+            self._unread = self._frames.feed(data)
+        message = self._unread.pop(0)
+        if isinstance(message, Step):
+            self.steps.append(message)
+        return message
+
+    def until_finished(self, *keys: int) -> dict[int, Finished]:
+        ended: dict[int, Finished] = {}
+        while not ended.keys() >= set(keys):
+            message = self.next()
+            assert isinstance(message, Step), message
+            ended |= {each.key: each for each in message.finished}
+        return ended
+
+    def run(self, request: Generate) -> Finished:
+        self.send(request)
+        return self.until_finished(request.key)[request.key]
+
+    def tokens(self, key: int) -> tuple[int, ...]:
+        outputs = [each for step in self.steps for each in step.outputs if each.key == key]
+        return tuple(token for each in outputs for token in each.tokens)
+
+    def text(self, key: int) -> str:
+        said = [each.text for step in self.steps for each in step.outputs if each.key == key]
+        return "".join(said) + "".join(
+            each.text for step in self.steps for each in step.finished if each.key == key
+        )
+
+    def admitted(self, key: int) -> Admitted:
+        (found,) = [each for step in self.steps for each in step.admitted if each.key == key]
+        return found
+
+    def close(self) -> bytes:
+        """Hangs up; what the process wrote on stderr."""
+        self.pipe.close()
+        try:
+            return self.process.communicate(timeout=20)[1]
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+def _command(model: Path) -> list[str]:
+    # Safe mode: the fast kernels may crash on the machine that tests run on.
+    worker = [sys.executable, "-m", "edge.engine.worker", "--model", str(model)]
+    return [*worker, "--threads", "1", "--safe"]
+
+
+def ask(key: int, prompt: str, sampling: Sampling = GREEDY) -> Generate:
+    return Generate(key, prompt, None, sampling)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random_gguf(tmp_path_factory.mktemp("model") / "nano.gguf")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Worker]]:
+    workers: list[Worker] = []
+
+    def make(path: Path, *flags: str) -> Worker:
+        workers.append(Worker(path, *flags))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+@pytest.fixture
+def worker(model: Path, start: Callable[..., Worker]) -> Worker:
+    worker = start(model)
+    ready = worker.next()
+    assert isinstance(ready, Ready)
+    assert (ready.model, ready.context_tokens, ready.slots) == ("nano", 512, 4)
+    assert ready.has_chat_template
+    return worker
+
+
+def test_several_prompts_run_in_one_batch(worker: Worker) -> None:
+    worker.send(*[ask(key, f"prompt {key}") for key in range(3)])
+    ended = worker.until_finished(0, 1, 2)
+    assert {each.reason for each in ended.values()} == {"length"}
+    assert all(len(worker.tokens(key)) == 24 for key in range(3))
+    assert max(len(step.outputs) for step in worker.steps) == 3
+    assert worker.steps[-1].running == 0
+
+
+def test_more_requests_than_slots_all_end_once(worker: Worker) -> None:
+    worker.send(*[ask(key, f"{key} is a number") for key in range(11)])
+    worker.until_finished(*range(11))
+    ended = [each.key for step in worker.steps for each in step.finished]
+    assert sorted(ended) == list(range(11))
+    assert max(step.waiting for step in worker.steps) > 0
+
+
+def test_a_cancelled_sequence_ends_and_its_slot_serves_again(worker: Worker) -> None:
+    worker.send(ask(1, "on and on", LONG))
+    worker.next()
+    worker.send(Cancel(1), Cancel(99))
+    ended = worker.until_finished(1)[1]
+    assert ended.reason == "cancelled"
+    assert ended.completion_tokens < 400
+    assert worker.run(ask(2, "another")).reason == "length"
+
+
+@pytest.mark.parametrize("told_chars", ["all", "none"])
+def test_a_greedy_resume_says_exactly_the_rest(worker: Worker, told_chars: str) -> None:
+    worker.run(ask(1, "once upon a time"))
+    whole, tokens = worker.text(1), worker.tokens(1)
+    # The text after 9 tokens, as a run that ends there streams it before its last word.
+    outputs = [each for step in worker.steps for each in step.outputs if each.key == 1][:9]
+    told = "".join(each.text for each in outputs) if told_chars == "all" else ""
+    worker.run(Generate(2, "once upon a time", None, GREEDY, tokens[:9], len(told)))
+    assert tokens[:9] + worker.tokens(2) == tokens
+    assert told + worker.text(2) == whole
+
+
+def test_a_resume_that_had_all_its_tokens_finishes_at_once(worker: Worker) -> None:
+    ended = worker.run(Generate(1, "a", None, Sampling(max_tokens=3), (65, 66, 67), 3))
+    assert (ended.reason, ended.completion_tokens, ended.text) == ("length", 3, "")
+    assert worker.tokens(1) == ()
+
+
+def test_a_seed_repeats_itself_and_another_does_not(worker: Worker) -> None:
+    for key, seed in ((1, 7), (2, 7), (3, 8)):
+        worker.run(ask(key, "dice", Sampling(max_tokens=24, seed=seed, ignore_eos=True)))
+    assert worker.tokens(1) == worker.tokens(2) != worker.tokens(3)
+
+
+def test_a_stop_string_ends_the_text_before_it(worker: Worker) -> None:
+    worker.run(ask(1, "stop here"))
+    whole = worker.text(1)
+    stop = whole[3:6]
+    stopping = Sampling(max_tokens=24, temperature=0, ignore_eos=True, stop=(stop,))
+    assert worker.run(ask(2, "stop here", stopping)).reason == "stop"
+    assert worker.text(2) == whole[: whole.index(stop)]
+
+
+def test_the_end_of_the_context_is_a_length(worker: Worker) -> None:
+    ended = worker.run(ask(1, "go", Sampling(max_tokens=10_000, temperature=0, ignore_eos=True)))
+    assert ended.reason == "length"
+    assert ended.prompt_tokens + ended.completion_tokens == 512
+
+
+def test_a_prompt_over_the_context_is_rejected_with_numbers(worker: Worker) -> None:
+    worker.send(ask(1, "z" * 600))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.field, rejected.recoverable) == (
+        "prompt_too_long", "prompt", False,
+    )  # fmt: skip
+    assert "600" in rejected.message
+    assert "512" in rejected.message
+
+
+@pytest.mark.parametrize(
+    ("sampling", "field"),
+    [
+        (Sampling(grammar="root ::= ("), "response_format"),
+        (Sampling(json_schema="{nonsense"), "response_format"),
+        (Sampling(grammar='root ::= "a"', ignore_eos=True), "ignore_eos"),
+    ],
+)
+def test_what_cannot_be_sampled_is_rejected(worker: Worker, sampling: Sampling, field: str) -> None:
+    worker.send(ask(1, "hello", sampling))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.field) == ("invalid_request", field)
+    assert worker.run(ask(2, "still there")).reason == "length"
+
+
+def test_a_grammar_is_followed(worker: Worker) -> None:
+    ended = worker.run(ask(1, "yes or no", Sampling(grammar='root ::= "yes" | "no"')))
+    assert ended.reason == "stop"
+    assert worker.text(1) in ("yes", "no")
+
+
+def test_a_shared_beginning_is_read_once_and_changes_nothing(
+    worker: Worker, model: Path, start: Callable[..., Worker]
+) -> None:
+    prompts = [f"{PREFIX}{key}" for key in range(3)]
+    worker.send(*[ask(key, prompt) for key, prompt in enumerate(prompts)])
+    worker.until_finished(0, 1, 2)
+    assert sorted(worker.admitted(key).cached_tokens > 20 for key in range(3)) == [
+        False, True, True,
+    ]  # fmt: skip
+    read = sum(step.batch_tokens for step in worker.steps) - 3 * 23
+    assert read < 2 * worker.admitted(0).prompt_tokens
+    alone = start(model)
+    assert isinstance(alone.next(), Ready)
+    alone.run(ask(2, prompts[2]))
+    assert alone.tokens(2) == worker.tokens(2)
+
+
+def test_counts_and_pings_are_answered(worker: Worker) -> None:
+    worker.send(Count(5, None, (("user", "<|im_end|>"),)), Count(6, None, (("user", "x"),)))
+    answers = [worker.next(), worker.next()]
+    assert all(isinstance(each, Counted) for each in answers)
+    # What a user writes is text, also when it looks like a control token.
+    first, second = [each.tokens for each in answers if isinstance(each, Counted)]
+    assert first - second == len("<|im_end|>") - 1
+    worker.send(Ping(9))
+    assert worker.next() == Pong(9, 0)
+
+
+def test_the_worker_ends_with_its_node(worker: Worker) -> None:
+    worker.send(ask(1, "for ever", LONG))
+    worker.next()
+    worker.pipe.close()
+    assert worker.process.wait(20) == 0
+
+
+def test_a_shutdown_ends_it_orderly_and_silently(worker: Worker) -> None:
+    worker.send(Shutdown())
+    assert worker.process.wait(20) == 0
+    assert worker.close() == b""
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "no GGUF"])
+def test_a_model_that_cannot_be_used_is_told(
+    damage: str, model: Path, tmp_path: Path, start: Callable[..., Worker]
+) -> None:
+    path = tmp_path / "bad.gguf"
+    if damage != "missing":
+        data = model.read_bytes()
+        path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"no model at all")
+    worker = start(path)
+    failed: FromEngine | Message = worker.next()
+    assert isinstance(failed, LoadFailed)
+    assert "bad.gguf" in failed.message
+    assert worker.process.wait(20) == 1
+
+
+@pytest.mark.parametrize(("name", "status"), [("nano.gguf", 0), ("none.gguf", 1)])
+def test_the_probe_answers_with_its_status(model: Path, name: str, status: int) -> None:
+    command = [*_command(model.with_name(name)), "--probe"]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode == status
+    assert bool(done.stderr) == bool(status)
