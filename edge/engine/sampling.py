@@ -39,7 +39,7 @@ def _links(llama: Llama, sampling: Sampling) -> list[Any]:
     links = []
     grammar = _grammar(sampling)
     if grammar is not None and sampling.ignore_eos:
-        # Once the grammar is complete only an end is allowed: llama.cpp would abort.
+        # Once the grammar is complete only an end is allowed, and none could be sampled.
         raise InvalidRequest(
             "ignore_eos cannot be combined with a grammar; leave one of them out",
             field="ignore_eos",
