@@ -1,0 +1,101 @@
+"""Every pair of state and event, and what holds over any sequence of them."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.tasks import machine
+from edge.tasks.machine import Event, IllegalTransition
+from edge.tasks.task import TERMINAL, Options, Request, State, Task, Usage
+
+EVENTS: dict[str, Event] = {
+    "Recover": machine.Recover(),
+    "Due": machine.Due(),
+    "Start": machine.Start(),
+    "Admit": machine.Admit(3, 1),
+    "Progress": machine.Progress(3, (7,), "ab"),
+    "Finish": machine.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
+    "Fail": machine.Fail("engine_failed", "it broke", True, 100),
+    "Lose": machine.Lose("gone"),
+    "Answer": machine.Answer("sorry", "notice"),
+    "Cancel": machine.Cancel(),
+    "Retry": machine.Retry(),
+}
+S = State
+WAITING = {"Cancel": S.CANCELLED, "Answer": S.COMPLETED, "Fail": S.DISCARDED}
+LEGAL: dict[State, dict[str, State]] = {
+    S.SCHEDULED: WAITING | {"Recover": S.SCHEDULED, "Due": S.AVAILABLE},
+    S.RETRYABLE: WAITING | {"Recover": S.RETRYABLE, "Due": S.AVAILABLE},
+    S.AVAILABLE: WAITING | {"Recover": S.AVAILABLE, "Start": S.EXECUTING},
+    S.EXECUTING: {
+        "Recover": S.AVAILABLE,
+        "Admit": S.EXECUTING,
+        "Progress": S.EXECUTING,
+        "Finish": S.COMPLETED,
+        "Fail": S.RETRYABLE,
+        "Lose": S.AVAILABLE,
+        "Answer": S.COMPLETED,
+        "Cancel": S.CANCELLED,
+    },
+    **{end: {"Retry": S.AVAILABLE} for end in TERMINAL},
+}
+
+
+def task_in(state: State) -> Task:
+    request = Request("t", "c", "hi", None, None, Options())
+    return Task(request, state, 0, attempt=1 if state is S.EXECUTING else 0)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_pair(state: State, name: str) -> None:
+    task = task_in(state)
+    before = copy.deepcopy(task)
+    wanted = LEGAL[state].get(name)
+    if wanted is None:
+        with pytest.raises(IllegalTransition):
+            machine.apply(task, EVENTS[name], 5)
+        assert task == before
+    else:
+        effects = machine.apply(task, EVENTS[name], 5)
+        assert task.state is wanted
+        concluded = sum(isinstance(each, machine.Conclude) for each in effects)
+        assert concluded == (wanted in TERMINAL)
+        released = sum(isinstance(each, machine.Release) for each in effects)
+        # A rebuilt task's slot went with its actor.
+        leaves = state is S.EXECUTING and wanted is not S.EXECUTING and name != "Recover"
+        assert released == leaves
+
+
+def test_the_last_attempt_that_fails_discards() -> None:
+    task = task_in(S.EXECUTING)
+    task.attempt = task.max_attempts
+    machine.apply(task, EVENTS["Fail"], 5)
+    assert task.state is S.DISCARDED
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=40), st.integers(0, 5))
+def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
+    request = Request("t", "c", "hi", None, None, Options(), max_attempts=2)
+    task, _ = machine.accept(request, 0, schedule_in_ms)
+    for now_ns, name in enumerate(names, 1):
+        text = task.text
+        try:
+            effects = machine.apply(task, EVENTS[name], now_ns)
+        except IllegalTransition:
+            assert name not in LEGAL[task.state]
+            continue
+        assert 0 <= task.attempt <= task.max_attempts
+        assert (task.finished_ns is not None) == task.terminal
+        if name == "Retry":
+            assert task.text == ""
+        else:
+            assert task.text.startswith(text)
+        for effect in effects:
+            if isinstance(effect, machine.TellProgress):
+                assert task.text[effect.offset :] == effect.delta

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from edge.tasks.task import (
+    ERRORS_KEPT_MAX,
+    Options,
+    Request,
+    State,
+    Task,
+    TaskError,
+    request_from_json,
+    snapshot_from_json,
+)
+
+REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Options(stop=("🙂",)))
+
+
+def test_a_snapshot_survives_json() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
+    task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
+    request = request_from_json(REQUEST.to_json())
+    assert request == REQUEST
+    assert snapshot_from_json(request, task.snapshot().to_json()).restore() == task
+
+
+def test_a_snapshot_stands_still() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1, tokens=[1])
+    snapshot = task.snapshot()
+    task.tokens.append(2)
+    assert snapshot.tokens == (1,)
+
+
+def test_the_first_and_the_last_errors_are_kept() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1)
+    for attempt in range(1, 31):
+        task.add_error(TaskError(attempt, 0, "x", "y"))
+    assert len(task.errors) == ERRORS_KEPT_MAX
+    assert [task.errors[at].attempt for at in (0, 1, -1)] == [1, 12, 30]
+
+
+def test_the_fingerprint_is_of_what_is_asked() -> None:
+    other = Request("u", "d", None, REQUEST.messages, None, REQUEST.options, priority=3)
+    assert other.fingerprint() == REQUEST.fingerprint()
+    hotter = Request("t", "c", None, REQUEST.messages, None, Options(temperature=1.0))
+    assert hotter.fingerprint() != REQUEST.fingerprint()
