@@ -1,86 +1,74 @@
-"""Single steps of continuous batching, written out."""
-
 from __future__ import annotations
 
-from edge.engine.batcher import Admission, Batcher, Entry
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-LONG = tuple(range(100))
+from edge.engine.batcher import Batcher
 
-
-def step(batcher: Batcher) -> list[Entry]:
-    """One step; whoever wants a token gets 7."""
-    entries = batcher.plan()
-    batcher.decoded(entries)
-    for entry in entries:
-        if entry.wants_logits:
-            batcher.sampled(entry.key, 7)
-    return entries
+PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_size=12)
 
 
-def test_who_generates_gets_a_token_and_the_prompts_share_the_chunk() -> None:
-    batcher = Batcher(3, 64, 8)
-    batcher.add(1, [1])
-    batcher.admit()
-    step(batcher)
-    batcher.add(2, LONG)
-    batcher.add(3, [9, 9])
-    batcher.admit()
-    entries = {entry.key: entry for entry in step(batcher)}
-    assert entries[1] == Entry(1, entries[1].slot, (7,), 1, True)
-    assert entries[3].tokens == (9, 9)
-    assert entries[3].wants_logits
-    # What the short prompt left goes to the long one.
-    assert len(entries[2].tokens) == 6
-    assert not entries[2].wants_logits
-    assert batcher.prefilled(2) == 6
+@settings(deadline=None, max_examples=60)
+@given(PROMPTS, st.integers(1, 4), st.integers(1, 40), st.booleans())
+def test_steps_hold_what_they_promise(
+    prompts: list[list[int]], slots: int, budget: int, reuse: bool
+) -> None:
+    batcher = Batcher(slots, budget, 8, reuse=reuse)
+    for key, prompt in enumerate(prompts):
+        assert batcher.add(key, prompt)
+    cache: dict[int, list[int]] = {number: [] for number in range(slots)}
+    holder: dict[int, int] = {}
+    generated: dict[int, list[int]] = {}
+    for _ in range(2_000):
+        for admission in batcher.admit():
+            assert admission.slot not in holder
+            holder[admission.slot] = admission.key
+            if admission.copy_from is not None:
+                cache[admission.slot] = list(cache[admission.copy_from])
+            del cache[admission.slot][admission.keep :]
+            prompt = prompts[admission.key]
+            assert cache[admission.slot] == prompt[: admission.keep]
+            assert admission.keep < len(prompt)
+        entries = batcher.plan()
+        if not entries:
+            break
+        assert sum(len(entry.tokens) for entry in entries) <= batcher.batch_tokens
+        planned = [entry.key for entry in entries]
+        assert len(planned) == len(set(planned))
+        assert set(generated) <= set(planned)
+        for entry in entries:
+            assert holder[entry.slot] == entry.key
+            assert len(cache[entry.slot]) == entry.start
+            cache[entry.slot].extend(entry.tokens)
+            whole = prompts[entry.key] + generated.get(entry.key, [])
+            assert cache[entry.slot] == whole[: len(cache[entry.slot])]
+            assert entry.wants_logits == (len(cache[entry.slot]) == len(whole))
+        batcher.decoded(entries)
+        for entry in entries:
+            if not entry.wants_logits:
+                continue
+            if len(generated.setdefault(entry.key, [])) == 3:
+                assert batcher.remove(entry.key)
+                assert not batcher.remove(entry.key)
+                del generated[entry.key], holder[entry.slot]
+            else:
+                generated[entry.key].append(9)
+                batcher.sampled(entry.key, 9)
+    assert (batcher.running, batcher.waiting, holder) == (0, 0, {})
 
 
-def test_a_prompt_being_read_is_waited_for_and_copied() -> None:
-    batcher = Batcher(2, 50, 50)
-    batcher.add(1, LONG)
-    batcher.add(2, (*LONG, 5))
+def test_a_shared_beginning_is_read_once() -> None:
+    batcher = Batcher(2, 512, 512)
+    beginning = list(range(100))
+    batcher.add(1, [*beginning, 201])
+    batcher.add(2, [*beginning, 202])
     assert [each.key for each in batcher.admit()] == [1]
-    step(batcher)
-    assert batcher.admit() == []
-    step(batcher)
-    assert batcher.admit() == [Admission(2, 1, 0, 100)]
+    batcher.decoded(batcher.plan())
+    (second,) = batcher.admit()
+    assert (second.key, second.copy_from, second.keep) == (2, 0, 100)
 
 
-def test_a_prompt_read_by_one_who_was_cancelled_is_read_by_the_next() -> None:
-    batcher = Batcher(2, 50, 50)
-    batcher.add(1, LONG)
-    batcher.add(2, LONG)
-    batcher.admit()
-    step(batcher)
-    assert batcher.remove(1)
-    # What had been read is still in the slot.
-    assert batcher.admit() == [Admission(2, 0, None, 50)]
-
-
-def test_the_last_prompt_token_is_always_decoded() -> None:
-    batcher = Batcher(1, 200, 200)
-    batcher.add(1, LONG)
-    batcher.admit()
-    step(batcher)
-    batcher.remove(1)
-    batcher.add(2, LONG)
-    assert batcher.admit() == [Admission(2, 0, None, 99)]
-
-
-def test_a_lost_cache_is_not_shared() -> None:
-    batcher = Batcher(1, 200, 200)
-    batcher.add(1, LONG)
-    batcher.admit()
-    step(batcher)
-    batcher.remove(1)
-    batcher.forget(0)
-    batcher.add(2, LONG)
-    assert batcher.admit() == [Admission(2, 0, None, 0)]
-
-
-def test_the_waiting_list_is_bounded() -> None:
-    batcher = Batcher(1, 8, 8, waiting_max=2)
-    assert [batcher.add(key, [1]) for key in range(3)] == [True, True, False]
-    assert batcher.remove(0)
-    assert not batcher.remove(0)
-    assert batcher.add(3, [1])
+def test_the_line_is_bounded() -> None:
+    batcher = Batcher(1, 32, 16, waiting_max=1)
+    assert batcher.add(1, [1])
+    assert not batcher.add(2, [1])

@@ -1,6 +1,6 @@
-"""Text out of bytes: whole characters, stop strings, nothing said twice."""
-
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -8,61 +8,44 @@ from hypothesis import strategies as st
 
 from edge.engine.text import TextStream
 
-PIECES = st.lists(
-    st.one_of(st.binary(max_size=3), st.text("abcé😀", max_size=4).map(str.encode)), max_size=20
-)
-STOPS = st.lists(st.text("abcé😀", min_size=1, max_size=3), max_size=3)
+TEXT = st.text(alphabet="abé🙂", max_size=20)
 
 
-def run(stream: TextStream, pieces: list[bytes]) -> str:
-    return "".join(map(stream.feed, pieces)) + stream.flush()
+def said(stream: TextStream, data: bytes, cuts: set[int]) -> str:
+    edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    pieces = [data[a:b] for a, b in pairwise(edges)]
+    return "".join(stream.feed(piece) for piece in pieces) + stream.flush()
 
 
-def test_half_a_character_is_held_back() -> None:
-    stream = TextStream()
-    assert [stream.feed(bytes([byte])) for byte in "a😀".encode()] == ["a", "", "", "", "😀"]
-    assert stream.feed(b"\xf0\x9f") == ""
-    assert stream.flush() == "\ufffd"
+@settings(deadline=None)
+@given(TEXT, st.sets(st.integers(1, 80)))
+def test_any_split_gives_the_same_text(text: str, cuts: set[int]) -> None:
+    assert said(TextStream(), text.encode(), cuts) == text
 
 
-@pytest.mark.parametrize("pieces", [[b"one END two"], [b"one E", b"N", b"D two"], [b"one END"]])
-def test_a_stop_string_across_tokens_is_never_said(pieces: list[bytes]) -> None:
-    stream = TextStream(["END"])
-    assert run(stream, pieces) == "one "
-    assert stream.stopped
-    assert stream.feed(b"more") == ""
-
-
-def test_what_only_looked_like_a_stop_string_is_said() -> None:
-    stream = TextStream(["END"])
-    assert [stream.feed(b"EN"), stream.feed(b"O"), stream.feed(b"E"), stream.flush()] == [
-        "", "ENO", "", "E",
-    ]  # fmt: skip
-    assert not stream.stopped
-
-
-def test_an_empty_stop_string_stops_nothing() -> None:
-    assert run(TextStream([""]), [b"ab"]) == "ab"
-
-
-@settings(deadline=None, max_examples=200)
-@given(pieces=PIECES, stops=STOPS, cut=st.integers(0, 20))
-def test_a_replay_says_exactly_the_rest(pieces: list[bytes], stops: list[str], cut: int) -> None:
-    first = TextStream(stops)
-    told = "".join(map(first.feed, pieces[:cut]))
-    rest = "".join(map(first.feed, pieces[cut:])) + first.flush()
-    assert run(TextStream(stops, skip_chars=len(told)), pieces) == rest
-
-
-@settings(deadline=None, max_examples=200)
-@given(pieces=PIECES, stops=STOPS)
-def test_the_text_is_a_beginning_of_the_whole_without_a_stop_string(
-    pieces: list[bytes], stops: list[str]
+@settings(deadline=None)
+@given(TEXT, st.sets(st.integers(1, 80)), st.sampled_from(["ab", "aab", "é🙂", "b"]))
+def test_a_stop_string_ends_the_text_wherever_it_is_cut(
+    text: str, cuts: set[int], stop: str
 ) -> None:
-    stream = TextStream(stops)
-    text = run(stream, pieces)
-    whole = b"".join(pieces).decode("utf-8", "replace")
-    assert whole.startswith(text)
-    assert stream.stopped or text == whole
-    # The decoder's mark for what is no UTF-8 is in no stop string here.
-    assert not any(stop in text for stop in stops)
+    stream = TextStream((stop,))
+    assert said(stream, text.encode(), cuts) == text.partition(stop)[0]
+    assert stream.stopped == (stop in text)
+
+
+@settings(deadline=None)
+@given(TEXT, st.sets(st.integers(1, 80)), st.integers(0, 20))
+def test_a_resumed_stream_says_nothing_twice(text: str, cuts: set[int], had: int) -> None:
+    assert said(TextStream(skip_chars=had), text.encode(), cuts) == text[had:]
+
+
+@pytest.mark.parametrize(("pieces", "ready"), [((b"\xf0\x9f",), ""), ((b"x<e",), "x")])
+def test_what_may_become_something_else_is_held_back(pieces: tuple[bytes, ...], ready: str) -> None:
+    stream = TextStream(("<end>",))
+    assert "".join(map(stream.feed, pieces)) == ready
+
+
+def test_half_a_character_at_the_end_is_a_replacement_character() -> None:
+    stream = TextStream()
+    assert stream.feed(b"a\xf0\x9f") == "a"
+    assert stream.flush() == "\ufffd"
