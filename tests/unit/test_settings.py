@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.errors import SettingsError
+from edge.settings import keys, load
+
+
+def test_a_later_source_wins(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text("[server]\nport = 1\ndrain_ms = 1\n[model]\nslots = 1\n")
+    environment = {"ELWIFT_SERVER__PORT": "2", "ELWIFT_MODEL__SLOTS": "2", "OTHER": "x"}
+    found = load(file, environment, {"server.port": 3, "model.slots": None})
+    assert (found.server.port, found.model.slots, found.server.drain_ms) == (3, 2, 1)
+    assert found.data.snapshot_ms == 500
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("server.prot", 1),
+        ("server.port", "x"),
+        ("server.port", True),
+        ("server.port", 65_536),
+        ("model.slots", 0),
+        ("server.host", 1),
+        ("server.tokens", {"a": 1}),
+        ("server.origins", "x"),
+    ],
+)
+def test_a_bad_value_is_named(path: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(None, {}, {path: value})
+    assert caught.value.key == path
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["port = 1", "[server", "[nowhere]\nx = 1"])
+def test_a_bad_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError):
+        load(file, {})
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot read"):
+        load(tmp_path / "none.toml", {})
+
+
+def test_the_network_needs_tokens() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(None, {"ELWIFT_SERVER__HOST": "0.0.0.0"})
+    assert caught.value.key == "server.tokens"
+    environment = {"ELWIFT_SERVER__HOST": "0.0.0.0", "ELWIFT_SERVER__TOKENS": "a=secret"}
+    assert load(None, environment).server.tokens == {"a": "secret"}
+
+
+def test_every_default_is_in_its_range() -> None:
+    for key in keys():
+        assert key.doc
+        assert key.at_least is None or key.at_least <= key.default
+        assert key.at_most is None or key.default <= key.at_most
