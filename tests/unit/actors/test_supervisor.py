@@ -254,3 +254,19 @@ def test_only_a_supervisor_is_a_supervisor(world: World) -> None:
 def test_a_child_may_have_a_mailbox_of_its_own_size(family: Family) -> None:
     (ref,) = family.start("a", mailbox_messages_max=7)
     assert ref.mailbox_messages_max == 7
+
+
+def test_a_killed_branch_is_started_again_while_its_old_children_are_still_dying(
+    world: World,
+) -> None:
+    def branch() -> Supervisor:
+        return Supervisor([ChildSpec("leaf", Recorder)])
+
+    world.system.spawn(Supervisor([ChildSpec("branch", branch)]), name="root")
+    old = world.find("leaf")
+    world.find("branch").kill()
+    world.run()
+    assert not old.alive
+    assert world.find("leaf") is not old
+    assert world.find("leaf").alive
+    assert len(world.system.actors) == 3
