@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -89,8 +90,16 @@ class Node:
     To be made and used on a running event loop.
     """
 
-    def __init__(self, settings: Settings, *, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        telemetry: Telemetry | None = None,
+        engine_command: Callable[[bool], tuple[str, ...]] | None = None,
+    ) -> None:
+        """`engine_command` replaces the worker's own command line; see `EngineActor`."""
         self.settings = settings
+        self._engine_command = engine_command
         self.telemetry = telemetry or Telemetry()
         self.clock = SystemClock(asyncio.get_running_loop())
         self.system = System(
@@ -133,7 +142,7 @@ class Node:
             rows_waiting_max=settings.data.rows_waiting_max,
         )
         self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
-        command = EngineCommand(model, settings.model)
+        command = self._engine_command or EngineCommand(model, settings.model)
         board = Board(settings.tasks.queue_max)
         self._build(command, board)
         facts = _Facts(self.system, store)
@@ -161,7 +170,7 @@ class Node:
             data_dir / DATABASE, recovered, store.quarantined,
         )  # fmt: skip
 
-    def _build(self, command: EngineCommand, board: Board) -> None:
+    def _build(self, command: Callable[[bool], tuple[str, ...]], board: Board) -> None:
         """The supervision tree, but for the tasks themselves."""
         settings = self.settings
         children = (

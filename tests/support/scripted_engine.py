@@ -44,6 +44,11 @@ from edge.engine.messages import (
 WORD = "word "
 
 
+def _stamp() -> str:
+    """A word that says when it was made, on the clock that all processes share."""
+    return f"{time.monotonic_ns()} "
+
+
 def command(*flags: str) -> tuple[str, ...]:
     """The command line of this script in fast mode; ``{fd}`` stands for the socket's number."""
     return (sys.executable, "-m", "tests.support.scripted_engine", "--fd", "{fd}", *flags)
@@ -52,8 +57,9 @@ def command(*flags: str) -> tuple[str, ...]:
 class ScriptedEngine:
     """The loop: read what there is, make a step if anything runs."""
 
-    def __init__(self, pipe: socket.socket, rate: float) -> None:
+    def __init__(self, pipe: socket.socket, rate: float, *, stamps: bool = False) -> None:
         self._pipe = pipe
+        self._stamps = stamps
         self._reader = FrameReader()
         self._interval_s = 1 / rate if rate else 0.0
         self._fresh: list[Generate] = []
@@ -127,7 +133,7 @@ class ScriptedEngine:
         ]
         self._cancelled = []
         for key, (request, made) in list(self._running.items()):
-            outputs.append(Output(key, 1, (made,), WORD))
+            outputs.append(Output(key, 1, (made,), _stamp() if self._stamps else WORD))
             self._running[key] = (request, made + 1)
             if made + 1 >= request.sampling.max_tokens:
                 finished.append(self._finished(key, "length"))
@@ -153,6 +159,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only-fast", action="store_true")
     parser.add_argument("--hangs-loading", action="store_true")
     parser.add_argument("--refuses", default="")
+    parser.add_argument("--stamps", action="store_true", help="words are the time of their step")
     parser.add_argument("--safe", action="store_true")
     # The real worker's other flags are taken and not used.
     return parser.parse_known_args()[0]
@@ -170,7 +177,7 @@ def main() -> None:
     if arguments.hangs_loading:
         signal.pause()
     with socket.socket(fileno=arguments.fd) as pipe:
-        engine = ScriptedEngine(pipe, arguments.rate)
+        engine = ScriptedEngine(pipe, arguments.rate, stamps=arguments.stamps)
         if arguments.refuses:
             engine.send(LoadFailed(arguments.refuses))
             sys.exit(1)
