@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -20,6 +21,12 @@ from edge.clock import NS_PER_S
 from edge.errors import StartupError
 
 PROBE_S: Final = 120
+_UNREADABLE: Final = 3
+_LOCKED: Final = 4
+"""Exit codes of `edge.storage.probe`, which is not imported so that it can be run."""
+_CRASHES: Final = frozenset(
+    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+)
 
 
 def lock(path: Path) -> IO[str]:
@@ -50,12 +57,16 @@ def lock(path: Path) -> IO[str]:
 
 
 def probe(path: Path) -> str | None:
-    """Opens the file, if there is one, in a child process; why it cannot be opened, or None."""
+    """Opens the file, if there is one, in a child process; why it is unreadable, or None.
+
+    Only DuckDB's own word, a crash or a hang make a file unreadable. StartupError when the file
+    could not be looked at: another program has it open, or the child did not run.
+    """
     if not path.exists():
         return None
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "edge.storage.opening", str(path)],
+            [sys.executable, "-m", "edge.storage.probe", str(path)],
             capture_output=True,
             text=True,
             timeout=PROBE_S,
@@ -63,16 +74,29 @@ def probe(path: Path) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"opening it took longer than {PROBE_S} s"
+    said = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
     if child.returncode == 0:
         return None
-    said = child.stderr.strip().splitlines()
-    return said[-1] if said else f"opening it ended with {child.returncode}"
+    if child.returncode == _UNREADABLE:
+        return said
+    if -child.returncode in _CRASHES:
+        return f"opening it crashed with signal {-child.returncode}"
+    if child.returncode == _LOCKED:
+        raise StartupError(
+            f"the database {path} is open in another program: {said}; close it there,"
+            " or choose another --data-dir"
+        )
+    raise StartupError(f"the database {path} could not be checked: {said}")
 
 
 def set_aside(path: Path, wall_ns: int) -> Path:
     """Renames the file and its log; returns the new name of the file."""
     stamp = datetime.fromtimestamp(wall_ns / NS_PER_S, UTC).strftime("%Y%m%d-%H%M%S")
     kept = path.with_name(f"{path.name}.unreadable-{stamp}")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}.unreadable-{stamp}-{number}")
     for suffix in ("", ".wal"):
         old = path.with_name(path.name + suffix)
         if old.exists():
@@ -83,19 +107,3 @@ def set_aside(path: Path, wall_ns: int) -> Path:
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """A connection to the file, which nobody else may have open. `duckdb.Error` otherwise."""
     return duckdb.connect(str(path))
-
-
-def main() -> int:
-    """The child: 0 when the file named on the command line opens and has readable tables."""
-    try:
-        connection = connect(Path(sys.argv[1]))
-        connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
-        connection.close()
-    except duckdb.Error as error:
-        sys.stderr.write(str(error).replace("\n", " ") + "\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

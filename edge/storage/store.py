@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,8 @@ from edge.storage.rows import Row, StoredTask
 from edge.storage.schema import migrate
 from edge.storage.writer import Commit, Done, Writer
 from edge.telemetry import Telemetry
+
+logger = logging.getLogger("elwift.storage")
 
 T = TypeVar("T")
 
@@ -115,7 +118,11 @@ class Store:
                 commit_us=commit.commit_us,
             )
         for done in commit.done:
-            done(commit.error)
+            try:
+                done(commit.error)
+            except Exception:
+                # The others of the group have to hear, whatever one of them does.
+                logger.exception("a callback of a commit raised")
 
     # ---- reading
 

@@ -18,7 +18,7 @@ import duckdb
 
 from edge.errors import StorageError
 from edge.storage.rows import AuditRow, Row, TaskRow
-from edge.storage.schema import INSERT_AUDIT, INSERT_TASKS
+from edge.storage.schema import INSERT_AUDIT, INSERT_AUDIT_ROW, INSERT_TASK, INSERT_TASKS
 
 ROWS_PER_COMMIT_MAX: Final = 10_000
 PAUSE_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -110,10 +110,19 @@ class Writer:
                 # They have been told; the rows themselves are tried again.
                 waiters = []
                 failures += 1
+                self._tell_waiting(error)
                 if not self._pause(failures):
                     return
         if self._connection is not None:
             self._connection.close()
+
+    def _tell_waiting(self, error: StorageError) -> None:
+        """Tells all who wait behind a failure of it; their rows stay in the line."""
+        with self._condition:
+            waiters = [done for _, done in self._groups if done is not None]
+            self._groups = deque((rows, None) for rows, _ in self._groups)
+        if waiters:
+            self._report(Commit(0, waiters, error, 0, self._rows_waiting))
 
     def _next_group(self) -> list[tuple[Sequence[Row], Done | None]] | None:
         with self._condition:
@@ -165,8 +174,15 @@ def insert(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
     tasks = [astuple(row) for row in rows if isinstance(row, TaskRow)]
     audit = [astuple(row) for row in rows if isinstance(row, AuditRow)]
     connection.execute("BEGIN")
-    if tasks:
-        connection.execute(INSERT_TASKS, [list(column) for column in zip(*tasks, strict=True)])
-    if audit:
-        connection.execute(INSERT_AUDIT, [list(column) for column in zip(*audit, strict=True)])
+    _insert(connection, tasks, INSERT_TASK, INSERT_TASKS)
+    _insert(connection, audit, INSERT_AUDIT_ROW, INSERT_AUDIT)
     connection.execute("COMMIT")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, rows: list[tuple[object, ...]], one: str, many: str
+) -> None:
+    if len(rows) == 1:
+        connection.execute(one, list(rows[0]))
+    elif rows:
+        connection.execute(many, [list(column) for column in zip(*rows, strict=True)])

@@ -63,7 +63,7 @@ async def test_a_task_is_watched_to_its_end(http: aiohttp.ClientSession, node: R
 async def test_a_client_that_comes_back_reads_on_where_it_left(
     http: aiohttp.ClientSession, node: RunningNode
 ) -> None:
-    accepted = await submit(http, node, **STORY, max_tokens=150)
+    accepted = await submit(http, node, **STORY, max_tokens=100)
     async with joined(http, node.url, accepted["task_id"]) as first:
         while len(first.text) < 40:
             await first.hear()
@@ -77,7 +77,7 @@ async def test_a_client_that_comes_back_reads_on_where_it_left(
 async def test_sixteen_tasks_run_side_by_side(
     http: aiohttp.ClientSession, node: RunningNode
 ) -> None:
-    answers = await asyncio.gather(*(submit(http, node, **STORY, max_tokens=60) for _ in range(16)))
+    answers = await asyncio.gather(*(submit(http, node, **STORY, max_tokens=40) for _ in range(16)))
     order: list[str] = []
 
     async def follow(task_id: str) -> None:
@@ -95,9 +95,9 @@ async def test_a_killed_node_finishes_what_it_had_accepted(
 ) -> None:
     node = await start_node(tmp_path, "--slots", "2")
     try:
-        answers = [await submit(http, node, **STORY, max_tokens=120) for _ in range(6)]
+        answers = [await submit(http, node, **STORY, max_tokens=60) for _ in range(4)]
         async with joined(http, node.url, answers[0]["task_id"]) as channel:
-            while len(channel.text) < 40:
+            while len(channel.text) < 20:
                 await channel.hear()
     finally:
         await node.kill()
@@ -115,7 +115,7 @@ async def test_a_killed_node_finishes_what_it_had_accepted(
 async def test_the_engine_may_die_and_nothing_is_said_twice(
     http: aiohttp.ClientSession, node: RunningNode
 ) -> None:
-    accepted = await submit(http, node, **STORY, max_tokens=200)
+    accepted = await submit(http, node, **STORY, max_tokens=100)
     async with joined(http, node.url, accepted["task_id"]) as channel:
         while len(channel.text) < 40:
             await channel.hear()
@@ -126,7 +126,7 @@ async def test_the_engine_may_die_and_nothing_is_said_twice(
         await channel.until("completed")
     _, task = await get(http, node, f"/tasks/{accepted['task_id']}")
     assert channel.text == task["result"]["text"]
-    assert task["result"]["usage"]["completion_tokens"] == 200
+    assert task["result"]["usage"]["completion_tokens"] == 100
 
 
 async def test_a_task_is_cancelled(http: aiohttp.ClientSession, node: RunningNode) -> None:
