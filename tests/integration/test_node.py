@@ -90,6 +90,8 @@ async def test_sixteen_tasks_run_side_by_side(
     assert len(set(order[:first_ended])) == 16, "all had begun before the first ended"
 
 
+# Two starts of a node and four stories: more than a minute on a busy machine.
+@pytest.mark.timeout(240)
 async def test_a_killed_node_finishes_what_it_had_accepted(
     http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
