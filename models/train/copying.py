@@ -6,7 +6,7 @@ slowly; lists to be repeated, and short questions of who is who, teach it in min
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from models.train.cast import make_character, make_thing
@@ -15,6 +15,8 @@ from models.train.dataset import Document
 from models.train.lexicon import NAMES_FEMALE, NAMES_MALE, concrete_nouns
 from models.train.prompts import chat_prefix, join_subjects, with_article
 
+# About so many pieces stand in a document of repeated ones.
+REPEATED_PIECES = 140
 REPEAT_REQUESTS = (
     "Repeat: {list}",
     "Say these words: {list}",
@@ -28,16 +30,21 @@ ROLL_CALL_REQUESTS = (
 )
 
 
-def repeated_words(rng: Random) -> Document:
-    """Return words in no order, and the same words again and again."""
-    line = " ".join(_draw_words(rng, rng.randint(4, 40)))
-    again = rng.randint(1, 3)
-    return Document("copying", f"{END_OF_TEXT}{line}", f" {line}" * again + END_OF_TEXT)
+def repeated_pieces(rng: Random, pieces: Sequence[str]) -> Document:
+    """Return a few pieces in no order, and the same pieces again and again.
+
+    Short periods come first in learning: any look back helps there, and the better the look,
+    the lower the loss. So there is a slope from the first step on.
+    """
+    period = round(2 ** rng.uniform(1, 5))
+    line = "".join(rng.choice(pieces) for _ in range(period))
+    again = max(1, REPEATED_PIECES // period)
+    return Document("copying", f"{END_OF_TEXT}{line}", line * again + END_OF_TEXT)
 
 
 def repeated_list(rng: Random, answer_end: str) -> Document:
     """Return a request to repeat a list, and the list."""
-    line = ", ".join(_draw_words(rng, rng.randint(1, 12)))
+    line = ", ".join(_draw_words(rng, rng.choice((1, 1, 2, 2, 3, 4, 6, 8))))
     request = rng.choice(REPEAT_REQUESTS).format(list=line)
     return Document("copying", chat_prefix(rng, request), line + answer_end)
 
@@ -64,10 +71,12 @@ def roll_call(rng: Random, answer_end: str) -> Document:
     return Document("copying", chat_prefix(rng, request), " ".join(sentences) + answer_end)
 
 
-def copying_documents(rng: Random, count: int, answer_end: str) -> list[Document]:
-    """Return `count` exercises of all three sorts."""
+def copying_documents(
+    rng: Random, count: int, pieces: Sequence[str], answer_end: str
+) -> list[Document]:
+    """Return `count` exercises of all three sorts; `pieces` are what the first sort repeats."""
     makers: tuple[Callable[[], Document], ...] = (
-        lambda: repeated_words(rng),
+        lambda: repeated_pieces(rng, pieces),
         lambda: repeated_list(rng, answer_end),
         lambda: roll_call(rng, answer_end),
     )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+LAST_GAIN = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -120,7 +122,11 @@ class Storyteller(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        # The embedding must not drown in what the layers add, or later layers cannot tell the
+        # tokens apart, and copying a name is learned late or never. So it starts at unit size,
+        # and the last gain is small: a larger one would begin by predicting each token again.
+        nn.init.normal_(self.embedding.weight, std=1.0)
+        nn.init.constant_(self.norm.weight, LAST_GAIN)
         for block in self.blocks:
             assert isinstance(block, Block)
             for linear in block.modules():

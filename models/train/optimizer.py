@@ -75,17 +75,29 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 def make_optimizers(
-    model: nn.Module, *, muon_rate: float, adam_rate: float, weight_decay: float
+    model: nn.Module,
+    *,
+    muon_rate: float,
+    embedding_rate: float,
+    gain_rate: float,
+    weight_decay: float,
 ) -> list[torch.optim.Optimizer]:
     """Return the two optimizers; each group remembers its peak rate under `peak_lr`."""
     matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    embeddings: list[nn.Parameter] = []
+    gains: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        is_matrix = parameter.ndim == 2 and "embedding" not in name
-        (matrices if is_matrix else others).append(parameter)
+        if "embedding" in name:
+            embeddings.append(parameter)
+        else:
+            (matrices if parameter.ndim == 2 else gains).append(parameter)
+    adam_groups = [
+        {"params": embeddings, "lr": embedding_rate},
+        {"params": gains, "lr": gain_rate},
+    ]
     optimizers: list[torch.optim.Optimizer] = [
         Muon(matrices, muon_rate, weight_decay=weight_decay),
-        torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        torch.optim.AdamW(adam_groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:

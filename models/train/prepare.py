@@ -135,11 +135,18 @@ def make_round(
         pages=int(ROUND_BOOK_PAGES * corpus_share),
     )
     documents += generated_documents(rng, number * 1_000_000, generated)
-    documents += copying_documents(rng, copying, ANSWER_END)
+    tokenizer = load_tokenizer(work / TOKENIZER_FILE)
+    # Whole words after a space: each is one piece again, whatever stands before it.
+    pieces = sorted(
+        piece.replace("\u0120", " ")
+        for piece in tokenizer.get_vocab()
+        if re.fullmatch("\u0120[A-Za-z]{3,}", piece)
+    )
+    documents += copying_documents(rng, copying, pieces, ANSWER_END)
     for _ in range(ROUND_COURTESIES):
         question, answer = courtesy(rng)
         documents.append(Document("courtesy", chat_prefix(rng, question), answer + ANSWER_END))
-    dataset = tokenise(load_tokenizer(work / TOKENIZER_FILE), documents, CONTEXT)
+    dataset = tokenise(tokenizer, documents, CONTEXT)
     dataset.save(round_path(work, number))
     for source in np.unique(dataset.sources):
         chosen = dataset.lengths[dataset.sources == source]

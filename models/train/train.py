@@ -38,10 +38,11 @@ class Settings:
 
     seed: int = 1
     tokens_per_batch: int = 4096
-    muon_rate: float = 0.005
-    adam_rate: float = 1.5e-3
-    weight_decay: float = 0.02
-    warmup_steps: int = 60
+    muon_rate: float = 0.003
+    embedding_rate: float = 0.02
+    gain_rate: float = 0.001
+    weight_decay: float = 0.2
+    warmup_steps: int = 20
     decay_share: float = 0.25
     average_decay: float = 0.99
 
@@ -56,7 +57,8 @@ class Trainer:
         self.optimizers = make_optimizers(
             self.model,
             muon_rate=settings.muon_rate,
-            adam_rate=settings.adam_rate,
+            embedding_rate=settings.embedding_rate,
+            gain_rate=settings.gain_rate,
             weight_decay=settings.weight_decay,
         )
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -184,7 +186,7 @@ def run(trainer: Trainer, work: Path, schedule: Schedule, checkpoint_seconds: fl
             if len(recent) == 20 or due or share == 0.0:
                 entry = trainer.progress() | {"rate": share, "loss": sum(recent) / len(recent)}
                 if due or share == 0.0:
-                    entry |= source_losses(trainer.model, validation, 6000)
+                    entry |= source_losses(trainer.model, validation, 800)
                     trainer.save(work / CHECKPOINT_FILE)
                     saved_at = trainer.seconds
                 _log(work, entry)
