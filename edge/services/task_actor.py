@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any
 
-from edge.actors import NORMAL, Actor, Down, Reason, Ref, Reply
+from edge.actors import NORMAL, Actor, Down, Reason, Reply
 from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, StorageError
 from edge.inference import Abort, EngineLost, Run
 from edge.services import wire
+from edge.services.audience import Audience
 from edge.services.dispatcher import Board, Dequeue, Enqueue, Release, Turn, Watched
 from edge.services.journal import Journal
 from edge.services.messages import (
@@ -30,14 +31,12 @@ from edge.services.messages import (
     Watching,
     generate,
 )
-from edge.services.wire import Place, ProgressUpdate
-from edge.tasks import machine
+from edge.services.wire import Place
+from edge.tasks import effects, events, machine
 from edge.tasks.machine import IllegalTransition
 from edge.tasks.retry import RetryPolicy
 from edge.tasks.task import Snapshot, State, Task, Usage
 from edge.telemetry import Telemetry
-
-WATCHERS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,13 @@ class TaskActor(Actor):
 
     __slots__ = (
         "_around",
+        "_audience",
         "_conclusion",
         "_expiry",
         "_key",
         "_life",
         "_started_ns",
         "_timers",
-        "_watchers",
         "task",
     )
 
@@ -96,17 +95,17 @@ class TaskActor(Actor):
         self.task: Task = life.snapshot.restore()
         self._life = life
         self._around = around
-        self._watchers: list[Ref] = []
+        self._audience = Audience(self.task)
         self._key: int | None = None
         self._started_ns = 0
-        self._conclusion: machine.Conclude | None = None
+        self._conclusion: effects.Conclude | None = None
         self._timers: list[Timer] = []
 
     def started(self) -> None:
         if self.task.terminal:
             self._expire_later()
         else:
-            self._apply(machine.Recover())
+            self._apply(events.Recover())
 
     # ---- what it hears
 
@@ -116,7 +115,7 @@ class TaskActor(Actor):
             self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
         elif isinstance(message, Admitted):
             if message.key == self._key:
-                self._apply(machine.Admit(message.prompt_tokens, message.cached_tokens))
+                self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
         elif isinstance(message, Finished):
             self._finished(message)
         elif isinstance(message, Turn):
@@ -125,12 +124,14 @@ class TaskActor(Actor):
             self._watch(message)
         elif isinstance(message, Place):
             if self.task.state is State.AVAILABLE:
-                self._tell("queued", {"position": message.position, "eta_ms": message.eta_ms})
-        elif isinstance(message, machine.Due):
+                self._audience.tell(
+                    "queued", {"position": message.position, "eta_ms": message.eta_ms}
+                )
+        elif isinstance(message, events.Due):
             if self.task.state in (State.SCHEDULED, State.RETRYABLE):
                 self._apply(message)
         elif isinstance(message, Down):
-            self._watchers = [ref for ref in self._watchers if ref is not message.ref]
+            self._audience.leave(message.ref)
         elif isinstance(message, _Committed):
             self._committed(message)
         elif isinstance(message, Command):
@@ -155,7 +156,7 @@ class TaskActor(Actor):
     def _obey(self, request: object) -> None:
         cancel = isinstance(request, CancelTask)
         try:
-            self._apply(machine.Cancel() if cancel else machine.Retry())
+            self._apply(events.Cancel() if cancel else events.Retry())
         except IllegalTransition as error:
             wish = "cancelled" if cancel else "run again"
             raise Conflict(f"the task is {self.task.state} and cannot be {wish}") from error
@@ -182,7 +183,7 @@ class TaskActor(Actor):
     def _output(self, output: Output) -> None:
         if output.key == self._key:
             first = self.task.timings.ttft_ms is None
-            self._apply(machine.Progress(output.prefilled, output.tokens, output.text))
+            self._apply(events.Progress(output.prefilled, output.tokens, output.text))
             self._around.journal.mark(self)
             if first and self.task.timings.ttft_ms is not None:
                 self._around.telemetry.emit(
@@ -194,7 +195,7 @@ class TaskActor(Actor):
             return
         usage = Usage(message.prompt_tokens, message.cached_tokens, message.completion_tokens)
         self._apply(
-            machine.Finish(
+            events.Finish(
                 message.reason, message.text, usage, message.prefill_ms, message.decode_ms
             )
         )
@@ -205,7 +206,7 @@ class TaskActor(Actor):
         if self.task.state is not State.AVAILABLE:
             self._release()
             return
-        self._apply(machine.Start())
+        self._apply(events.Start())
         self._around.telemetry.emit(
             "task.started",
             task_id=self.task.task_id,
@@ -221,7 +222,7 @@ class TaskActor(Actor):
             if message.blamed:
                 self._fail("engine_died", message.reason, True)
             else:
-                self._apply(machine.Lose(message.reason))
+                self._apply(events.Lose(message.reason))
         elif isinstance(message, _Timeout) and message.key == self._key:
             self._abort()
             limit_ms = self.task.request.timeout_ms
@@ -230,7 +231,7 @@ class TaskActor(Actor):
     def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
         attempt = max(1, self.task.attempt)
         retry_in_ms = self._around.retry.delay_ms(attempt, self._around.rng)
-        self._apply(machine.Fail(code, sentence, recoverable, retry_in_ms))
+        self._apply(events.Fail(code, sentence, recoverable, retry_in_ms))
         if self.task.state is State.RETRYABLE:
             self._around.telemetry.emit(
                 "task.retrying",
@@ -242,42 +243,41 @@ class TaskActor(Actor):
 
     # ---- what follows
 
-    def _apply(self, event: machine.Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         before = self.task.state
-        effects = machine.apply(self.task, event, self.system.clock.wall_ns())
-        for effect in effects:
+        for effect in machine.apply(self.task, event, self.system.clock.wall_ns()):
             self._carry_out(effect, before)
 
-    def _carry_out(self, effect: machine.Effect, before: State) -> None:
+    def _carry_out(self, effect: effects.Effect, before: State) -> None:
         task = self.task
-        if isinstance(effect, machine.TellProgress):
+        if isinstance(effect, effects.TellProgress):
             self._tell_progress(effect)
-        elif isinstance(effect, machine.Record):
+        elif isinstance(effect, effects.Record):
             self._around.journal.record(task, effect.event, before, effect.cause)
             self._life.snapshot = task.snapshot()
-        elif isinstance(effect, machine.Conclude):
+        elif isinstance(effect, effects.Conclude):
             self._conclude(effect, before)
-        elif isinstance(effect, machine.Tell):
-            self._tell(effect.event, effect.payload)
-        elif isinstance(effect, machine.Enqueue):
+        elif isinstance(effect, effects.Tell):
+            self._audience.tell(effect.event, effect.payload)
+        elif isinstance(effect, effects.Enqueue):
             request = task.request
             self._dispatcher(
                 Enqueue(task.task_id, request.client, request.priority, effect.front, self.ref)
             )
-            if self._watchers:
+            if self._audience:
                 self._dispatcher(Watched(task.task_id))
-        elif isinstance(effect, machine.Dequeue):
+        elif isinstance(effect, effects.Dequeue):
             self._dispatcher(Dequeue(task.task_id))
-        elif isinstance(effect, machine.Run):
+        elif isinstance(effect, effects.Run):
             self._run(effect)
-        elif isinstance(effect, machine.Abort):
+        elif isinstance(effect, effects.Abort):
             self._abort()
-        elif isinstance(effect, machine.Release):
+        elif isinstance(effect, effects.Release):
             self._release()
         else:
-            self._timers.append(self.send_after(effect.delay_ms, machine.Due()))
+            self._timers.append(self.send_after(effect.delay_ms, events.Due()))
 
-    def _run(self, effect: machine.Run) -> None:
+    def _run(self, effect: effects.Run) -> None:
         assert self._key is not None, "a task runs in its turn"
         engine = self.system.registry.whereis("engine")
         request = generate(self.task.request, self._key, self.task.tokens, len(self.task.text))
@@ -310,7 +310,7 @@ class TaskActor(Actor):
 
     # ---- the end
 
-    def _conclude(self, effect: machine.Conclude, before: State) -> None:
+    def _conclude(self, effect: effects.Conclude, before: State) -> None:
         """Committed first, told afterwards: nobody hears of an end that could be lost."""
         for timer in self._timers:
             timer.cancel()
@@ -338,8 +338,8 @@ class TaskActor(Actor):
             "failed": {"error": wire.error_document(task.errors[-1]) if task.errors else None},
             "cancelled": {},
         }
-        self._tell(effect.event, payloads[effect.event], last=True)
-        self._watchers.clear()
+        self._audience.tell(effect.event, payloads[effect.event], last=True)
+        self._audience.dismiss()
         self._around.telemetry.emit(
             "task.finished",
             task_id=task.task_id,
@@ -363,36 +363,16 @@ class TaskActor(Actor):
         if message.offset > len(task.text):
             message.channel.send(TaskEvent("rewind", {"offset": offset, "seq": task.seq}, False))
         message.channel.send(Watching(self.document(), task.text[offset:], offset, ended))
-        if not ended and len(self._watchers) < WATCHERS_MAX:
-            self._watchers.append(message.channel)
+        if not ended and self._audience.join(message.channel):
             self.monitor(message.channel)
             if task.state is State.AVAILABLE:
                 self._dispatcher(Watched(task.task_id))
 
-    def _tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
-        self.task.seq += 1
-        told = TaskEvent(event, {"seq": self.task.seq, **payload}, last)
-        for channel in self._watchers:
-            channel.send(told)
-
-    def _tell_progress(self, effect: machine.TellProgress) -> None:
-        task = self.task
-        task.seq += 1
-        if not self._watchers:
-            return
-        update = ProgressUpdate(
-            seq=task.seq,
-            from_seq=task.seq,
-            state=str(task.state),
-            phase=effect.phase,
-            progress=wire.progress_share(task),
-            tokens=len(task.tokens),
-            eta_ms=self._left_ms(),
-            offset=effect.offset,
-            delta=effect.delta,
-        )
-        for channel in self._watchers:
-            channel.send(update)
+    def _tell_progress(self, effect: effects.TellProgress) -> None:
+        if self._audience:
+            self._audience.tell_progress(effect, self._left_ms())
+        else:
+            self.task.seq += 1
 
     def _left_ms(self) -> int:
         elapsed_ms = (self.system.clock.now_ns() - self._started_ns) / NS_PER_MS

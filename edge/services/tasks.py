@@ -18,7 +18,7 @@ from edge.services.journal import Journal, rebuild
 from edge.services.messages import CancelTask, Describe, RetryTask
 from edge.services.task_actor import Life, Surroundings, TaskActor
 from edge.storage import Store, StoredTask
-from edge.tasks import machine
+from edge.tasks import events, machine
 from edge.tasks.task import Request, Task
 from edge.telemetry import Telemetry
 
@@ -184,7 +184,7 @@ class Tasks:
             before = task.state
             machine.apply(
                 task,
-                machine.Fail("internal_error", sentence, False, 0),
+                events.Fail("internal_error", sentence, False, 0),
                 self._system.clock.wall_ns(),
             )
             self._journal.record(task, "failed", before, sentence)

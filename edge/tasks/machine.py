@@ -22,176 +22,38 @@ is said twice. Only `Retry` of an ended task begins at the first character again
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from edge.clock import NS_PER_MS
+from edge.tasks.effects import (
+    Abort,
+    Conclude,
+    Dequeue,
+    Effect,
+    Enqueue,
+    Record,
+    Release,
+    Run,
+    Tell,
+    TellProgress,
+    Wake,
+)
+from edge.tasks.events import (
+    Admit,
+    Answer,
+    Cancel,
+    Due,
+    Event,
+    Fail,
+    Finish,
+    Lose,
+    Progress,
+    Recover,
+    Retry,
+    Start,
+)
 from edge.tasks.task import Request, State, Task, TaskError, Timings, Usage
-
-# ---- events
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """The task was rebuilt from a snapshot, in a new actor or a new process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """The time that a scheduled or retryable task waited for has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A slot is free for this task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """The engine took the task: its prompt has this many tokens, some of them cached."""
-
-    prompt_tokens: int
-    cached_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One step of the engine: prompt tokens read in all, new output tokens, the text they gave."""
-
-    prefilled: int
-    tokens: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The engine is done: ``reason`` is stop or length, ``text`` the last that it held back."""
-
-    reason: str
-    text: str
-    usage: Usage
-    prefill_ms: float
-    decode_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """An attempt failed. ``retry_in_ms`` is the wait before the next one, if there is to be one;
-    an error that no repetition can cure has ``recoverable`` False."""
-
-    code: str
-    message: str
-    recoverable: bool
-    retry_in_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lose:
-    """The engine is gone through no fault of this task: the attempt does not count."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Somebody else than the model answered: ``source`` is history, fallback_model or notice.
-    ``text`` follows what the client has seen already."""
-
-    text: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The client does not want it any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The client wants an ended task run again from the beginning."""
-
-
-Event = (
-    Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Answer | Cancel | Retry
-)  # fmt: skip
-
-# ---- effects
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Push this event to everybody who watches, now."""
-
-    event: str
-    payload: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class TellProgress:
-    """Push a ``progress`` event; ``delta`` is the text from ``offset`` on. Estimates are added by
-    the teller."""
-
-    phase: str
-    delta: str
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Store the new state and one audit row. Nobody waits for it."""
-
-    event: str
-    cause: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Conclude:
-    """Store the end state, and only once that is committed push this event and end the channels."""
-
-    event: str
-    payload: dict[str, Any]
-    cause: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Enqueue:
-    """Stand in the line; at its front if the task had its turn already."""
-
-    front: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dequeue:
-    """Leave the line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Send the request to the engine, with the tokens so far, and bound the attempt's time."""
-
-    timeout_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Tell the engine to stop this task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The slot is free again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Send `Due` after this time."""
-
-    delay_ms: int
-
-
-Effect = (
-    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | Run | Abort | Release | Wake
-)  # fmt: skip
 
 
 class IllegalTransition(Exception):

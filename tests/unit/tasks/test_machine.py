@@ -8,22 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.tasks import machine
-from edge.tasks.machine import Event, IllegalTransition
+from edge.tasks import events, machine
+from edge.tasks.events import Event
+from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import TERMINAL, Options, Request, State, Task, Usage
 
 EVENTS: dict[str, Event] = {
-    "Recover": machine.Recover(),
-    "Due": machine.Due(),
-    "Start": machine.Start(),
-    "Admit": machine.Admit(3, 1),
-    "Progress": machine.Progress(3, (7,), "ab"),
-    "Finish": machine.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
-    "Fail": machine.Fail("engine_failed", "it broke", True, 100),
-    "Lose": machine.Lose("gone"),
-    "Answer": machine.Answer("sorry", "notice"),
-    "Cancel": machine.Cancel(),
-    "Retry": machine.Retry(),
+    "Recover": events.Recover(),
+    "Due": events.Due(),
+    "Start": events.Start(),
+    "Admit": events.Admit(3, 1),
+    "Progress": events.Progress(3, (7,), "ab"),
+    "Finish": events.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
+    "Fail": events.Fail("engine_failed", "it broke", True, 100),
+    "Lose": events.Lose("gone"),
+    "Answer": events.Answer("sorry", "notice"),
+    "Cancel": events.Cancel(),
+    "Retry": events.Retry(),
 }
 S = State
 WAITING = {"Cancel": S.CANCELLED, "Answer": S.COMPLETED, "Fail": S.DISCARDED}
@@ -61,11 +62,11 @@ def test_every_pair(state: State, name: str) -> None:
             machine.apply(task, EVENTS[name], 5)
         assert task == before
     else:
-        effects = machine.apply(task, EVENTS[name], 5)
+        asked = machine.apply(task, EVENTS[name], 5)
         assert task.state is wanted
-        concluded = sum(isinstance(each, machine.Conclude) for each in effects)
+        concluded = sum(isinstance(each, effects.Conclude) for each in asked)
         assert concluded == (wanted in TERMINAL)
-        released = sum(isinstance(each, machine.Release) for each in effects)
+        released = sum(isinstance(each, effects.Release) for each in asked)
         # A rebuilt task's slot went with its actor.
         leaves = state is S.EXECUTING and wanted is not S.EXECUTING and name != "Recover"
         assert released == leaves
@@ -86,7 +87,7 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
     for now_ns, name in enumerate(names, 1):
         text = task.text
         try:
-            effects = machine.apply(task, EVENTS[name], now_ns)
+            asked = machine.apply(task, EVENTS[name], now_ns)
         except IllegalTransition:
             assert name not in LEGAL[task.state]
             continue
@@ -96,6 +97,6 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
             assert task.text == ""
         else:
             assert task.text.startswith(text)
-        for effect in effects:
-            if isinstance(effect, machine.TellProgress):
+        for effect in asked:
+            if isinstance(effect, effects.TellProgress):
                 assert task.text[effect.offset :] == effect.delta

@@ -1,0 +1,92 @@
+"""What can happen to a task; see `edge.tasks.machine` for what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.tasks.task import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The task was rebuilt from a snapshot, in a new actor or a new process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The time that a scheduled or retryable task waited for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A slot is free for this task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The engine took the task: its prompt has this many tokens, some of them cached."""
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One step of the engine: prompt tokens read in all, new output tokens, the text they gave."""
+
+    prefilled: int
+    tokens: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The engine is done: ``reason`` is stop or length, ``text`` the last that it held back."""
+
+    reason: str
+    text: str
+    usage: Usage
+    prefill_ms: float
+    decode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """An attempt failed. ``retry_in_ms`` is the wait before the next one, if there is to be one;
+    an error that no repetition can cure has ``recoverable`` False."""
+
+    code: str
+    message: str
+    recoverable: bool
+    retry_in_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """The engine is gone through no fault of this task: the attempt does not count."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Somebody else than the model answered: ``source`` is history, fallback_model or notice.
+    ``text`` follows what the client has seen already."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The client does not want it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The client wants an ended task run again from the beginning."""
+
+
+Event = (
+    Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Answer | Cancel | Retry
+)  # fmt: skip
