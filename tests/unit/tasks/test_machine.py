@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.tasks import events, machine
+from edge.tasks import effects, events, machine
 from edge.tasks.events import Event
 from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import TERMINAL, Options, Request, State, Task, Usage
