@@ -5,7 +5,8 @@ The supervision tree::
     node (rest for one)
     ├── engine       owns the engine process
     ├── dispatcher   owns the waiting line
-    └── tasks        one transient actor per task, each with a restart budget of its own
+    ├── tasks        one transient actor per task, each with a restart budget of its own
+    └── status       tells the node's figures to who joined ``node:status``
 
 Channels belong to their sockets. Nothing else in the house wires anything to anything.
 """
@@ -45,6 +46,7 @@ from edge.services.channel import Channels
 from edge.services.dispatcher import Board, Dispatcher
 from edge.services.journal import Journal
 from edge.services.pubsub import PubSub
+from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.task_actor import Surroundings
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
@@ -110,6 +112,7 @@ class Node:
         self._runner: web.AppRunner | None = None
         self._sockets: SocketApp | None = None
         self._root: Ref | None = None
+        self._pubsub = PubSub()
         self.tasks: Tasks | None = None
 
     async def start(self) -> Started:
@@ -144,16 +147,18 @@ class Node:
         self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
         command = self._engine_command or EngineCommand(model, settings.model)
         board = Board(settings.tasks.queue_max)
-        self._build(command, board)
         facts = _Facts(self.system, store)
         facts.model = model.name
         facts.quarantined = store.quarantined
+        sources = Sources(board, facts.durable, lambda: facts.model, self._socket_figures)
+        figures = Figures(sources, self.telemetry, self.clock)
+        self._build(command, board, figures)
         listening = _EngineListener(facts)
         self.system.spawn(listening, name="engine listener")
         up = await listening.first_ready
         tasks = self._make_tasks(store, board)
         recovered = await tasks.recover()
-        app = self._application(tasks, facts)
+        app = self._application(tasks, facts, figures)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
@@ -170,7 +175,9 @@ class Node:
             data_dir / DATABASE, recovered, store.quarantined,
         )  # fmt: skip
 
-    def _build(self, command: Callable[[bool], tuple[str, ...]], board: Board) -> None:
+    def _build(
+        self, command: Callable[[bool], tuple[str, ...]], board: Board, figures: Figures
+    ) -> None:
         """The supervision tree, but for the tasks themselves."""
         settings = self.settings
         children = (
@@ -189,6 +196,7 @@ class Node:
                 lambda: Dispatcher(board, "engine", settings.tasks.position_push_ms),
             ),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
+            ChildSpec("status", lambda: StatusActor(self._pubsub, figures), own_budget=True),
         )
         self._root = self.system.spawn(Supervisor(children), name="node")
 
@@ -224,7 +232,10 @@ class Node:
         )
         return self.tasks
 
-    def _application(self, tasks: Tasks, facts: NodeFacts) -> web.Application:
+    def _socket_figures(self) -> dict[str, int]:
+        return {} if self._sockets is None else self._sockets.figures()
+
+    def _application(self, tasks: Tasks, facts: NodeFacts, figures: Figures) -> web.Application:
         settings = self.settings
         access = Access(settings.server.tokens)
         app = web.Application(
@@ -238,9 +249,12 @@ class Node:
             except Forbidden as error:
                 return Refusal(403, f"{error}\n")
 
-        channels = Channels(self.system, PubSub(), self.telemetry)
+        channels = Channels(self.system, self._pubsub, self.telemetry)
         self._sockets = SocketApp(
-            [("task:*", lambda: TaskChannel(tasks))],
+            [
+                ("task:*", lambda: TaskChannel(tasks)),
+                (STATUS_TOPIC, lambda: StatusChannel("status", figures)),
+            ],
             connect,
             channels=channels,
             clock=self.clock,

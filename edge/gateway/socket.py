@@ -75,6 +75,13 @@ class SocketApp:
         """How many are open."""
         return len(self._connections)
 
+    def figures(self) -> dict[str, int]:
+        """How many are open, and what all outboxes did since the start."""
+        counters = self.counters
+        return {"open": len(self._connections)} | {
+            name: getattr(counters, name) for name in counters.__slots__
+        }
+
     def disconnect(self, socket_id: str, reason: str = "disconnected") -> int:
         """Closes all sockets of this id with 1001, and says how many. Their clients come back
         unless `connect` refuses them."""

@@ -218,11 +218,12 @@ class EngineActor(Actor):
         match message:
             case Step():
                 self._heard()
-                self._routes.step(message)
+                tokens = self._routes.step(message)
                 self._telemetry.emit(
                     "engine.step",
                     running=message.running,
                     waiting=message.waiting,
+                    tokens=tokens,
                     batch_tokens=message.batch_tokens,
                     decode_us=message.decode_us,
                 )

@@ -32,9 +32,11 @@ class Routes:
         self._routes[key] = reply_to
         self._silent.add(key)
 
-    def step(self, step: Step) -> None:
-        """Hands out what one decode step did; the hottest code of the node's side."""
+    def step(self, step: Step) -> int:
+        """Hands out what one decode step did, and says how many tokens it generated; the hottest
+        code of the node's side."""
         routes = self._routes
+        tokens = 0
         for admitted in step.admitted:
             self._pass_on(admitted)
         silent = self._silent
@@ -42,10 +44,13 @@ class Routes:
             ref = routes.get(output.key)
             if ref is not None and not ref.send(output):
                 self._orphan(output.key)
-            if silent and output.tokens:
-                silent.discard(output.key)
+            if output.tokens:
+                tokens += len(output.tokens)
+                if silent:
+                    silent.discard(output.key)
         for finished in step.finished:
             self.end(finished)
+        return tokens
 
     def end(self, message: Finished | Rejected) -> None:
         """The last message of its key."""

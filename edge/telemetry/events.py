@@ -29,7 +29,7 @@ EVENTS: Final[dict[str, str]] = {
     "engine.died": "pid, reason, running",
     "engine.backoff": "in_ms, deaths",
     "engine.given_up": "reason",
-    "engine.step": "running, waiting, batch_tokens, decode_us",
+    "engine.step": "running, waiting, tokens: generated, batch_tokens, decode_us",
     "store.opened": "path, tasks_unfinished",
     "store.quarantined": "path, kept_as, reason",
     "store.committed": "rows, commits_waiting, commit_us",

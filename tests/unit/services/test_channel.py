@@ -2,130 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from edge.actors import System
-from edge.clock import NS_PER_MS, ManualClock
-from edge.phoenix import (
-    V2,
-    Broadcast,
-    Deliver,
-    Effect,
-    Encoded,
-    Json,
-    LeaveChannel,
-    Mergeable,
-    MergeablePush,
-    Message,
-    Payload,
-    Reply,
-    Router,
-    Socket,
-    StartChannel,
-    StopChannel,
-    Subscription,
-)
+from edge.clock import NS_PER_MS
+from edge.phoenix import Encoded, Json
 from edge.services.channel import (
     JOIN_MS_MAX,
     LATER,
     MAILBOX_MESSAGES_MAX,
     Answer,
     Channel,
-    ChannelFactory,
-    Channels,
     Decision,
     Error,
     Ok,
     Stop,
 )
-from edge.services.pubsub import PubSub
-from edge.telemetry.events import Event, Telemetry
-
-
-class House:
-    """What all sockets share."""
-
-    def __init__(self, factory: ChannelFactory) -> None:
-        self.clock = ManualClock()
-        self.telemetry = Telemetry()
-        self.events: list[Event] = []
-        self.telemetry.attach(self.events.append)
-        self.pubsub = PubSub()
-        # Nothing pumps the actors but the tests themselves.
-        self.system = System(self.clock, lambda pump: None, on_event=self.telemetry.emit)
-        self.channels = Channels(self.system, self.pubsub, self.telemetry)
-        self.router: Router[ChannelFactory] = Router([("room:*", factory)])
-
-
-class Client:
-    """A socket without a connection (`SocketPort`); ``sent`` is what its client would get."""
-
-    def __init__(self, house: House, client: object = "somebody") -> None:
-        self.house = house
-        self.client = client
-        self.machine = Socket(V2, house.router)
-        self.sent: list[Effect] = []
-
-    def send(self, ref: str, event: str, payload: Any = None, join_ref: str = "1") -> None:
-        message = Message(join_ref, ref, "room:a", event, payload)
-        self._perform(self.machine.receive(message))
-
-    def run(self) -> list[str]:
-        """Lets the actors work; the frames since the last time."""
-        self.house.system.run_pending()
-        sent, self.sent = self.sent, []
-        return [V2.encode(_message(each)).data.decode() for each in sent]
-
-    def lose(self) -> None:
-        self._perform(self.machine.lost("gone"))
-
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, StartChannel):
-                effect.subscription.channel = self.house.channels.start(self, effect)
-            elif isinstance(effect, (Deliver, LeaveChannel)):
-                effect.subscription.channel.send(effect)
-            elif isinstance(effect, StopChannel):
-                self.house.channels.stop(effect)
-            else:
-                self.sent.append(effect)
-
-    def joined(self, subscription: Subscription, response: Payload) -> None:
-        self._perform(self.machine.joined(subscription, response))
-
-    def refused(self, subscription: Subscription, response: Payload) -> None:
-        self._perform(self.machine.refused(subscription, response))
-
-    def ended(self, subscription: Subscription) -> None:
-        self._perform(self.machine.ended(subscription))
-
-    def crashed(self, subscription: Subscription) -> None:
-        self._perform(self.machine.crashed(subscription))
-
-    def left(self, subscription: Subscription) -> None:
-        self._perform(self.machine.left(subscription))
-
-    def push(self, subscription: Subscription, event: str, payload: Payload) -> None:
-        self._perform(self.machine.push(subscription, event, payload))
-
-    def push_mergeable(self, subscription: Subscription, event: str, payload: Mergeable) -> None:
-        self._perform(self.machine.push_mergeable(subscription, event, payload))
-
-    def broadcast(self, subscription: Subscription, message: Broadcast) -> None:
-        self._perform(self.machine.broadcast(subscription, message))
-
-    def reply(self, subscription: Subscription, ref: Json, status: str, response: Payload) -> None:
-        self._perform(self.machine.reply(subscription, ref, status, response))
-
-
-def _message(effect: Effect) -> Message | Reply | Broadcast:
-    if isinstance(effect, MergeablePush):
-        return effect.message()
-    assert isinstance(effect, (Message, Reply, Broadcast))
-    return effect
+from edge.telemetry.events import Event
+from tests.support.sockets import Client, House
 
 
 class Word:
@@ -207,7 +102,7 @@ CLOSED = '["1","1","room:a","phx_close",{}]'
 @pytest.fixture
 def house() -> House:
     ENDED.clear()
-    return House(Room)
+    return House(("room:*", Room))
 
 
 @pytest.fixture
