@@ -31,7 +31,7 @@ from edge.engine.messages import (
 from edge.errors import EngineDead, EngineError, InvalidRequest, Overloaded, PromptTooLong
 from edge.inference import lifecycle as life
 from edge.inference.policy import LifecyclePolicy
-from edge.inference.process import Worker
+from edge.inference.process import Process, StartProcess, Worker
 from edge.inference.protocol import (
     Abort,
     CountTokens,
@@ -69,8 +69,9 @@ class EngineActor(Actor):
     """See the module, and `edge.inference.protocol` for what may be sent to it.
 
     `command` gives the worker's command line for fast or safe mode, with ``{fd}`` where the number
-    of its socket belongs. Needs a running event loop. Starts the engine when it is spawned; an
-    orderly stop (`Ref.stop`) ends when the process is gone, any other kills it.
+    of its socket belongs; `start_process` runs it, by default as a `Worker`, which needs a running
+    event loop. Starts the engine when it is spawned; an orderly stop (`Ref.stop`) ends when the
+    process is gone, any other kills it.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class EngineActor(Actor):
         policy: LifecyclePolicy,
         rng: Random,
         safe: bool = False,
+        start_process: StartProcess = Worker,
     ) -> None:
         self._command = command
+        self._start_process = start_process
         self._telemetry = telemetry
         self._life = life.Lifecycle(policy, rng, safe=safe)
         self._routes = Routes(self._cancel)
-        self._worker: Worker | None = None
+        self._worker: Process | None = None
         self._ready: Ready | None = None
         self._spawned_ns = 0
         self._timer: Timer | None = None
@@ -204,7 +207,7 @@ class EngineActor(Actor):
 
     # ---- from the worker
 
-    def _from(self, worker: Worker, act: Callable[[], None]) -> None:
+    def _from(self, worker: Process, act: Callable[[], None]) -> None:
         """Code that the worker calls, outside of the mailbox: held to an actor's rules."""
         if worker is not self._worker or not self.ref.alive:
             return
@@ -322,7 +325,7 @@ class EngineActor(Actor):
         self._spawned_ns = self.system.clock.now_ns()
         if not isinstance(self._news, EngineDown) or self._news.retry_in_ms != 0:
             self._announce(EngineDown(_LOADING, 0))
-        worker = Worker(
+        worker = self._start_process(
             self._command(safe),
             on_started=lambda pid: self._telemetry.emit("engine.started", pid=pid),
             on_message=lambda message: self._from(worker, lambda: self._receive(message)),

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from edge.engine.messages import FrameReader, FromEngine, PipeError, ToEngine, encode
 
@@ -18,8 +18,37 @@ EXIT_GRACE_S: Final = 5.0
 """A worker that closed its pipe has to exit within this, and the other way round."""
 
 
+class Process(Protocol):
+    """What the engine's actor needs of its process. ``pid`` is None until it runs."""
+
+    pid: int | None
+
+    def send(self, message: ToEngine) -> None:
+        """Writes the message; nothing happens when the pipe is closed, for then the exit is near.
+        Raises `PipeError` for a message that cannot be encoded."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the process now (SIGKILL); ``on_exit`` follows. May be called at any time."""
+        ...
+
+
+class StartProcess(Protocol):
+    """Starts a process; nothing is called back before this has returned."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        /,
+        *,
+        on_started: Callable[[int], object],
+        on_message: Callable[[FromEngine], object],
+        on_exit: Callable[[int | None, str], object],
+    ) -> Process: ...
+
+
 class Worker:
-    """A worker process. ``pid`` is None until it runs.
+    """A worker process (`Process`).
 
     `on_message` is called for every message in its order, on the loop's thread, and `on_exit` once,
     after the last message, with the exit code (negative for a signal, None when the process could
@@ -49,14 +78,13 @@ class Worker:
         self._runner.add_done_callback(self._ended)
 
     def send(self, message: ToEngine) -> None:
-        """Writes the message; nothing happens when the pipe is closed, for then the exit is near.
-        Raises `PipeError` for a message that cannot be encoded."""
+        """See `Process`."""
         frame = encode(message)
         if self._pipe is not None:
             self._pipe.write(frame)
 
     def kill(self) -> None:
-        """Ends the process now (SIGKILL); `on_exit` follows. May be called at any time."""
+        """See `Process`."""
         self._kill_wanted = True
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it was faster

@@ -5,13 +5,24 @@ Running tasks mark themselves as changed; once in a while those that did are wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from edge.clock import NS_PER_MS, Clock
 from edge.errors import StorageError
-from edge.storage import AuditRow, Store, StoredTask, TaskRow
+from edge.storage import AuditRow, Row, StoredTask, TaskRow
 from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_from_json
+
+
+class RowWriter(Protocol):
+    """What the journal needs of the store; see `edge.storage.Store`."""
+
+    @property
+    def durable(self) -> bool: ...
+
+    def write(
+        self, rows: Sequence[Row], done: Callable[[StorageError | None], object] | None = None
+    ) -> bool: ...
 
 
 class Dirty(Protocol):
@@ -60,7 +71,7 @@ def _row(task: Task) -> TaskRow:
 class Journal:
     """Writes versions and audit rows. On the loop's thread; never waits for the disk."""
 
-    def __init__(self, store: Store, clock: Clock, snapshot_ms: int) -> None:
+    def __init__(self, store: RowWriter, clock: Clock, snapshot_ms: int) -> None:
         self._store = store
         self._clock = clock
         self._snapshot_ms = snapshot_ms

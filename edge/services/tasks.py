@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from edge.actors import ActorDown, ChildSpec, Ref, Supervisor, System
 from edge.errors import NotFound, Overloaded, StorageError
@@ -17,13 +17,27 @@ from edge.services.dispatcher import Board
 from edge.services.journal import Journal, rebuild
 from edge.services.messages import CancelTask, Describe, RetryTask
 from edge.services.task_actor import Life, Surroundings, TaskActor
-from edge.storage import Store, StoredTask
+from edge.storage import StoredTask
 from edge.tasks import events, machine
 from edge.tasks.task import Request, Task
 from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
 RECOVER_BATCH = 500
+
+
+class TaskStore(Protocol):
+    """What is asked of the store here; see `edge.storage.Store`."""
+
+    async def unfinished(self) -> list[StoredTask]: ...
+
+    async def get(self, task_id: str) -> StoredTask | None: ...
+
+    async def find_idempotent(self, client: str, key: str) -> str | None: ...
+
+    async def history(
+        self, *, state: str | None, client: str | None, limit: int, before: str | None
+    ) -> list[StoredTask]: ...
 
 
 class Tasks:
@@ -36,7 +50,7 @@ class Tasks:
         self,
         system: System,
         supervisor: Supervisor,
-        store: Store,
+        store: TaskStore,
         journal: Journal,
         around: Surroundings,
         queue_per_client_max: int,
