@@ -51,7 +51,7 @@ from edge.services.task_actor import Surroundings
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
 from edge.settings import Settings
-from edge.storage import Store
+from edge.storage import Store, StoreOptions
 from edge.tasks.retry import RetryPolicy
 from edge.telemetry import Event, Telemetry
 
@@ -142,7 +142,7 @@ class Node:
             data_dir / DATABASE,
             telemetry=self.telemetry,
             clock=self.clock,
-            rows_waiting_max=settings.data.rows_waiting_max,
+            options=StoreOptions(rows_waiting_max=settings.data.rows_waiting_max),
         )
         self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
         command = self._engine_command or EngineCommand(model, settings.model)

@@ -4,7 +4,17 @@ One thread writes, in groups; another reads. Nothing here knows what a task is: 
 go in and come out.
 """
 
-from edge.storage.rows import AuditRow, Row, StoredTask, TaskRow
-from edge.storage.store import Store
+from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask, TaskRow
+from edge.storage.store import ExportFormat, Store, StoreOptions
 
-__all__ = ["AuditRow", "Row", "Store", "StoredTask", "TaskRow"]
+__all__ = [
+    "AuditRow",
+    "ExportFormat",
+    "Percentiles",
+    "Pruned",
+    "Row",
+    "Store",
+    "StoreOptions",
+    "StoredTask",
+    "TaskRow",
+]

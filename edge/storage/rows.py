@@ -10,9 +10,9 @@ from typing import TypeAlias
 class TaskRow:
     """One version of one task; the highest version counts. Times ending in ``_ns`` are Unix time.
 
-    ``spec`` is the request, stored with version 1 alone; ``snapshot`` is all that changes. Both
-    are bytes that the storage does not look into. ``fingerprint`` is given where the answer may
-    serve an equal request later.
+    ``task_id`` is the canonical text of a UUID. ``spec`` is the request, stored with version 1
+    alone; ``snapshot`` is all that changes. Both are bytes (JSON in UTF-8) that the storage does
+    not look into. ``fingerprint`` is given where the answer may serve an equal request later.
     """
 
     task_id: str
@@ -60,3 +60,20 @@ class StoredTask:
     created_ns: int
     spec: bytes
     snapshot: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """The 50th, 95th and 99th of what the ended tasks took, in ms; None where there was none."""
+
+    tasks: int
+    queued_ms: tuple[float, float, float] | None
+    duration_ms: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a pruning took away: whole tasks, and versions that later ones had replaced."""
+
+    tasks: int
+    versions: int

@@ -3,86 +3,127 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
+from uuid import UUID
 
 import duckdb
 
 from edge.clock import Clock
-from edge.errors import StartupError, StorageError
-from edge.storage import opening
-from edge.storage.rows import Row, StoredTask
-from edge.storage.schema import migrate
-from edge.storage.writer import Commit, Done, Writer
+from edge.errors import NotFound, StorageError
+from edge.storage import opening, queries
+from edge.storage.backlog import Backlog, Done
+from edge.storage.database import Database
+from edge.storage.retention import prune
+from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask
+from edge.storage.writer import Report, Writer
 from edge.telemetry import Telemetry
-
-logger = logging.getLogger("elwift.storage")
 
 T = TypeVar("T")
 
-_TERMINAL = "('completed', 'cancelled', 'discarded')"
-_LATEST = """
-    SELECT task_id, max(version), max_by(state, version), min(created_ns), max(spec),
-           max_by(snapshot, version)
-    FROM tasks
-"""
+ExportFormat = Literal["parquet", "csv", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """The limits of a store. ``retry_ms`` are the pauses between tries while the disk refuses; the
+    last one repeats. ``memory_mib_max`` bounds DuckDB's own memory."""
+
+    rows_waiting_max: int = 200_000
+    bytes_waiting_max: int = 256 * 1024 * 1024
+    rows_per_commit_max: int = 10_000
+    retry_ms: tuple[int, ...] = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+    probe_ms: int = 120_000
+    memory_mib_max: int = 1_024
 
 
 class Store:
-    """One database file. Made by `open`; to be used on the loop's thread."""
+    """One database file. Made by `open`; to be used on the loop's thread.
+
+    ``durable`` is False while the disk refuses: what is written meanwhile is kept in memory and
+    written down once it works again. ``quarantined`` names where an unreadable file was put.
+    """
 
     def __init__(
         self,
         path: Path,
         lock: IO[str],
-        database: duckdb.DuckDBPyConnection,
+        opened: opening.Opened,
         telemetry: Telemetry,
-        rows_waiting_max: int,
+        clock: Clock,
+        options: StoreOptions,
     ) -> None:
         self.path = path
-        self.quarantined: str | None = None
+        self.quarantined = None if opened.kept_as is None else str(opened.kept_as)
         self.durable = True
         self._lock = lock
         self._telemetry = telemetry
-        self._database = database
+        self._clock = clock
+        self._database: Database = opened.database
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._writer = Writer(self._cursor, self._committed_on_thread, rows_waiting_max)
+        backlog = Backlog(
+            rows_waiting_max=options.rows_waiting_max,
+            bytes_waiting_max=options.bytes_waiting_max,
+            rows_per_commit_max=options.rows_per_commit_max,
+        )
+        self._writer = Writer(self._database, backlog, self._report_on_thread, options.retry_ms)
 
     @classmethod
     async def open(
-        cls, path: Path, *, telemetry: Telemetry, clock: Clock, rows_waiting_max: int = 200_000
+        cls,
+        path: Path,
+        *,
+        telemetry: Telemetry,
+        clock: Clock,
+        options: StoreOptions | None = None,
     ) -> Store:
-        """Opens or makes the file. StartupError when another node has it, the folder cannot be
-        written, or a later version of the program made it. A file that cannot be read is set
-        aside and a new one begun: then ``quarantined`` names where it is kept."""
+        """Opens or makes the file. StartupError when another process has it, the folder cannot be
+        written, there is no space, or a later version of the program made it. A file that cannot
+        be read is set aside and a new one begun: then ``quarantined`` names where it is kept."""
+        options = options or StoreOptions()
         held = opening.lock(path)
         try:
-            kept: Path | None = None
-            reason = await asyncio.to_thread(opening.probe, path)
-            if reason is not None:
-                kept = opening.set_aside(path, clock.wall_ns())
-                telemetry.emit(
-                    "store.quarantined", path=str(path), kept_as=str(kept), reason=reason
-                )
-            database = await asyncio.to_thread(_open, path)
+            opened = await asyncio.to_thread(
+                opening.open_database,
+                path,
+                clock.wall_ns(),
+                memory_mib_max=options.memory_mib_max,
+                probe_ms=options.probe_ms,
+            )
         except BaseException:
             held.close()
             raise
-        store = cls(path, held, database, telemetry, rows_waiting_max)
-        store.quarantined = None if kept is None else str(kept)
-        telemetry.emit("store.opened", path=str(path), tasks_unfinished=None)
+        if opened.kept_as is not None:
+            telemetry.emit(
+                "store.quarantined",
+                path=str(path),
+                kept_as=str(opened.kept_as),
+                reason=opened.reason,
+            )
+        store = cls(path, held, opened, telemetry, clock, options)
+        counted = await store._query(queries.UNFINISHED_COUNT)
+        telemetry.emit("store.opened", path=str(path), tasks_unfinished=counted[0][0])
         return store
 
     # ---- writing
 
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that are accepted and not committed yet."""
+        return self._writer.rows_waiting
+
     def write(self, rows: Sequence[Row], done: Done | None = None) -> bool:
         """Queues rows, which become durable together; never blocks. `done` is called on the loop's
-        thread, once: with None when they are committed, with the error when the disk refuses (the
-        rows are kept and tried again). False, and nothing queued, when too many wait."""
+        thread, once and later: with None when they are committed, with the error when the disk
+        refuses (the rows are kept and tried again) or the rows cannot be stored at all (they are
+        dropped, and telemetry has it). False, and nothing queued, when too much waits or the store
+        is closed."""
         return self._writer.put(rows, done)
 
     async def commit(self, rows: Sequence[Row]) -> None:
@@ -90,70 +131,86 @@ class Store:
         future: asyncio.Future[None] = self._loop.create_future()
 
         def done(error: StorageError | None) -> None:
-            if not future.done():
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(error)
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
         if not self.write(rows, done):
-            raise StorageError("too many rows wait for the disk")
+            raise StorageError("too many rows wait for the disk, or the store is closed")
         await future
 
-    def _committed_on_thread(self, commit: Commit) -> None:
+    def _report_on_thread(self, report: Report) -> None:
         # One wake-up of the loop for the whole group.
-        self._loop.call_soon_threadsafe(self._committed, commit)
+        try:
+            self._loop.call_soon_threadsafe(self._reported, report)
+        except RuntimeError:
+            # The loop is closed: nobody is left who could hear it, and the rows are written.
+            if not self._loop.is_closed():
+                raise
 
-    def _committed(self, commit: Commit) -> None:
-        self.durable = commit.error is None
-        if commit.error is not None:
-            self._telemetry.emit("store.failed", error=commit.error, rows_waiting=commit.waiting)
-        else:
-            if commit.recovered:
-                self._telemetry.emit("store.recovered", rows=commit.rows)
+    def _reported(self, report: Report) -> None:
+        if report.error is not None:
+            self.durable = False
+            self._say_failed(report.error)
+        elif report.rows:
+            if report.recovered_rows is not None:
+                self.durable = True
+                self._telemetry.emit("store.recovered", rows=report.recovered_rows)
             self._telemetry.emit(
                 "store.committed",
-                rows=commit.rows,
-                commits_waiting=len(commit.done),
-                commit_us=commit.commit_us,
+                rows=report.rows,
+                commits_waiting=len(report.done),
+                commit_us=report.commit_us,
             )
-        for done in commit.done:
-            try:
-                done(commit.error)
-            except Exception:
-                # The others of the group have to hear, whatever one of them does.
-                logger.exception("a callback of a commit raised")
+        for done in report.done:
+            self._tell(done, report.error)
+        for refused, error in report.refused:
+            self._say_failed(error)
+            if refused is not None:
+                self._tell(refused, error)
+
+    def _say_failed(self, error: StorageError) -> None:
+        self._telemetry.emit("store.failed", error=error, rows_waiting=self.rows_waiting)
+
+    def _tell(self, done: Done, error: StorageError | None) -> None:
+        try:
+            done(error)
+        except Exception as raised:
+            # A defect of the caller's; the others are told all the same.
+            self._loop.call_exception_handler(
+                {"message": "a callback of the store raised", "exception": raised}
+            )
 
     # ---- reading
 
     async def unfinished(self) -> list[StoredTask]:
         """All tasks without an end, as last written, in the order of their creation."""
-        return await self._read(
-            f"{_LATEST} GROUP BY task_id HAVING max_by(state, version) NOT IN {_TERMINAL}"
-            " ORDER BY min(created_ns), task_id"
-        )
+        return await self._read(queries.UNFINISHED)
 
     async def get(self, task_id: str) -> StoredTask | None:
         """One task as last written, or None."""
-        found = await self._read(f"{_LATEST} WHERE task_id = ? GROUP BY task_id", task_id)
+        if not _is_uuid(task_id):
+            return None
+        found = await self._read(queries.GET, task_id)
         return found[0] if found else None
 
+    async def audit(self, task_id: str) -> list[AuditRow]:
+        """What happened to a task, in order; empty when there is none."""
+        if not _is_uuid(task_id):
+            return []
+        return [AuditRow(*row) for row in await self._query(queries.AUDIT, task_id)]
+
     async def find_idempotent(self, client: str, key: str) -> str | None:
-        """The task that this client submitted under this key, or None."""
-        rows = await self._query(
-            "SELECT task_id FROM tasks WHERE idempotency_key = ? AND client = ? LIMIT 1",
-            key,
-            client,
-        )
+        """The task that this client last submitted under this key, or None."""
+        rows = await self._query(queries.FIND_IDEMPOTENT, key, client)
         return str(rows[0][0]) if rows else None
 
     async def find_answer(self, fingerprint: str) -> StoredTask | None:
         """The newest completed task with this fingerprint, or None."""
-        rows = await self._query(
-            "SELECT task_id FROM tasks WHERE fingerprint = ? AND state = 'completed'"
-            " ORDER BY finished_ns DESC LIMIT 1",
-            fingerprint,
-        )
+        rows = await self._query(queries.FIND_ANSWER, fingerprint)
         return await self.get(str(rows[0][0])) if rows else None
 
     async def history(
@@ -164,85 +221,107 @@ class Store:
         limit: int = 50,
         before: str | None = None,
     ) -> list[StoredTask]:
-        """A page of tasks, newest first, beginning behind the task `before`."""
-        where, having, values = [], [], []
-        if client is not None:
-            where.append("client = ?")
-            values.append(client)
-        if state is not None:
-            having.append("max_by(state, version) = ?")
-            values.append(state)
+        """A page of tasks, newest first, beginning behind the task `before`: the last one of the
+        page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
+        no task, or one no longer."""
+        behind: tuple[Any, ...] = ()
         if before is not None:
-            having.append(
-                "(min(created_ns), task_id) <"
-                " (SELECT (min(created_ns), task_id) FROM tasks WHERE task_id = ? GROUP BY task_id)"
-            )
-            values.append(before)
-        return await self._read(
-            _LATEST
-            + (f" WHERE {' AND '.join(where)}" if where else "")
-            + " GROUP BY task_id"
-            + (f" HAVING {' AND '.join(having)}" if having else "")
-            + " ORDER BY min(created_ns) DESC, task_id DESC LIMIT ?",
-            *values,
-            limit,
+            created = await self._query(queries.CREATED, before) if _is_uuid(before) else []
+            if not created or created[0][0] is None:
+                raise NotFound(
+                    f"there is no task {before} to continue behind; begin without it",
+                    field="before",
+                )
+            behind = (created[0][0], before)
+        sql = queries.history(
+            state=state is not None, client=client is not None, before=before is not None
         )
+        asked = [value for value in (client, state, *behind) if value is not None]
+        return await self._read(sql, *asked, limit)
+
+    async def percentiles(self, since_ns: int) -> Percentiles:
+        """Waits and durations of the tasks that ended at or after this wall-clock time."""
+        tasks, queued_ms, duration_ms = (await self._query(queries.PERCENTILES, since_ns))[0]
+        return Percentiles(
+            tasks,
+            tuple(queued_ms) if queued_ms else None,
+            tuple(duration_ms) if duration_ms else None,
+        )
+
+    async def export(self, path: Path, file_format: ExportFormat) -> int:
+        """Writes one row a task, as last written, into a file; how many. A file that is there is
+        replaced when the new one is whole. StorageError when it cannot be written."""
+        return await self._on_reader(lambda: self._export(path, file_format))
+
+    def _export(self, path: Path, file_format: ExportFormat) -> int:
+        part = path.with_name(f"{path.name}.part")
+        quoted = str(part).replace("'", "''")
+        try:
+            rows = self._database.read(
+                f"COPY ({queries.EXPORT}) TO '{quoted}' (FORMAT {file_format})"
+            )
+            os.replace(part, path)
+        except (duckdb.Error, OSError) as error:
+            part.unlink(missing_ok=True)
+            raise StorageError(f"cannot export to {path}: {error}") from error
+        return int(rows[0][0])
 
     async def _read(self, sql: str, *values: object) -> list[StoredTask]:
         return [StoredTask(*row) for row in await self._query(sql, *values)]
 
     async def _query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._on_reader(lambda: self._fetch(sql, values))
+        return await self._on_reader(lambda: self._database.read(sql, values))
 
     async def _on_reader(self, call: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._reader, call)
-
-    def _fetch(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        if self._closed:
+            raise StorageError("the store is closed")
         try:
-            with self._cursor() as cursor:
-                return cursor.execute(sql, list(values)).fetchall()
+            return await self._loop.run_in_executor(self._reader, call)
         except duckdb.Error as error:
-            raise StorageError(f"the database refused to read: {error}") from error
-
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the open database, which is opened again if DuckDB has
-        given it up after an error."""
-        try:
-            return self._database.cursor()
-        except duckdb.Error:
-            self._database.close()
-            self._database = opening.connect(self.path)
-            return self._database.cursor()
+            raise StorageError(f"the database refuses to read: {error}") from error
 
     # ---- the end
 
+    async def prune(self, *, max_age_ns: int, max_tasks: int) -> Pruned:
+        """Takes away ended tasks that finished longer ago, or are more than so many, with their
+        audit rows, and versions that later ones have replaced; then gives the space back to the
+        file, or the disk. Writes wait meanwhile. StorageError when the disk refuses."""
+        finished_before_ns = self._clock.wall_ns() - max_age_ns
+        errand = self._writer.call(lambda: prune(self._database, finished_before_ns, max_tasks))
+        try:
+            return await asyncio.wrap_future(errand)
+        except duckdb.Error as error:
+            raise StorageError(f"the database refuses to prune: {error}") from error
+
     async def close(self) -> None:
-        """Writes what waits, folds the log into the file, and lets go of it."""
-        await asyncio.to_thread(self._writer.stop)
-        # Reports of the last commits are on their way to the loop.
-        await asyncio.sleep(0)
-        await self._on_reader(self._checkpoint)
+        """Writes what waits, folds the log into the file, and lets go of it. Rows that the disk
+        still refuses are lost, and telemetry has it. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        lost = await asyncio.to_thread(self._writer.stop)
+        if lost:
+            self._say_failed(StorageError(f"{lost} rows could not be written before the end"))
+        error = await self._loop.run_in_executor(self._reader, self._let_go)
+        if error is not None:
+            self._say_failed(StorageError(f"the last checkpoint failed: {error}"))
         self._reader.shutdown()
         self._lock.close()
 
-    def _checkpoint(self) -> None:
+    def _let_go(self) -> duckdb.Error | None:
         try:
-            self._database.execute("CHECKPOINT")
+            self._database.checkpoint()
         except duckdb.Error as error:
-            self._loop.call_soon_threadsafe(self._say_failed, error)
-        self._database.close()
+            # All rows are in the log; the next start replays it.
+            return error
+        finally:
+            self._database.close()
+        return None
 
-    def _say_failed(self, error: duckdb.Error) -> None:
-        # All rows are in the log; the next start replays it.
-        self._telemetry.emit("store.failed", error=error, rows_waiting=0)
 
-
-def _open(path: Path) -> duckdb.DuckDBPyConnection:
+def _is_uuid(text: str) -> bool:
     try:
-        database = opening.connect(path)
-        migrate(database)
-    except duckdb.Error as error:
-        raise StartupError(
-            f"cannot open the database {path}: {error}; choose another --data-dir"
-        ) from error
-    return database
+        UUID(text)
+    except ValueError:
+        return False
+    return True

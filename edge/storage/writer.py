@@ -1,8 +1,9 @@
 """The one thread that writes: everything that waits goes into one transaction, again and again.
 
-There is no window to wait for: while one commit runs, the next group gathers by itself. A commit
-that fails keeps its rows; they are tried again with growing pauses until the disk works, while
-those who wait are told at once that it does not.
+A commit that fails keeps its rows; they are tried again with growing pauses until the disk works,
+while those who wait are told at once that it does not. Rows that DuckDB can never take (text that
+is no Unicode, a number out of range) are found out and refused by themselves, so that one bad row
+does not hold up all others.
 """
 
 from __future__ import annotations
@@ -11,178 +12,244 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
-from typing import Final
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import duckdb
 
 from edge.errors import StorageError
-from edge.storage.rows import AuditRow, Row, TaskRow
-from edge.storage.schema import INSERT_AUDIT, INSERT_AUDIT_ROW, INSERT_TASK, INSERT_TASKS
+from edge.storage.backlog import Backlog, Done, Entry, pause_ms, without_superseded
+from edge.storage.database import Database, RowsRefused
+from edge.storage.rows import Row
 
-ROWS_PER_COMMIT_MAX: Final = 10_000
-PAUSE_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+T = TypeVar("T")
 
-Done = Callable[[StorageError | None], object]
+# Superseded versions are looked for again once so many more rows wait.
+_THIN_ROWS: Final = 2_000
 
 
-class Commit:
-    """What one commit did; handed to `report` on the writer's thread."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one commit or failure did, and whom to tell. Handed over on the writer's thread.
 
-    __slots__ = ("commit_us", "done", "error", "recovered", "rows", "waiting")
+    ``rows`` were committed; ``recovered_rows`` is None, or how many had waited for the disk to work
+    again. ``dead`` says that the thread has ended by a defect and nothing will be written any more.
+    """
 
-    def __init__(
-        self, rows: int, done: list[Done], error: StorageError | None, commit_us: int, waiting: int
-    ) -> None:
-        self.rows = rows
-        self.done = done
-        self.error = error
-        self.commit_us = commit_us
-        self.waiting = waiting
-        self.recovered = False
+    rows: int = 0
+    done: list[Done] = field(default_factory=list)
+    error: StorageError | None = None
+    commit_us: int = 0
+    rows_waiting: int = 0
+    recovered_rows: int | None = None
+    refused: list[tuple[Done | None, StorageError]] = field(default_factory=list)
+    dead: bool = False
 
 
 class Writer:
-    """Owns the writing connection. `put` may be called from any thread, `stop` once.
-
-    `connect` opens the connection, and again after an error that made DuckDB invalidate it.
-    `report` is called on the writer's thread after each commit and each failure.
-    """
+    """Owns the writing side of the database. All methods may be called from any thread."""
 
     def __init__(
         self,
-        connect: Callable[[], duckdb.DuckDBPyConnection],
-        report: Callable[[Commit], object],
-        rows_waiting_max: int,
+        database: Database,
+        backlog: Backlog,
+        report: Callable[[Report], object],
+        pauses_ms: Sequence[int],
     ) -> None:
-        self._connect = connect
+        self._database = database
+        self._backlog = backlog
         self._report = report
-        self._rows_waiting_max = rows_waiting_max
-        self._connection: duckdb.DuckDBPyConnection | None = connect()
+        self._pauses_ms = pauses_ms
         self._condition = threading.Condition()
-        self._groups: deque[tuple[Sequence[Row], Done | None]] = deque()
-        self._rows_waiting = 0
+        self._errands: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._failure: StorageError | None = None
+        self._failures = 0
+        self._thinned_rows = 0
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._group: list[Entry] = []
+        self._thread = threading.Thread(target=self._main, name="store-writer", daemon=True)
         self._thread.start()
+
+    # ---- for the others
 
     @property
     def rows_waiting(self) -> int:
         """Rows that are not committed yet."""
-        return self._rows_waiting
+        return self._backlog.rows
 
     def put(self, rows: Sequence[Row], done: Done | None) -> bool:
-        """Queues rows that belong together; False when too many wait already."""
+        """Queues rows that belong together; False when too many wait already, or after the end."""
+        entry = Entry(rows, done)
         with self._condition:
-            if self._rows_waiting + len(rows) > self._rows_waiting_max or self._stopping:
+            if self._stopping or not self._backlog.add(entry):
                 return False
-            self._groups.append((rows, done))
-            self._rows_waiting += len(rows)
+            failure = self._failure
+            told = entry.take_done() if failure is not None else None
             self._condition.notify()
+        if told is not None:
+            # The disk is known to refuse: nobody waits for the next try to hear that.
+            self._report(Report(done=[told], error=failure, rows_waiting=self._backlog.rows))
         return True
 
-    def stop(self) -> None:
-        """Writes what waits, if the disk lets it, and ends; blocks until then."""
+    def call(self, errand: Callable[[], T]) -> Future[T]:
+        """Runs something on the writer's thread, between two commits."""
+        future: Future[T] = Future()
+        with self._condition:
+            if self._stopping:
+                future.set_exception(StorageError("the store is closed"))
+            else:
+                self._errands.append((future, errand))
+                self._condition.notify()
+        return future
+
+    def stop(self) -> int:
+        """Writes what waits, if the disk lets it, and ends; blocks until then. How many rows could
+        not be written."""
         with self._condition:
             self._stopping = True
             self._condition.notify()
         self._thread.join()
+        return self._backlog.rows
+
+    # ---- the thread
+
+    def _main(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            self._die(error)
 
     def _run(self) -> None:
-        failures = 0
-        while True:
-            group = self._next_group()
-            if group is None:
-                break
-            rows = [row for part, _ in group for row in part]
-            waiters = [done for _, done in group if done is not None]
-            while True:
-                started_ns = time.perf_counter_ns()
-                error = self._write(rows)
-                commit_us = (time.perf_counter_ns() - started_ns) // 1_000
-                self._rows_waiting -= 0 if error else len(rows)
-                commit = Commit(len(rows), waiters, error, commit_us, self._rows_waiting)
-                commit.recovered = error is None and failures > 0
-                self._report(commit)
-                if error is None:
-                    failures = 0
-                    break
-                # They have been told; the rows themselves are tried again.
-                waiters = []
-                failures += 1
-                self._tell_waiting(error)
-                if not self._pause(failures):
+        while self._wait():
+            self._run_errands()
+            # Read before the try: a stop is answered with one whole try, and no further one.
+            stopping = self._stopping
+            with self._condition:
+                self._group = self._backlog.take()
+            if self._group and not self._write(self._group):
+                if stopping:
                     return
-        if self._connection is not None:
-            self._connection.close()
+                self._pause()
+            self._group = []
 
-    def _tell_waiting(self, error: StorageError) -> None:
-        """Tells all who wait behind a failure of it; their rows stay in the line."""
+    def _wait(self) -> bool:
+        """Until there is something to do; False when that will never be."""
         with self._condition:
-            waiters = [done for _, done in self._groups if done is not None]
-            self._groups = deque((rows, None) for rows, _ in self._groups)
-        if waiters:
-            self._report(Commit(0, waiters, error, 0, self._rows_waiting))
-
-    def _next_group(self) -> list[tuple[Sequence[Row], Done | None]] | None:
-        with self._condition:
-            while not self._groups and not self._stopping:
+            while not (self._backlog or self._errands or self._stopping):
                 self._condition.wait()
-            group: list[tuple[Sequence[Row], Done | None]] = []
-            rows = 0
-            while self._groups and rows < ROWS_PER_COMMIT_MAX:
-                group.append(self._groups.popleft())
-                rows += len(group[-1][0])
-        return group or None
+            return bool(self._backlog or self._errands)
 
-    def _pause(self, failures: int) -> bool:
-        """Waits before the next try; False when there will be none because of a stop."""
+    def _run_errands(self) -> None:
+        while self._errands:
+            future, errand = self._errands.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(errand())
+            except Exception as error:
+                future.set_exception(error)
+
+    def _write(self, group: list[Entry]) -> bool:
+        """One commit; False when the disk refused and the group waits for the next try."""
+        started_ns = time.perf_counter_ns()
+        refused: list[tuple[Entry, StorageError]] = []
+        try:
+            if self._failures and not self._database.alive():
+                self._database.revive()
+            try:
+                self._database.append([row for entry in group for row in entry.rows])
+            except RowsRefused:
+                refused = self._write_apart(group)
+        except (duckdb.Error, OSError, MemoryError) as error:
+            self._failed(group, StorageError(f"the database refuses to write: {error}"))
+            return False
+        self._succeeded(group, refused, (time.perf_counter_ns() - started_ns) // 1_000)
+        return True
+
+    def _write_apart(self, group: list[Entry]) -> list[tuple[Entry, StorageError]]:
+        """Writes each entry by itself; those that cannot be stored, and why."""
+        refused: list[tuple[Entry, StorageError]] = []
+        written: list[Entry] = []
+        try:
+            for entry in group:
+                try:
+                    self._database.append(entry.rows)
+                except RowsRefused as error:
+                    refused.append((entry, StorageError(f"these rows cannot be stored: {error}")))
+                else:
+                    written.append(entry)
+        except BaseException:
+            # The disk fails in the middle: what is written must not be written again.
+            group[:] = [entry for entry in group if entry not in written]
+            self._succeeded(written, [], 0)
+            raise
+        return refused
+
+    def _succeeded(
+        self, group: list[Entry], refused: list[tuple[Entry, StorageError]], commit_us: int
+    ) -> None:
+        bad = {id(entry) for entry, _ in refused}
+        good = [entry for entry in group if id(entry) not in bad]
         with self._condition:
-            if not self._stopping:
-                self._condition.wait(PAUSE_S[min(failures, len(PAUSE_S)) - 1])
-            return not self._stopping
+            recovered = self._backlog.rows if self._failures and good else None
+            self._backlog.settled(group)
+            if good:
+                self._failure, self._failures, self._thinned_rows = None, 0, 0
+            waiting = self._backlog.rows
+        self._report(
+            Report(
+                rows=sum(len(entry.rows) for entry in good),
+                done=[done for entry in good if (done := entry.take_done())],
+                commit_us=commit_us,
+                rows_waiting=waiting,
+                recovered_rows=recovered,
+                refused=[(entry.take_done(), error) for entry, error in refused],
+            )
+        )
 
-    def _write(self, rows: list[Row]) -> StorageError | None:
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            insert(self._connection, rows)
-        except duckdb.Error as error:
-            self._forget_connection(error)
-            return StorageError(f"the database refused to write: {error}")
-        return None
+    def _failed(self, group: list[Entry], error: StorageError) -> None:
+        """Keeps the rows and tells everyone who waits, also those behind the group."""
+        with self._condition:
+            self._failures += 1
+            self._failure = error
+            entries = group + self._backlog.take_all()
+            done = [done for entry in entries if (done := entry.take_done())]
+            grown = self._backlog.rows > self._thinned_rows + _THIN_ROWS
+        # Not under the lock, which the loop's thread must never wait for long.
+        kept = without_superseded(entries) if grown else entries
+        with self._condition:
+            if grown:
+                self._backlog.settled(entries)
+                self._backlog.restore(kept)
+                self._thinned_rows = self._backlog.rows
+            else:
+                self._backlog.put_back(kept)
+            waiting = self._backlog.rows
+        self._report(Report(done=done, error=error, rows_waiting=waiting))
 
-    def _forget_connection(self, error: duckdb.Error) -> None:
-        """After a fatal error DuckDB takes nothing more on this connection; else it is rolled
-        back and used again."""
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            if isinstance(error, duckdb.FatalException | duckdb.InternalException):
-                raise error
-            connection.execute("ROLLBACK")
-        except duckdb.TransactionException:
-            return  # the failed commit has ended the transaction by itself
-        except duckdb.Error:
-            connection.close()
-            self._connection = None
+    def _pause(self) -> None:
+        """Waits before the next try, unless a stop or an errand asks for it now."""
+        deadline = time.monotonic() + pause_ms(self._failures, self._pauses_ms) / 1_000
+        with self._condition:
+            while not (self._stopping or self._errands):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                # Each `put` wakes it; the pause goes on.
+                self._condition.wait(left)
 
-
-def insert(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
-    """Writes the rows in one transaction; all of them, or on `duckdb.Error` none."""
-    tasks = [astuple(row) for row in rows if isinstance(row, TaskRow)]
-    audit = [astuple(row) for row in rows if isinstance(row, AuditRow)]
-    connection.execute("BEGIN")
-    _insert(connection, tasks, INSERT_TASK, INSERT_TASKS)
-    _insert(connection, audit, INSERT_AUDIT_ROW, INSERT_AUDIT)
-    connection.execute("COMMIT")
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection, rows: list[tuple[object, ...]], one: str, many: str
-) -> None:
-    if len(rows) == 1:
-        connection.execute(one, list(rows[0]))
-    elif rows:
-        connection.execute(many, [list(column) for column in zip(*rows, strict=True)])
+    def _die(self, error: BaseException) -> None:
+        """Nothing is written any more: everyone hears it."""
+        with self._condition:
+            self._stopping = True
+            entries = self._group + self._backlog.take_all()
+            errands = list(self._errands)
+            self._errands.clear()
+            waiting = self._backlog.rows
+        reason = StorageError(f"the thread that writes has ended by a defect: {error!r}")
+        reason.__cause__ = error
+        for future, _ in errands:
+            future.set_exception(reason)
+        done = [done for entry in entries if (done := entry.take_done())]
+        self._report(Report(done=done, error=reason, rows_waiting=waiting, dead=True))

@@ -1,63 +1,180 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from edge.clock import ManualClock
-from edge.errors import StartupError
-from edge.storage import AuditRow, Store, TaskRow
-from edge.telemetry import Telemetry
+from edge.errors import NotFound, StartupError, StorageError
+from edge.storage import Row, StoredTask
+from tests.support.rows import Heard, audit_row, open_store, task_row, uid
 
 
-def row(task_id: str, version: int = 1, state: str = "available", created_ns: int = 1) -> TaskRow:
-    return TaskRow(
-        task_id, version, "c", state, 0, "m", 0, created_ns, None, None, None, None, None, 0,
-        f"key-{task_id}", None, b"spec" if version == 1 else None, f"{version} 🙂".encode(),
-    )  # fmt: skip
+def unreadable_files(folder: Path) -> list[Path]:
+    return list(folder.glob("*.unreadable-*"))
 
 
-def content(path: str) -> bytes:
-    return Path(path).read_bytes()
+def ids(tasks: list[StoredTask]) -> list[str]:
+    return [task.task_id for task in tasks]
 
 
-async def opened(path: Path) -> Store:
-    return await Store.open(path, telemetry=Telemetry(), clock=ManualClock())
-
-
-async def test_what_is_committed_is_found_again(tmp_path: Path) -> None:
+async def test_what_is_committed_is_found_after_opening_again(tmp_path: Path) -> None:
     path = tmp_path / "edge.duckdb"
-    store = await opened(path)
-    await store.commit([row("a"), row("b", created_ns=2), AuditRow("a", 1, "x", "y", "z", None)])
-    await store.commit([row("b", 2, "completed", 2)])
-    with pytest.raises(StartupError, match="in use"):
-        await opened(path)
+    store = await open_store(path)
+    await store.commit([task_row(1), task_row(2), audit_row(1)])
+    await store.commit([task_row(2, 2, "completed", snapshot="🙂".encode())])
     await store.close()
-    store = await opened(path)
-    try:
-        assert [each.task_id for each in await store.unfinished()] == ["a"]
-        found = await store.get("b")
-        assert found is not None
-        assert (found.version, found.spec, found.snapshot) == (2, b"spec", "2 🙂".encode())
-        assert await store.get("none") is None
-        assert [each.task_id for each in await store.history()] == ["b", "a"]
-        assert [each.task_id for each in await store.history(before="b")] == ["a"]
-        assert [each.task_id for each in await store.history(state="completed")] == ["b"]
-        assert await store.history(client="d") == []
-        assert await store.find_idempotent("c", "key-a") == "a"
-        assert await store.find_idempotent("d", "key-a") is None
-    finally:
-        await store.close()
+    heard = Heard()
+    store = await open_store(path, heard)
+    assert heard.of("store.opened")[0].fields["tasks_unfinished"] == 1
+    assert ids(await store.unfinished()) == [uid(1)]
+    found = await store.get(uid(2))
+    assert found == StoredTask(uid(2), 2, "completed", 2, b'{"number":2}', "🙂".encode())
+    assert await store.get(uid(3)) is None
+    assert await store.get("no uuid") is None
+    assert await store.audit(uid(1)) == [audit_row(1)]
+    assert await store.audit("no uuid") == []
+    await store.close()
 
 
-async def test_an_unreadable_file_is_kept_aside(tmp_path: Path) -> None:
+async def test_a_group_of_writes_is_told_once_it_is_durable(tmp_path: Path) -> None:
+    heard = Heard()
+    store = await open_store(tmp_path / "edge.duckdb", heard)
+    told: list[StorageError | None] = []
+    assert store.write([task_row(1)], told.append)
+    assert store.write([task_row(2)], told.append)
+    assert told == []
+    await store.commit([task_row(3)])
+    assert told == [None, None]
+    assert sum(int(str(each.fields["rows"])) for each in heard.of("store.committed")) == 3
+    assert store.rows_waiting == 0
+    await store.close()
+
+
+async def test_a_row_that_cannot_be_stored_is_refused_alone(tmp_path: Path) -> None:
+    heard = Heard()
+    store = await open_store(tmp_path / "edge.duckdb", heard)
+    good = asyncio.ensure_future(store.commit([task_row(1)]))
+    with pytest.raises(StorageError, match="cannot be stored"):
+        await store.commit([task_row(2, client="\ud800")])
+    await good
+    assert store.durable, "the disk is not at fault"
+    assert len(heard.of("store.failed")) == 1
+    assert ids(await store.unfinished()) == [uid(1)]
+    await store.close()
+
+
+async def test_a_callback_that_raises_harms_nobody_else(tmp_path: Path) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: complaints.append(context["exception"])
+    )
+    store = await open_store(tmp_path / "edge.duckdb")
+    defect = ValueError("a defect of the caller's")
+
+    def raises(_error: StorageError | None) -> None:
+        raise defect
+
+    assert store.write([task_row(1)], raises)
+    await store.commit([task_row(2)])
+    assert complaints == [defect]
+    await store.close()
+
+
+async def test_two_stores_never_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "edge.duckdb"
+    store = await open_store(path)
+    with pytest.raises(StartupError, match="in use by another node"):
+        await open_store(path)
+    await store.close()
+    await (await open_store(path)).close()
+
+
+async def test_after_the_end_nothing_is_accepted(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    await store.close()
+    await store.close()
+    assert not store.write([task_row(1)])
+    with pytest.raises(StorageError, match="closed"):
+        await store.commit([task_row(1)])
+    with pytest.raises(StorageError, match="closed"):
+        await store.unfinished()
+
+
+async def test_too_much_waiting_is_refused(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb", rows_waiting_max=3)
+    rows: list[Row] = [task_row(1), task_row(2), task_row(3)]
+    assert store.write(rows)
+    # The writer cannot have told the loop yet, but it may have written already.
+    refused = [number for number in range(4, 5_000) if not store.write([task_row(number)])]
+    await store.close()
+    assert refused
+    store = await open_store(tmp_path / "edge.duckdb")
+    assert len(await store.unfinished()) == 4_999 - len(refused)
+    await store.close()
+
+
+async def test_an_unreadable_file_is_set_aside_and_said(tmp_path: Path) -> None:
     path = tmp_path / "edge.duckdb"
     path.write_bytes(b"garbage" * 1_000)
-    store = await opened(path)
+    heard = Heard()
+    store = await open_store(path, heard)
+    await store.commit([task_row(1)])
     await store.close()
-    assert store.quarantined is not None
-    assert content(store.quarantined) == b"garbage" * 1_000
+    (event,) = heard.of("store.quarantined")
+    assert event.fields["kept_as"] == store.quarantined
+    kept = await asyncio.to_thread(Path(str(store.quarantined)).read_bytes)
+    assert kept == b"garbage" * 1_000
+
+
+async def test_the_same_submission_is_known_by_client_and_key(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    await store.commit([task_row(1, idempotency_key="k"), task_row(2, idempotency_key="l")])
+    assert await store.find_idempotent("ada", "k") == uid(1)
+    assert await store.find_idempotent("bob", "k") is None
+    assert await store.find_idempotent("ada", "m") is None
+    await store.close()
+
+
+async def test_an_answer_is_found_by_its_fingerprint(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    for number, state in ((1, "completed"), (2, "completed"), (3, "discarded")):
+        end = task_row(number, 2, state, finished_ns=number, fingerprint="f")
+        await store.commit([task_row(number), end])
+    found = await store.find_answer("f")
+    assert found is not None
+    assert (found.task_id, found.version) == (uid(2), 2)
+    assert await store.find_answer("g") is None
+    await store.close()
+
+
+async def test_pages_of_the_history_do_not_shift(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    # Two of each time of creation: the id decides.
+    await store.commit([task_row(number, created_ns=number // 2) for number in range(10)])
+    seen: list[str] = []
+    page = ids(await store.history(limit=3))
+    while page:
+        seen += page
+        await store.commit([task_row(100 + len(seen), created_ns=10**9)])
+        page = ids(await store.history(limit=3, before=page[-1]))
+    assert seen == [uid(number) for number in range(9, -1, -1)]
+    for nowhere in (uid(77), "no uuid"):
+        with pytest.raises(NotFound, match="continue behind"):
+            await store.history(before=nowhere)
+    await store.close()
+
+
+async def test_the_history_is_asked_by_state_and_client(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    await store.commit([task_row(1), task_row(2, client="bob"), task_row(3)])
+    await store.commit([task_row(3, 2, "completed"), task_row(2, 2, "completed", client="bob")])
+    assert ids(await store.history(state="completed")) == [uid(3), uid(2)]
+    assert ids(await store.history(client="ada")) == [uid(3), uid(1)]
+    assert ids(await store.history(state="completed", client="ada")) == [uid(3)]
+    assert ids(await store.history(state="available", before=uid(2))) == [uid(1)]
+    await store.close()
 
 
 async def test_a_later_versions_file_is_refused_and_kept(tmp_path: Path) -> None:
@@ -66,5 +183,5 @@ async def test_a_later_versions_file_is_refused_and_kept(tmp_path: Path) -> None
         connection.execute("CREATE TABLE migrations (number BIGINT, applied_at TIMESTAMP)")
         connection.execute("INSERT INTO migrations VALUES (999, NULL)")
     with pytest.raises(StartupError, match="later version"):
-        await opened(path)
-    assert path.exists()
+        await open_store(path)
+    assert unreadable_files(tmp_path) == []

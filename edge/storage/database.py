@@ -1,0 +1,151 @@
+"""The open DuckDB file: one connection that appends, one that reads, and their revival.
+
+After some errors DuckDB takes nothing more until every connection to the file is closed and it is
+opened again. `revive` does that; a lock keeps it from taking the reader's connection away while
+it is in use.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from edge.storage.rows import Row
+from edge.storage.schema import TABLE, migrate, values
+
+# What an INSERT of good rows can't raise: whose rows these are is at fault, not the disk.
+_FAULTS_OF_ROWS: Final = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.NotSupportedError,
+    duckdb.ProgrammingError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+
+
+class RowsRefused(Exception):
+    """These rows can never be stored, however well the disk works."""
+
+
+def connect(path: Path, *, memory_mib_max: int) -> duckdb.DuckDBPyConnection:
+    """A connection to the file. `duckdb.Error` when it cannot be opened.
+
+    Extensions are neither fetched nor loaded by themselves: a file of another format would make
+    DuckDB reach for the network. One thread is enough for rows by the thousand, and leaves the
+    processor to the model.
+    """
+    return duckdb.connect(
+        str(path),
+        config={
+            "threads": 1,
+            "memory_limit": f"{memory_mib_max}MiB",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+
+
+class Database:
+    """One open file. `append`, `revive` and `transaction` belong to the thread that writes,
+    `read` may be called from any other."""
+
+    def __init__(self, path: Path, *, memory_mib_max: int) -> None:
+        self._path = path
+        self._memory_mib_max = memory_mib_max
+        self._lock = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
+        self._root = connect(self._path, memory_mib_max=self._memory_mib_max)
+        try:
+            migrate(self._root)
+            self._reading = self._root.cursor()
+            self._appender = self._root.appender(TABLE)
+        except BaseException:
+            self._root.close()
+            raise
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Stores the rows in one transaction: all are durable on return, none after an error.
+
+        `RowsRefused` when a row does not fit the table, `duckdb.Error` when the disk is at fault.
+        """
+        try:
+            self._appender.append_rows([values(row) for row in rows])
+            self._appender.flush()
+        except _FAULTS_OF_ROWS as error:
+            self._forget_rows()
+            if self.alive():
+                raise RowsRefused(str(error)) from error
+            raise duckdb.OperationalError(str(error)) from error
+        except BaseException:
+            self._forget_rows()
+            raise
+
+    def _forget_rows(self) -> None:
+        try:
+            self._appender.clear()
+        except duckdb.Error:
+            # Only `revive` helps now, and it makes a new appender.
+            return
+
+    def alive(self) -> bool:
+        """Whether DuckDB still serves this file."""
+        try:
+            self._root.execute("SELECT 1").fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+    def revive(self) -> None:
+        """Closes and opens the file again. `duckdb.Error` when that fails; call it again then."""
+        with self._lock:
+            self._close()
+            self._open()
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query. `duckdb.Error` when it fails."""
+        with self._lock:
+            return self._reading.execute(sql, list(parameters)).fetchall()
+
+    def transaction(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
+        """Runs statements that change rows, all or none; how many rows each one changed."""
+        changed: list[int] = []
+        self._root.execute("BEGIN")
+        try:
+            for sql, parameters in statements:
+                rows = self._root.execute(sql, list(parameters)).fetchall()
+                changed.append(int(rows[0][0]))
+            self._root.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return changed
+
+    def _roll_back(self) -> None:
+        try:
+            self._root.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            return  # a commit that fails has ended the transaction by itself
+
+    def checkpoint(self) -> None:
+        """Folds the log into the file and gives freed space back."""
+        self._root.execute("CHECKPOINT")
+
+    def close(self) -> None:
+        """Lets go of the file; what the log holds is replayed at the next opening."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        # The appender holds the file open for as long as it lives.
+        if hasattr(self, "_appender"):
+            del self._appender
+        self._reading.close()
+        self._root.close()

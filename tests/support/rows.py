@@ -1,0 +1,80 @@
+"""Rows for tests of the store, and what it says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from edge.clock import ManualClock
+from edge.storage import AuditRow, Store, StoreOptions, TaskRow
+from edge.telemetry import Event, Telemetry
+
+
+def uid(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def task_row(number: int, version: int = 1, state: str = "available", **changes: Any) -> TaskRow:
+    """Version `version` of task `number`, created at that many ns."""
+    row = TaskRow(
+        task_id=uid(number),
+        version=version,
+        client="ada",
+        state=state,
+        priority=5,
+        model="tiny",
+        attempt=1,
+        created_ns=number,
+        scheduled_ns=None,
+        started_ns=None,
+        finished_ns=None,
+        queued_ms=None,
+        duration_ms=None,
+        completion_tokens=0,
+        idempotency_key=None,
+        fingerprint=None,
+        spec=b'{"number":%d}' % number if version == 1 else None,
+        snapshot=b'{"version":%d}' % version,
+    )
+    return replace(row, **changes)
+
+
+def audit_row(number: int, at_ns: int = 1, **changes: Any) -> AuditRow:
+    return replace(AuditRow(uid(number), at_ns, "submit", "", "available", None), **changes)
+
+
+class Heard:
+    """All events of a telemetry, to look at and to wait for."""
+
+    def __init__(self) -> None:
+        self.telemetry = Telemetry()
+        self.telemetry.attach(self._hear)
+        self.events: list[Event] = []
+        self._new = asyncio.Event()
+
+    def _hear(self, event: Event) -> None:
+        self.events.append(event)
+        self._new.set()
+
+    def of(self, name: str) -> list[Event]:
+        return [event for event in self.events if event.name == name]
+
+    async def next(self, name: str, count: int = 1) -> Event:
+        """The `count`-th event of this name, once it is there."""
+        async with asyncio.timeout(30):
+            while len(self.of(name)) < count:
+                self._new.clear()
+                await self._new.wait()
+        return self.of(name)[count - 1]
+
+
+async def open_store(path: Path, heard: Heard | None = None, **options: Any) -> Store:
+    return await Store.open(
+        path,
+        telemetry=(heard or Heard()).telemetry,
+        clock=ManualClock(),
+        options=StoreOptions(**options),
+    )
