@@ -1,7 +1,8 @@
 """A stand-in for the engine worker: speaks the pipe's protocol, needs no model.
 
 Run as a script. It makes ``--rate`` decode steps a second while sequences run (0: as fast as they
-are read), one token of ``word `` a step for each, and answers all else at once. How it fails:
+are read), one token of ``word `` a step for each, and answers all else at once. ``--staggered``
+gives every sequence its own moment of that interval instead of one step for all. How it fails:
 
 * ``--dies-loading SIGNAL|STATUS``: before it is up; with ``--only-fast`` in fast mode alone
 * ``--refuses SENTENCE``: says that the model cannot be used, and exits
@@ -13,6 +14,7 @@ are read), one token of ``word `` a step for each, and answers all else at once.
 from __future__ import annotations
 
 import argparse
+import heapq
 import os
 import select
 import signal
@@ -57,11 +59,21 @@ def command(*flags: str) -> tuple[str, ...]:
 class ScriptedEngine:
     """The loop: read what there is, make a step if anything runs."""
 
-    def __init__(self, pipe: socket.socket, rate: float, *, stamps: bool = False) -> None:
+    def __init__(
+        self,
+        pipe: socket.socket,
+        rate: float,
+        *,
+        stamps: bool = False,
+        staggered: bool = False,
+    ) -> None:
         self._pipe = pipe
         self._stamps = stamps
+        self._staggered = staggered
         self._reader = FrameReader()
         self._interval_s = 1 / rate if rate else 0.0
+        self._due_s = time.monotonic()
+        self._line: list[tuple[float, int]] = []  # staggered: when each one's next token is due
         self._fresh: list[Generate] = []
         self._running: dict[int, tuple[Generate, int]] = {}
         self._cancelled: list[int] = []
@@ -73,15 +85,13 @@ class ScriptedEngine:
 
     def serve(self) -> None:
         """Until it is told to shut down or the node is gone."""
-        due_s = time.monotonic()
         while True:
             busy = (self._running or self._fresh or self._cancelled) and not self._hangs
-            wait_s = max(0.0, due_s - time.monotonic()) if busy else None
+            wait_s = max(0.0, self._due_s - time.monotonic()) if busy else None
             readable, _, _ = select.select([self._pipe], [], [], wait_s)
             if readable and not self._read():
                 return
-            if busy and time.monotonic() >= due_s:
-                due_s = max(due_s + self._interval_s, time.monotonic())
+            if busy and time.monotonic() >= self._due_s:
                 self._step()
 
     def _read(self) -> bool:
@@ -126,13 +136,18 @@ class ScriptedEngine:
             if words[:1] == ["die"]:
                 os.kill(os.getpid(), signal.Signals[words[1]])
             self._running[request.key] = (request, len(request.resume_tokens))
+            if self._staggered:
+                # Multiples of the golden ratio: however many there are, their moments are spread.
+                moment_s = request.key * 0.618034 % 1 * self._interval_s
+                heapq.heappush(self._line, (time.monotonic() + moment_s, request.key))
             admitted.append(Admitted(request.key, len(words), 0))
         self._fresh = []
         finished = [
             self._finished(key, "cancelled") for key in self._cancelled if key in self._running
         ]
         self._cancelled = []
-        for key, (request, made) in list(self._running.items()):
+        for key in self._take_due():
+            request, made = self._running[key]
             outputs.append(Output(key, 1, (made,), _stamp() if self._stamps else WORD))
             self._running[key] = (request, made + 1)
             if made + 1 >= request.sampling.max_tokens:
@@ -143,6 +158,22 @@ class ScriptedEngine:
                 len(self._running), 0, len(outputs), 100,
             )
         )  # fmt: skip
+
+    def _take_due(self) -> list[int]:
+        """Whose token this step makes; sets the time of the next step."""
+        now_s = time.monotonic()
+        if not self._staggered:
+            self._due_s = max(self._due_s + self._interval_s, now_s)
+            return list(self._running)
+        due = []
+        while self._line and self._line[0][0] <= now_s:
+            due_s, key = heapq.heappop(self._line)
+            if key in self._running:
+                due.append(key)
+                next_s = due_s + self._interval_s
+                heapq.heappush(self._line, (max(next_s, now_s + 1e-6), key))
+        self._due_s = self._line[0][0] if self._line else now_s
+        return due
 
     def _finished(self, key: int, reason: str) -> Finished:
         request, made = self._running.pop(key)
@@ -160,6 +191,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hangs-loading", action="store_true")
     parser.add_argument("--refuses", default="")
     parser.add_argument("--stamps", action="store_true", help="words are the time of their step")
+    parser.add_argument("--staggered", action="store_true", help="not all in one step")
     parser.add_argument("--safe", action="store_true")
     # The real worker's other flags are taken and not used.
     return parser.parse_known_args()[0]
@@ -177,7 +209,9 @@ def main() -> None:
     if arguments.hangs_loading:
         signal.pause()
     with socket.socket(fileno=arguments.fd) as pipe:
-        engine = ScriptedEngine(pipe, arguments.rate, stamps=arguments.stamps)
+        engine = ScriptedEngine(
+            pipe, arguments.rate, stamps=arguments.stamps, staggered=arguments.staggered
+        )
         if arguments.refuses:
             engine.send(LoadFailed(arguments.refuses))
             sys.exit(1)
