@@ -136,6 +136,10 @@ class Storyteller(nn.Module):
             nn.init.zeros_(block.attention.out.weight)
             nn.init.zeros_(block.feed_forward.down.weight)
 
+    def compile_layers(self) -> None:
+        """Have `hidden` compiled for any number of rows and any length."""
+        self.hidden = torch.compile(self.hidden, dynamic=True)  # type: ignore[method-assign]
+
     def hidden(self, tokens: Tensor) -> Tensor:
         """Return the normalised last hidden states for `tokens` of shape (rows, length)."""
         length = tokens.shape[1]
