@@ -42,9 +42,11 @@ from edge.inference import (
     policy_of,
     resolve,
 )
+from edge.services.audience import Followers
 from edge.services.channel import Channels
 from edge.services.dispatcher import Board, Dispatcher
 from edge.services.journal import Journal
+from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.pubsub import PubSub
 from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.task_actor import Surroundings
@@ -216,6 +218,7 @@ class Node:
             telemetry=self.telemetry,
             retry=RetryPolicy(settings.retry_base_ms, settings.retry_max_ms),
             rng=Random(),
+            followers=Followers(),
             finished_keep_ms=settings.finished_keep_ms,
             dispatcher_name="dispatcher",
             on_ended=lambda task_id: self.tasks.forget(task_id) if self.tasks else None,
@@ -253,6 +256,7 @@ class Node:
         self._sockets = SocketApp(
             [
                 ("task:*", lambda: TaskChannel(tasks)),
+                (MINE_TOPIC, lambda: MineChannel(tasks)),
                 (STATUS_TOPIC, lambda: StatusChannel("status", figures)),
             ],
             connect,

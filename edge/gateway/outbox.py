@@ -234,11 +234,11 @@ class Outbox:
     def _merge(self, last: _Waiting, push: MergeablePush) -> bool:
         if last.push.event != push.event:
             return False
-        old = last.push.payload
-        merged = old.merge(push.payload)
+        old_bytes = last.push.payload.size_bytes
+        merged = last.push.payload.merge(push.payload)
         if merged is None:
             return False
-        self.waiting_bytes += merged.size_bytes - old.size_bytes
+        self.waiting_bytes += merged.size_bytes - old_bytes
         last.push = push._replace(payload=merged)
         self._counters.merges += 1
         self._check()

@@ -59,10 +59,7 @@ class Encoded:
 
 
 class Mergeable(Protocol):
-    """A push that may be merged with a later one of the same channel and event while it waits.
-
-    Each is immutable: `merge` gives a new one.
-    """
+    """A push that may be merged with a later one of the same channel and event while it waits."""
 
     @property
     def size_bytes(self) -> int:
@@ -70,7 +67,8 @@ class Mergeable(Protocol):
         ...
 
     def merge(self, later: Self) -> Self | None:
-        """Both in one, or None when they have to stay apart; then both are sent, in order."""
+        """Both in one, which takes the place of both, or None when they have to stay apart; then
+        both are sent, in order."""
         ...
 
     def encode(self) -> Encoded:

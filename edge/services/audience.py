@@ -1,7 +1,8 @@
-"""Who watches one task: its channels, told every event with a number."""
+"""Who watches: the channels of one task, and those that follow all tasks of a client."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from edge.actors import Ref
@@ -14,17 +15,46 @@ from edge.tasks.task import Task
 WATCHERS_MAX: Final = 1_000
 
 
+class Followers:
+    """Who follows all tasks of a client, those to come included."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[Ref]] = {}
+
+    def of(self, client: str) -> Sequence[Ref]:
+        """Those of this client."""
+        return self._of.get(client, ())
+
+    def join(self, client: str, channel: Ref) -> bool:
+        """Adds a channel; False when there are too many."""
+        followers = self._of.setdefault(client, [])
+        if len(followers) >= WATCHERS_MAX:
+            return False
+        followers.append(channel)
+        return True
+
+    def leave(self, client: str, channel: Ref) -> None:
+        """Forgets a channel that may have joined."""
+        left = [each for each in self._of.pop(client, ()) if each is not channel]
+        if left:
+            self._of[client] = left
+
+
 class Audience:
-    """The channels that watch a task. Telling counts the task's ``seq``, whoever listens."""
+    """Everybody who watches a task. Telling counts the task's ``seq``, whoever listens."""
 
-    __slots__ = ("_channels", "_task")
+    __slots__ = ("_channels", "_followers", "_task")
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, followers: Followers) -> None:
         self._task = task
+        self._followers = followers
         self._channels: list[Ref] = []
 
-    def __len__(self) -> int:
-        return len(self._channels)
+    def __bool__(self) -> bool:
+        """Somebody watches."""
+        return bool(self._channels) or bool(self._followers.of(self._task.request.client))
 
     def join(self, channel: Ref) -> bool:
         """Adds a channel; False when there are too many."""
@@ -44,15 +74,15 @@ class Audience:
     def tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
         """Pushes an event to all; ``last`` when the channels are to close after it."""
         self._task.seq += 1
-        told = TaskEvent(event, {"seq": self._task.seq, **payload}, last)
-        for channel in self._channels:
-            channel.send(told)
+        told = TaskEvent(self._task.task_id, event, {"seq": self._task.seq, **payload}, last)
+        self._send(told)
 
     def tell_progress(self, effect: TellProgress, left_ms: int) -> None:
         """Pushes progress, which outboxes may merge; ``left_ms`` is the estimate to the end."""
         task = self._task
         task.seq += 1
         update = ProgressUpdate(
+            task_id=task.task_id,
             seq=task.seq,
             from_seq=task.seq,
             state=str(task.state),
@@ -63,5 +93,10 @@ class Audience:
             offset=effect.offset,
             delta=effect.delta,
         )
+        self._send(update)
+
+    def _send(self, message: object) -> None:
         for channel in self._channels:
-            channel.send(update)
+            channel.send(message)
+        for follower in self._followers.of(self._task.request.client):
+            follower.send(message)

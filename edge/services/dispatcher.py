@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from edge.actors import Actor, Down, Ref
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.wire import Place
 from edge.tasks.eta import Estimator
 from edge.tasks.queue import FairQueue
+
+PLACES_MAX: Final = 1_000
+"""Tasks that are told their place at a time: those next in line, whose place says most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +225,6 @@ class Dispatcher(Actor):
 
     def _push_places(self) -> None:
         self._armed = False
-        for task_id, position in self._board.queue.positions(self._watched.keys()).items():
+        positions = self._board.queue.positions(self._watched.keys(), PLACES_MAX)
+        for task_id, position in positions.items():
             self._board.refs[task_id].send(Place(position, self._board.wait_ms(position)))

@@ -13,16 +13,19 @@ from edge.tasks.task import Request
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A channel wants to hear of this task, from character ``offset`` on. Answered to the channel
-    by `Watching`, then events follow."""
+    by `Watching`; then events follow, unless it follows all of its client's tasks anyway and only
+    wants to know how this one stands (``once``)."""
 
     channel: Ref
     offset: int
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
     """The task as it is, and the text that the channel has not seen, from ``offset`` on."""
 
+    task_id: str
     document: dict[str, Any]
     delta: str
     offset: int
@@ -30,9 +33,18 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """The task was no longer in memory; this is what the store has of it, None for nothing."""
+
+    task_id: str
+    document: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskEvent:
     """One event for whoever watches. ``last`` when the channel is to close after it."""
 
+    task_id: str
     event: str
     payload: dict[str, Any]
     last: bool

@@ -18,7 +18,7 @@ from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, StorageError
 from edge.inference import Abort, EngineLost, Run
 from edge.services import wire
-from edge.services.audience import Audience
+from edge.services.audience import Audience, Followers
 from edge.services.dispatcher import Board, Dequeue, Enqueue, Release, Turn, Watched
 from edge.services.journal import Journal
 from edge.services.messages import (
@@ -71,6 +71,7 @@ class Surroundings:
     telemetry: Telemetry
     retry: RetryPolicy
     rng: Random
+    followers: Followers
     finished_keep_ms: int
     dispatcher_name: str
     on_ended: Callable[[str], object]
@@ -95,7 +96,7 @@ class TaskActor(Actor):
         self.task: Task = life.snapshot.restore()
         self._life = life
         self._around = around
-        self._audience = Audience(self.task)
+        self._audience = Audience(self.task, around.followers)
         self._key: int | None = None
         self._started_ns = 0
         self._conclusion: effects.Conclude | None = None
@@ -106,6 +107,9 @@ class TaskActor(Actor):
             self._expire_later()
         else:
             self._apply(events.Recover())
+            if self.task.seq and self._audience:
+                # It was told of before, so this is after a crash: back to what is left.
+                self._audience.tell("rewind", {"offset": len(self.task.text)})
 
     # ---- what it hears
 
@@ -334,7 +338,7 @@ class TaskActor(Actor):
         self._conclusion = None
         task = self.task
         payloads: dict[str, dict[str, Any]] = {
-            "completed": {"result": wire.result_document(task)},
+            "completed": {"result": wire.result_for_channels(wire.result_document(task))},
             "failed": {"error": wire.error_document(task.errors[-1]) if task.errors else None},
             "cancelled": {},
         }
@@ -361,12 +365,17 @@ class TaskActor(Actor):
         ended = task.terminal and self._conclusion is None
         offset = min(message.offset, len(task.text))
         if message.offset > len(task.text):
-            message.channel.send(TaskEvent("rewind", {"offset": offset, "seq": task.seq}, False))
-        message.channel.send(Watching(self.document(), task.text[offset:], offset, ended))
-        if not ended and self._audience.join(message.channel):
+            rewind = {"offset": offset, "seq": task.seq}
+            message.channel.send(TaskEvent(task.task_id, "rewind", rewind, False))
+        message.channel.send(
+            Watching(task.task_id, self.document(), task.text[offset:], offset, ended)
+        )
+        if ended:
+            return
+        if not message.once and self._audience.join(message.channel):
             self.monitor(message.channel)
-            if task.state is State.AVAILABLE:
-                self._dispatcher(Watched(task.task_id))
+        if task.state is State.AVAILABLE:
+            self._dispatcher(Watched(task.task_id))
 
     def _tell_progress(self, effect: effects.TellProgress) -> None:
         if self._audience:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from edge.actors import Down
 from edge.phoenix import Json
+from edge.services import wire
 from edge.services.channel import (
     LATER,
     UNHANDLED,
@@ -19,27 +20,16 @@ from edge.services.messages import (
     CancelTask,
     Command,
     Commanded,
+    Fetched,
     RetryTask,
     TaskEvent,
     Watch,
     Watching,
 )
 from edge.services.tasks import Tasks
-from edge.services.wire import TOPIC_PREFIX, ProgressUpdate
-
-PAGE_CHARS: Final = 48_000
-"""Text of one message: under 256 KiB in UTF-8, however it is written; clients refuse 1 MiB."""
+from edge.services.wire import PAGE_CHARS, TOPIC_PREFIX, ProgressUpdate
 
 _NOT_FOUND: Final = Error({"reason": "not found"})
-
-
-class _Fetched:
-    """The task was no longer in memory; this is what the store has of it."""
-
-    __slots__ = ("document",)
-
-    def __init__(self, document: dict[str, Any] | None) -> None:
-        self.document = document
 
 
 class TaskChannel(Channel):
@@ -73,8 +63,7 @@ class TaskChannel(Channel):
         if ref is not None and ref.send(Watch(self.ref, self._offset)):
             self.monitor(ref)
         else:
-            me = self.ref
-            self._tasks.fetch(self._task_id, lambda shown: me.send(_Fetched(shown)))
+            self._tasks.fetch(self._task_id, self.ref)
 
     def handle_info(self, message: object) -> None:
         if type(message) is ProgressUpdate:
@@ -88,7 +77,7 @@ class TaskChannel(Channel):
             self._watch()
         elif type(message) is Commanded:
             self._commanded(message)
-        elif type(message) is _Fetched:
+        elif type(message) is Fetched:
             self._fetched(message.document)
 
     def handle_in(self, event: str, payload: Any, ref: Json) -> Answer:
@@ -135,28 +124,14 @@ class TaskChannel(Channel):
             return
         text = (document["result"] or {}).get("text", "")
         offset = min(self._offset, len(text))
-        self._begin(Watching(document, text[offset:], offset, True))
+        self._begin(Watching(self._task_id, document, text[offset:], offset, True))
 
     def _reply(self, document: dict[str, Any], delta: str, offset: int) -> None:
         """The join's reply, with as much text as fits one message; the rest follows in pages."""
-        if document["result"] is not None and len(document["result"]["text"]) > PAGE_CHARS:
-            # The whole text is in the pages already.
-            document = document | {"result": document["result"] | {"text": None}}
         page, rest = delta[:PAGE_CHARS], delta[PAGE_CHARS:]
-        self.accept({"task": document, "delta": page, "offset": offset})
+        self.accept({"task": wire.for_channels(document), "delta": page, "offset": offset})
         self._push_text(document, rest, offset + len(page))
 
     def _push_text(self, document: dict[str, Any], text: str, offset: int) -> None:
-        for start in range(0, len(text), PAGE_CHARS):
-            page = ProgressUpdate(
-                seq=document["seq"],
-                from_seq=document["seq"],
-                state=document["state"],
-                phase="catch_up",
-                progress=document["progress"],
-                tokens=document["tokens"],
-                eta_ms=document["eta_ms"] or 0,
-                offset=offset + start,
-                delta=text[start : start + PAGE_CHARS],
-            )
+        for page in wire.catch_up(document, text, offset):
             self.push("progress", page.encode())

@@ -7,15 +7,16 @@ restart budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, ChildSpec, Ref, Supervisor, System
 from edge.errors import NotFound, Overloaded, StorageError
 from edge.services import wire
+from edge.services.audience import Followers
 from edge.services.dispatcher import Board
 from edge.services.journal import Journal, rebuild
-from edge.services.messages import CancelTask, Describe, RetryTask
+from edge.services.messages import CancelTask, Describe, Fetched, RetryTask, TaskEvent
 from edge.services.task_actor import Life, Surroundings, TaskActor
 from edge.storage import StoredTask
 from edge.tasks import events, machine
@@ -62,14 +63,19 @@ class Tasks:
         self._around = around
         self._queue_per_client_max = queue_per_client_max
         self._lives: dict[str, Life] = {}
+        self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
         self._accepting: dict[str, asyncio.Future[None]] = {}
-        self._runners: set[asyncio.Task[None]] = set()
+        self._runners: set[asyncio.Task[dict[str, Any] | None]] = set()
         self.accepts = True
 
     @property
     def board(self) -> Board:
         return self._around.board
+
+    @property
+    def followers(self) -> Followers:
+        return self._around.followers
 
     @property
     def telemetry(self) -> Telemetry:
@@ -97,20 +103,24 @@ class Tasks:
             task, _ = machine.accept(request, self._system.clock.wall_ns(), schedule_in_ms)
             await self._commit(task)
             place = self.board.place_of_next(request.client, request.priority)
+            waits = task.state == "available"
+            answer = {
+                "task_id": task.task_id,
+                "topic": wire.topic(task.task_id),
+                "state": task.state,
+                "position": place.position if waits else None,
+                "eta_ms": place.eta_ms if waits else schedule_in_ms,
+                "durable": self._journal.durable,
+            }
+            told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
+            for follower in self.followers.of(request.client):
+                follower.send(told)
             self._start(task)
         finally:
             del self._accepting[request.task_id]
             accepted.set_result(None)
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
-        waits = task.state == "available"
-        return {
-            "task_id": task.task_id,
-            "topic": wire.topic(task.task_id),
-            "state": task.state,
-            "position": place.position if waits else None,
-            "eta_ms": place.eta_ms if waits else schedule_in_ms,
-            "durable": self._journal.durable,
-        }
+        return answer
 
     async def _find_same(self, request: Request, own_id: bool) -> str | None:
         """The id of the task that this request was accepted as before, if it was."""
@@ -175,6 +185,7 @@ class Tasks:
             )
         )
         self._lives[task.task_id] = life
+        self._of_client.setdefault(task.request.client, {})[task.task_id] = None
         return ref
 
     # ---- what has ended
@@ -182,9 +193,15 @@ class Tasks:
     def forget(self, task_id: str) -> None:
         """The task's actor has ended normally; from now on the store knows it."""
         life = self._lives.pop(task_id, None)
-        if life is not None and life.snapshot.request.idempotency_key is not None:
-            request = life.snapshot.request
-            self._by_key.pop((request.client, request.idempotency_key or ""), None)
+        if life is None:
+            return
+        request = life.snapshot.request
+        if request.idempotency_key is not None:
+            self._by_key.pop((request.client, request.idempotency_key), None)
+        own = self._of_client[request.client]
+        del own[task_id]
+        if not own:
+            del self._of_client[request.client]
 
     def give_up(self, name: str, reason: object) -> None:
         """A task's actor crashed more often than its budget allows: the task is discarded."""
@@ -205,6 +222,11 @@ class Tasks:
         self.forget(task_id)
 
     # ---- finding
+
+    def of_client(self, client: str) -> Collection[str]:
+        """The ids of the client's tasks in memory: all that have not ended, and those that ended
+        a moment ago; the oldest first."""
+        return self._of_client.get(client, {}).keys()
 
     def live(self, task_id: str) -> Ref | None:
         """The task's actor, if it is in memory."""
@@ -227,24 +249,25 @@ class Tasks:
         names = ("task_id", "topic", "state", "position", "eta_ms", "durable")
         return {name: shown[name] for name in names}
 
-    def fetch(self, task_id: str, got: Callable[[dict[str, Any] | None], object]) -> None:
-        """Reads an ended task from the store and calls `got` with its document, or None."""
+    def fetch(self, task_id: str, channel: Ref) -> None:
+        """Reads an ended task from the store; the channel is answered with `Fetched`."""
 
-        async def read() -> None:
+        async def read() -> dict[str, Any] | None:
             stored = await self._store.get(task_id)
-            got(None if stored is None else self._stored(stored))
+            return None if stored is None else self._stored(stored)
+
+        def answer(ended: asyncio.Task[dict[str, Any] | None]) -> None:
+            self._runners.discard(ended)
+            if ended.cancelled():
+                return
+            error = ended.exception()
+            if error is not None:
+                self.telemetry.emit("store.failed", error=error, rows_waiting=0)
+            channel.send(Fetched(task_id, None if error is not None else ended.result()))
 
         runner = asyncio.get_running_loop().create_task(read())
         self._runners.add(runner)
-        runner.add_done_callback(lambda ended: self._fetched(ended, got))
-
-    def _fetched(
-        self, runner: asyncio.Task[None], got: Callable[[dict[str, Any] | None], object]
-    ) -> None:
-        self._runners.discard(runner)
-        if not runner.cancelled() and runner.exception() is not None:
-            self.telemetry.emit("store.failed", error=runner.exception(), rows_waiting=0)
-            got(None)
+        runner.add_done_callback(answer)
 
     async def history(
         self, client: str, *, state: str | None, limit: int, before: str | None

@@ -5,6 +5,7 @@ The same shapes go over HTTP, the channel and Server-Sent Events.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,13 @@ from edge.phoenix import Encoded
 from edge.tasks.task import Options, State, Task, TaskError
 
 TOPIC_PREFIX: Final = "task:"
+
+PAGE_CHARS: Final = 40_000
+"""Output text in one message at most. JSON makes six bytes of the worst character, so a page is
+under 256 KiB in any case; some clients refuse a message of 1 MiB."""
+
+ASKED_CHARS: Final = 2_000
+"""A prompt longer than this is left out of what channels send: who watches has written it."""
 
 
 class Place(NamedTuple):
@@ -137,9 +145,29 @@ def options_document(options: Options) -> dict[str, Any]:
     }
 
 
+def for_channels(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without what would make a message too long; it is null there, and whole over
+    HTTP. A long result's text has been, or will be, sent in pages."""
+    slim = dict(document)
+    if len(slim.get("prompt") or "") > ASKED_CHARS:
+        slim["prompt"] = None
+    if sum(len(each["content"]) for each in slim.get("messages") or ()) > ASKED_CHARS:
+        slim["messages"] = None
+    slim["result"] = result_for_channels(slim["result"])
+    return slim
+
+
+def result_for_channels(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The result, its text null where that is longer than a page."""
+    if result is not None and len(result["text"]) > PAGE_CHARS:
+        return result | {"text": None}
+    return result
+
+
 class ProgressUpdate(NamedTuple):
     """The payload of a ``progress`` event; later ones can be merged into it while it waits."""
 
+    task_id: str
     seq: int
     from_seq: int
     state: str
@@ -162,7 +190,8 @@ class ProgressUpdate(NamedTuple):
             from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
         )
 
-    def encode(self) -> Encoded:
+    def payload(self) -> dict[str, Any]:
+        """As clients see it; ``from_seq`` only where it stands for several."""
         payload: dict[str, Any] = {
             "seq": self.seq,
             "state": self.state,
@@ -175,4 +204,24 @@ class ProgressUpdate(NamedTuple):
         }
         if self.from_seq != self.seq:
             payload["from_seq"] = self.from_seq
-        return Encoded(orjson.dumps(payload))
+        return payload
+
+    def encode(self) -> Encoded:
+        return Encoded(orjson.dumps(self.payload()))
+
+
+def catch_up(document: dict[str, Any], text: str, offset: int) -> Iterator[ProgressUpdate]:
+    """Text that was there before somebody came to watch, from ``offset`` on, in pages."""
+    for start in range(0, len(text), PAGE_CHARS):
+        yield ProgressUpdate(
+            task_id=document["task_id"],
+            seq=document["seq"],
+            from_seq=document["seq"],
+            state=document["state"],
+            phase="catch_up",
+            progress=document["progress"],
+            tokens=document["tokens"],
+            eta_ms=document["eta_ms"] or 0,
+            offset=offset + start,
+            delta=text[start : start + PAGE_CHARS],
+        )

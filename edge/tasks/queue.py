@@ -97,9 +97,12 @@ class FairQueue:
                         still.append(line)
                 lines = still
 
-    def positions(self, wanted: Collection[str]) -> dict[str, int]:
-        """Positions (1 is next) of those of `wanted` that are waiting, in one walk."""
+    def positions(self, wanted: Collection[str], at_most: int | None = None) -> dict[str, int]:
+        """Positions (1 is next) of those of `wanted` that are waiting, in one walk; only of the
+        first `at_most` of them, if that is given."""
         left = sum(task_id in self._where for task_id in wanted)
+        if at_most is not None:
+            left = min(left, at_most)
         found: dict[str, int] = {}
         if left:
             for position, task_id in enumerate(self.order(), 1):

@@ -1,0 +1,183 @@
+"""The channel ``tasks:mine``: all tasks of the caller in one topic, many updates in one frame."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from edge.actors import Down, Ref
+from edge.phoenix import Encoded
+from edge.services import wire
+from edge.services.channel import Channel, Decision, Error, Ok
+from edge.services.messages import Fetched, TaskEvent, Watch, Watching
+from edge.services.tasks import Tasks
+from edge.services.wire import PAGE_CHARS, ProgressUpdate
+
+MINE_TOPIC: Final = "tasks:mine"
+
+LISTED_MAX: Final = 1_000
+"""Tasks whose state a join tells; the others come with their next event, or over HTTP."""
+
+OFFSETS_MAX: Final = 500
+"""Tasks whose text a join may ask to be continued."""
+
+UPDATES_BYTES_MAX: Final = 196_608
+"""Updates of one frame at most: with the longest single one a frame stays under 512 KiB."""
+
+
+_Entry: TypeAlias = ProgressUpdate | Encoded
+
+
+class Updates:
+    """The payload of an ``updates`` event: what happened to some tasks, in order.
+
+    Progress of a task is merged with its progress before if nothing else of that task came between;
+    everything else is kept as it was.
+    """
+
+    __slots__ = ("_entries", "_last", "size_bytes")
+
+    def __init__(self, task_id: str, entry: _Entry) -> None:
+        self._entries: list[tuple[str, _Entry]] = []
+        self._last: dict[str, int] = {}  # of each task, where its last entry is
+        self.size_bytes = 0
+        self._add(task_id, entry)
+
+    def _add(self, task_id: str, entry: _Entry) -> None:
+        place = self._last.get(task_id)
+        if place is not None and isinstance(entry, ProgressUpdate):
+            _, before = self._entries[place]
+            merged = before.merge(entry) if isinstance(before, ProgressUpdate) else None
+            if merged is not None:
+                self._entries[place] = task_id, merged
+                self.size_bytes += _size_bytes(merged) - _size_bytes(before)
+                return
+        self._last[task_id] = len(self._entries)
+        self._entries.append((task_id, entry))
+        self.size_bytes += _size_bytes(entry)
+
+    def merge(self, later: Updates) -> Updates | None:
+        """This one with all of the later's; None when it would be too long for one frame."""
+        if self.size_bytes + later.size_bytes > UPDATES_BYTES_MAX:
+            return None
+        for task_id, entry in later._entries:
+            self._add(task_id, entry)
+        return self
+
+    def encode(self) -> Encoded:
+        updates = [
+            {"task_id": task_id, "event": "progress", **entry.payload()}
+            if isinstance(entry, ProgressUpdate)
+            else entry.fragment
+            for task_id, entry in self._entries
+        ]
+        return Encoded(orjson.dumps({"updates": updates}))
+
+
+def _size_bytes(entry: _Entry) -> int:
+    return entry.size_bytes if isinstance(entry, ProgressUpdate) else len(entry.json)
+
+
+class MineChannel(Channel):
+    """Follows all tasks of the caller, those to come included.
+
+    Join payload ``{"offsets": {task_id: n, …}}``: of these tasks the first n characters are known;
+    they are told of even when they have ended meanwhile. The reply is ``{"tasks": n}``, how many
+    are in memory. ``updates`` follow, each a list of entries with ``task_id`` and ``event``: first
+    a ``task`` entry with the document, ``delta`` and ``offset`` for each task, then the events of
+    the channel ``task:{id}``, and ``accepted`` for a new one. A client keeps
+    ``text = text[:offset] + delta``.
+    """
+
+    broadcasts = False
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        # Tasks that were asked how they stand, and with which offset; what they say before they
+        # answer is part of the answer.
+        self._asked: dict[str, tuple[Ref | None, int]] = {}
+
+    def join(self, topic: str, payload: Any) -> Decision:
+        offsets = payload.get("offsets") if isinstance(payload, dict) else None
+        if offsets is None:
+            offsets = {}
+        if not isinstance(offsets, dict) or not all(map(_is_offset, offsets.values())):
+            return _refusal("offsets has to be an object of whole numbers from 0")
+        if len(offsets) > OFFSETS_MAX:
+            return _refusal(f"offsets may name {OFFSETS_MAX} tasks; join task:{{id}} for others")
+        if not self._tasks.followers.join(self.client, self.ref):
+            return Error({"reason": "too many sockets follow the tasks of this client"})
+        own = self._tasks.of_client(self.client)
+        for task_id, offset in offsets.items():
+            self._ask(task_id, offset)
+        for task_id, _ in zip(own, range(LISTED_MAX), strict=False):
+            if task_id not in offsets:
+                self._ask(task_id, 0)
+        return Ok({"tasks": len(own)})
+
+    def terminate(self, reason: str) -> None:
+        self._tasks.followers.leave(self.client, self.ref)
+
+    def _ask(self, task_id: str, offset: int) -> None:
+        ref = self._tasks.live(task_id)
+        if ref is not None and ref.send(Watch(self.ref, offset, once=True)):
+            self.monitor(ref)
+            self._asked[task_id] = ref, offset
+        else:
+            self._asked[task_id] = None, offset
+            self._tasks.fetch(task_id, self.ref)
+
+    def handle_info(self, message: object) -> None:
+        if isinstance(message, (ProgressUpdate, TaskEvent)):
+            if message.task_id not in self._asked:
+                self._tell(message)
+        elif type(message) is Watching:
+            self._list(message)
+        elif type(message) is Fetched:
+            self._fetched(message.task_id, message.document)
+        elif type(message) is Down:
+            for task_id, (ref, offset) in tuple(self._asked.items()):
+                if ref is message.ref:
+                    self._ask(task_id, offset)
+
+    def _tell(self, message: ProgressUpdate | TaskEvent) -> None:
+        if isinstance(message, ProgressUpdate):
+            self.push_mergeable("updates", Updates(message.task_id, message))
+        else:
+            self._entry(message.task_id, message.event, message.payload)
+
+    def _entry(self, task_id: str, event: str, payload: dict[str, Any]) -> None:
+        entry = Encoded.of({"task_id": task_id, "event": event, **payload})
+        self.push_mergeable("updates", Updates(task_id, entry))
+
+    def _list(self, message: Watching) -> None:
+        ref, _ = self._asked.pop(message.task_id, (None, 0))
+        if ref is not None:
+            self.demonitor(ref)
+        if message.document["client"] != self.client:
+            self._entry(message.task_id, "unknown", {})
+            return
+        page, rest = message.delta[:PAGE_CHARS], message.delta[PAGE_CHARS:]
+        shown = wire.for_channels(message.document)
+        told = {"seq": shown["seq"], "task": shown, "delta": page, "offset": message.offset}
+        self._entry(message.task_id, "task", told)
+        for more in wire.catch_up(message.document, rest, message.offset + len(page)):
+            self.push_mergeable("updates", Updates(message.task_id, more))
+
+    def _fetched(self, task_id: str, document: dict[str, Any] | None) -> None:
+        _, offset = self._asked.pop(task_id, (None, 0))
+        if document is None or document["client"] != self.client:
+            self._entry(task_id, "unknown", {})
+            return
+        text = (document["result"] or {}).get("text", "")
+        offset = min(offset, len(text))
+        self._list(Watching(task_id, document, text[offset:], offset, True))
+
+
+def _is_offset(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _refusal(reason: str) -> Error:
+    return Error({"reason": reason, "field": "offsets"})
