@@ -49,7 +49,7 @@ from edge.services.journal import Journal
 from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.pubsub import PubSub
 from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
-from edge.services.task_actor import Surroundings
+from edge.services.surroundings import Surroundings
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
 from edge.settings import Settings

@@ -7,9 +7,7 @@ from the last snapshot, which is kept by the `Life` that outlives it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from edge.actors import NORMAL, Actor, Down, Reason, Reply
@@ -18,9 +16,8 @@ from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, StorageError
 from edge.inference import Abort, EngineLost, Run
 from edge.services import wire
-from edge.services.audience import Audience, Followers
-from edge.services.dispatcher import Board, Dequeue, Enqueue, Release, Turn, Watched
-from edge.services.journal import Journal
+from edge.services.audience import Audience
+from edge.services.dispatcher import Dequeue, Enqueue, Release, Turn, Watched
 from edge.services.messages import (
     CancelTask,
     Command,
@@ -31,12 +28,11 @@ from edge.services.messages import (
     Watching,
     generate,
 )
+from edge.services.surroundings import Life, Surroundings
 from edge.services.wire import Place
 from edge.tasks import effects, events, machine
 from edge.tasks.machine import IllegalTransition
-from edge.tasks.retry import RetryPolicy
-from edge.tasks.task import Snapshot, State, Task, Usage
-from edge.telemetry import Telemetry
+from edge.tasks.task import State, Task, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +48,6 @@ class _Committed:
 
 class _Expire:
     """An ended task has been kept long enough."""
-
-
-@dataclass(slots=True)
-class Life:
-    """What outlives the actor's crashes: its last snapshot. ``ended`` is told when it is done."""
-
-    snapshot: Snapshot
-    crashed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every task actor needs of the house; one object for all of them."""
-
-    board: Board
-    journal: Journal
-    telemetry: Telemetry
-    retry: RetryPolicy
-    rng: Random
-    followers: Followers
-    finished_keep_ms: int
-    dispatcher_name: str
-    on_ended: Callable[[str], object]
 
 
 class TaskActor(Actor):

@@ -17,7 +17,8 @@ from edge.services.audience import Followers
 from edge.services.dispatcher import Board
 from edge.services.journal import Journal, rebuild
 from edge.services.messages import CancelTask, Describe, Fetched, RetryTask, TaskEvent
-from edge.services.task_actor import Life, Surroundings, TaskActor
+from edge.services.surroundings import Life, Surroundings
+from edge.services.task_actor import TaskActor
 from edge.storage import StoredTask
 from edge.tasks import events, machine
 from edge.tasks.task import Request, Task

@@ -1,0 +1,37 @@
+"""What a task's actor is given: what outlives it, and what it needs of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from edge.services.audience import Followers
+from edge.services.dispatcher import Board
+from edge.services.journal import Journal
+from edge.tasks.retry import RetryPolicy
+from edge.tasks.task import Snapshot
+from edge.telemetry import Telemetry
+
+
+@dataclass(slots=True)
+class Life:
+    """What outlives the actor's crashes: its last snapshot. ``ended`` is told when it is done."""
+
+    snapshot: Snapshot
+    crashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every task actor needs of the house; one object for all of them."""
+
+    board: Board
+    journal: Journal
+    telemetry: Telemetry
+    retry: RetryPolicy
+    rng: Random
+    followers: Followers
+    finished_keep_ms: int
+    dispatcher_name: str
+    on_ended: Callable[[str], object]

@@ -1,0 +1,181 @@
+"""The house without its edges: real task actors, channels and sockets on a manual clock.
+
+The engine is played by the test (`Workshop.output` and the like), the disk keeps what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+
+from edge.actors import Actor, ChildSpec, Crash, Supervisor
+from edge.engine.messages import Finished, Generate, Output, Ready
+from edge.errors import StorageError
+from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
+from edge.services.audience import Followers
+from edge.services.dispatcher import Board, Dispatcher
+from edge.services.journal import Journal
+from edge.services.mine_channel import MINE_TOPIC, MineChannel
+from edge.services.surroundings import Surroundings
+from edge.services.task_channel import TaskChannel
+from edge.services.tasks import Tasks
+from edge.storage import Row, StoredTask, TaskRow
+from edge.tasks.retry import RetryPolicy
+from edge.tasks.task import Options, Request
+from tests.support.rows import uid
+from tests.support.sockets import Client, House
+
+READY = Ready("scripted", 0, 0, 100, 4_096, 2, False, "a script", False)
+KEEP_MS = 1_000
+
+
+class Shelf:
+    """A disk that always works and is never slow: the store of the workshop."""
+
+    durable = True
+
+    def __init__(self) -> None:
+        self.specs: dict[str, bytes] = {}
+        self.rows: dict[str, TaskRow] = {}
+
+    def write(
+        self, rows: Sequence[Row], done: Callable[[StorageError | None], object] | None = None
+    ) -> bool:
+        for row in rows:
+            if isinstance(row, TaskRow):
+                if row.spec is not None:
+                    self.specs[row.task_id] = row.spec
+                self.rows[row.task_id] = row
+        if done is not None:
+            done(None)
+        return True
+
+    async def get(self, task_id: str) -> StoredTask | None:
+        row = self.rows.get(task_id)
+        if row is None:
+            return None
+        return StoredTask(
+            task_id, row.version, row.state, row.created_ns, self.specs[task_id], row.snapshot
+        )
+
+    async def unfinished(self) -> list[StoredTask]:
+        return []
+
+    async def find_idempotent(self, client: str, key: str) -> str | None:
+        return None
+
+    async def history(
+        self, *, state: str | None, client: str | None, limit: int, before: str | None
+    ) -> list[StoredTask]:
+        return []
+
+
+class PlayedEngine(Actor):
+    """Keeps what it is asked to run; the test says what comes of it."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+
+    def handle(self, message: object) -> None:
+        if isinstance(message, Run):
+            self.runs[_asked(message.request)] = message
+        elif isinstance(message, Subscribe):
+            message.ref.send(EngineUp(READY))
+        else:
+            assert isinstance(message, Abort)
+
+
+def _asked(request: Generate) -> str:
+    """The prompt, by which tests name their tasks."""
+    assert request.messages is not None
+    return request.messages[0][1]
+
+
+class Workshop(House):
+    """To be made on a running event loop. Tasks are named by their number."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            (MINE_TOPIC, lambda: MineChannel(self.tasks)),
+            ("task:*", lambda: TaskChannel(self.tasks)),
+        )
+        self.shelf = Shelf()
+        self.board = Board(1_000)
+        self.engine = PlayedEngine()
+        self.journal = Journal(self.shelf, self.clock, 500)
+        supervisor = Supervisor(
+            (
+                ChildSpec("engine", lambda: self.engine),
+                ChildSpec("dispatcher", lambda: Dispatcher(self.board, "engine", 250)),
+                ChildSpec("tasks", lambda: Supervisor(budget="child")),
+            )
+        )
+        self.system.spawn(supervisor, name="node")
+        around = Surroundings(
+            board=self.board,
+            journal=self.journal,
+            telemetry=self.telemetry,
+            retry=RetryPolicy(1_000, 60_000),
+            rng=Random(0),
+            followers=Followers(),
+            finished_keep_ms=KEEP_MS,
+            dispatcher_name="dispatcher",
+            on_ended=lambda task_id: self.tasks.forget(task_id),
+        )
+        tasks = self.system.registry.whereis("tasks")
+        assert tasks is not None
+        self.tasks = Tasks(
+            self.system, Supervisor.of(tasks), self.shelf, self.journal, around, 1_000
+        )
+
+    async def submit(self, number: int, client: str = "ada") -> str:
+        """Accepts a task and lets everybody work; its id."""
+        request = Request(
+            task_id=uid(number),
+            client=client,
+            prompt=str(number),
+            messages=None,
+            model=None,
+            options=Options(),
+        )
+        await self.tasks.submit(request, own_id=True)
+        self.work()
+        return request.task_id
+
+    def work(self) -> None:
+        self.system.run_pending()
+
+    async def fetch(self) -> None:
+        """Lets the shelf be read, and everybody work."""
+        runners = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+        await asyncio.gather(*runners)
+        self.work()
+
+    def output(self, number: int, text: str) -> None:
+        """One step of the engine: one token, which gave this text."""
+        run = self.engine.runs[str(number)]
+        run.reply_to.send(Output(run.request.key, 1, (7,), text))
+        self.work()
+
+    def finish(self, number: int) -> None:
+        run = self.engine.runs.pop(str(number))
+        run.reply_to.send(Finished(run.request.key, "stop", "", 3, 0, 5, 1.0, 1.0))
+        self.work()
+
+    def lose_engine(self, number: int) -> None:
+        """The engine is gone for this task, and takes it again at once."""
+        run = self.engine.runs.pop(str(number))
+        run.reply_to.send(EngineLost(run.request.key, "it died", False))
+        self.work()
+
+    def crash(self, number: int) -> None:
+        """The task's actor breaks, and its supervisor brings it back."""
+        ref = self.tasks.live(uid(number))
+        assert ref is not None
+        ref.kill(Crash(RuntimeError("asked to")))
+        self.work()
+
+    def socket(self, topic: str, client: str = "ada") -> Client:
+        """A socket that talks about one topic."""
+        return Client(self, client, topic)
