@@ -26,7 +26,7 @@ from edge.tasks.task import Options, Request
 from tests.support.rows import uid
 from tests.support.sockets import Client, House
 
-READY = Ready("scripted", 0, 0, 100, 4_096, 2, False, "a script", False)
+READY = Ready("scripted", 0, 0, 100, 4_096, 4, False, "a script", False)
 KEEP_MS = 1_000
 
 

@@ -1,0 +1,160 @@
+"""The channel of all tasks of a client, on real actors and a manual clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from edge.clock import NS_PER_MS
+from edge.phoenix import Encoded
+from edge.services.mine_channel import OFFSETS_MAX, UPDATES_BYTES_MAX, Updates
+from edge.services.wire import ProgressUpdate
+from tests.support.rows import uid
+from tests.support.sockets import Client
+from tests.support.workshop import KEEP_MS, Workshop
+
+
+@pytest.fixture
+async def shop() -> Workshop:
+    return Workshop()
+
+
+def join(shop: Workshop, payload: Any = None, client: str = "ada") -> Client:
+    socket = shop.socket("tasks:mine", client)
+    socket.send("1", "phx_join", payload if payload is not None else {})
+    return socket
+
+
+def heard(socket: Client) -> list[dict[str, Any]]:
+    """Entries of all updates since the last time, and replies as they are."""
+    entries: list[dict[str, Any]] = []
+    for text in socket.run():
+        _, _, _, event, payload = json.loads(text)
+        entries += payload["updates"] if event == "updates" else [payload]
+    return entries
+
+
+def fold(texts: dict[str, str], entries: list[dict[str, Any]]) -> None:
+    """What a client does with them."""
+    for entry in entries:
+        if "offset" in entry:
+            task_id = entry["task_id"]
+            known = texts.get(task_id, "")[: entry["offset"]]
+            texts[task_id] = known + entry.get("delta", "")
+
+
+async def test_all_tasks_old_and_new(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "one")
+    await shop.submit(9, "bob")
+    socket = join(shop)
+    reply, listed = heard(socket)
+    assert reply == {"status": "ok", "response": {"tasks": 1}}
+    assert (listed["task_id"], listed["event"]) == (uid(1), "task")
+    assert (listed["delta"], listed["offset"]) == ("one", 0)
+    await shop.submit(2)
+    shop.output(2, "two")
+    shop.finish(1)
+    entries = heard(socket)
+    mine = [(each["task_id"], each["event"]) for each in entries]
+    assert mine[0] == (uid(2), "accepted")
+    assert (uid(2), "progress") in mine
+    assert (uid(1), "completed") in mine
+    assert uid(9) not in [task_id for task_id, _ in mine]
+
+
+async def test_known_text_is_not_sent_again(shop: Workshop) -> None:
+    await shop.submit(1)
+    await shop.submit(2)
+    shop.output(1, "Once upon")
+    shop.finish(1)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    shop.output(2, "There was")
+    socket = join(shop, {"offsets": {uid(1): 5, uid(2): 6, uid(3): 1}})
+    shop.work()
+    await shop.fetch()
+    entries = {entry["task_id"]: entry for entry in heard(socket)[1:]}
+    assert entries[uid(1)]["delta"] == "upon"
+    assert entries[uid(1)]["task"]["state"] == "completed"
+    assert entries[uid(2)]["delta"] == "was"
+    assert entries[uid(3)]["event"] == "unknown"
+
+
+async def test_a_foreign_task_is_unknown(shop: Workshop) -> None:
+    await shop.submit(1)
+    socket = join(shop, {"offsets": {uid(1): 0}}, client="bob")
+    assert heard(socket)[1] == {"task_id": uid(1), "event": "unknown"}
+
+
+async def test_a_crash_goes_back_to_what_was_kept(shop: Workshop) -> None:
+    texts: dict[str, str] = {}
+    await shop.submit(1)
+    socket = join(shop)
+    shop.output(1, "kept ")
+    shop.lose_engine(1)
+    shop.output(1, "lost ")
+    fold(texts, heard(socket)[1:])
+    assert texts == {uid(1): "kept lost "}
+    shop.crash(1)
+    fold(texts, heard(socket))
+    assert texts == {uid(1): "kept "}
+    shop.output(1, "found")
+    fold(texts, heard(socket))
+    assert texts == {uid(1): "kept found"}
+
+
+async def test_who_left_is_told_no_more(shop: Workshop) -> None:
+    socket = join(shop)
+    shop.work()
+    socket.lose()
+    shop.work()
+    assert not shop.tasks.followers.of("ada")
+    assert not shop.system.registry.whereis("channel:1")
+
+
+@pytest.mark.parametrize(
+    "offsets", [[], "no", {"a": -1}, {"a": "1"}, {"a": True}, {str(n): 0 for n in range(501)}]
+)
+async def test_offsets_that_are_none_are_refused(shop: Workshop, offsets: object) -> None:
+    assert OFFSETS_MAX < 501
+    (reply,) = heard(join(shop, {"offsets": offsets}))
+    assert reply["status"] == "error"
+    assert reply["response"]["field"] == "offsets"
+    assert not shop.tasks.followers.of("ada")
+
+
+def progress(seq: int, offset: int, delta: str, task_id: str = "a") -> Updates:
+    update = ProgressUpdate(task_id, seq, seq, "executing", "decode", 0.0, 1, 0, offset, delta)
+    return Updates(task_id, update)
+
+
+def entries_of(updates: Updates) -> list[Any]:
+    entries: list[Any] = json.loads(updates.encode().json)["updates"]
+    return entries
+
+
+def test_progress_merges_task_by_task() -> None:
+    merged = progress(1, 0, "x")
+    for later in (progress(1, 0, "y", "b"), progress(2, 1, "xx"), progress(2, 1, "yy", "b")):
+        assert merged.merge(later) is merged
+    first, second = entries_of(merged)
+    assert (first["task_id"], first["from_seq"], first["seq"], first["delta"]) == ("a", 1, 2, "xxx")
+    assert (second["task_id"], second["delta"]) == ("b", "yyy")
+
+
+def test_nothing_merges_across_another_event_of_the_task() -> None:
+    merged = progress(1, 0, "x")
+    event = {"task_id": "a", "event": "rewind", "seq": 2, "offset": 0}
+    assert merged.merge(Updates("a", Encoded.of(event))) is merged
+    assert merged.merge(progress(3, 0, "z")) is merged
+    assert [entry["event"] for entry in entries_of(merged)] == ["progress", "rewind", "progress"]
+
+
+def test_a_frame_has_a_limit() -> None:
+    merged = progress(1, 0, "x" * 40_000)
+    assert merged.merge(progress(2, 40_000, "y" * 40_000)) is None
+    assert merged.size_bytes < UPDATES_BYTES_MAX
+    assert len(entries_of(merged)) == 1

@@ -1,0 +1,147 @@
+"""The channel of one task, on real actors and a manual clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from edge.clock import NS_PER_MS
+from edge.services.wire import PAGE_CHARS
+from tests.support.rows import uid
+from tests.support.sockets import Client
+from tests.support.workshop import KEEP_MS, Workshop
+
+TOPIC = f"task:{uid(1)}"
+
+
+@pytest.fixture
+async def shop() -> Workshop:
+    return Workshop()
+
+
+def join(shop: Workshop, payload: Any = None, client: str = "ada") -> Client:
+    socket = shop.socket(TOPIC, client)
+    socket.send("1", "phx_join", payload if payload is not None else {})
+    return socket
+
+
+def heard(socket: Client) -> list[tuple[str, Any]]:
+    """Events and payloads since the last time; of a reply its status and response."""
+    frames = []
+    for text in socket.run():
+        _, _, _, event, payload = json.loads(text)
+        if event == "phx_reply":
+            event, payload = payload["status"], payload["response"]
+        frames.append((event, payload))
+    return frames
+
+
+async def test_the_reply_has_the_text_from_the_offset_on(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "Once upon")
+    socket = join(shop, {"offset": 5})
+    ((status, response),) = heard(socket)
+    assert status == "ok"
+    assert (response["delta"], response["offset"]) == ("upon", 5)
+    assert response["task"]["state"] == "executing"
+    shop.output(1, " a time")
+    ((event, payload),) = heard(socket)
+    assert (event, payload["delta"], payload["offset"]) == ("progress", " a time", 9)
+
+
+async def test_an_offset_counts_code_points(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "a\N{GRINNING FACE}b")
+    ((_, response),) = heard(join(shop, {"offset": 2}))
+    assert response["delta"] == "b"
+
+
+async def test_the_end_closes_the_channel(shop: Workshop) -> None:
+    await shop.submit(1)
+    socket = join(shop)
+    heard(socket)
+    shop.output(1, "The end.")
+    shop.finish(1)
+    events = heard(socket)
+    assert [event for event, _ in events] == ["progress", "completed", "phx_close"]
+    assert events[1][1]["result"]["text"] == "The end."
+
+
+async def test_a_task_that_ended_meanwhile_answers_and_closes(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "The end.")
+    shop.finish(1)
+    for stored in (False, True):
+        if stored:
+            shop.clock.advance(KEEP_MS * NS_PER_MS)
+            shop.work()
+            assert shop.tasks.live(uid(1)) is None
+        socket = join(shop, {"offset": 4})
+        if stored:
+            shop.work()
+            await shop.fetch()
+        (_, response), (event, _) = heard(socket)
+        assert response["delta"] == "end."
+        assert response["task"]["result"]["text"] == "The end."
+        assert event == "phx_close"
+
+
+async def test_an_offset_behind_the_text_is_answered_with_what_there_is(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "Once")
+    (_, response), (event, payload) = heard(join(shop, {"offset": 10}))
+    assert (response["delta"], response["offset"]) == ("", 4)
+    assert (event, payload["offset"]) == ("rewind", 4)
+
+
+async def test_a_foreign_and_an_unknown_task_are_the_same(shop: Workshop) -> None:
+    await shop.submit(1)
+    assert heard(join(shop, client="bob")) == [("error", {"reason": "not found"})]
+    socket = shop.socket(f"task:{uid(2)}")
+    socket.send("1", "phx_join", {})
+    shop.work()
+    await shop.fetch()
+    assert heard(socket) == [("error", {"reason": "not found"})]
+
+
+@pytest.mark.parametrize("offset", [-1, 1.5, "7", True, [], {}])
+async def test_an_offset_that_is_none_is_refused(shop: Workshop, offset: object) -> None:
+    await shop.submit(1)
+    ((status, response),) = heard(join(shop, {"offset": offset}))
+    assert status == "error"
+    assert response["field"] == "offset"
+
+
+async def test_a_crash_of_the_task_goes_back_to_what_was_kept(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "kept ")
+    shop.lose_engine(1)
+    shop.output(1, "lost ")
+    socket = join(shop)
+    heard(socket)
+    shop.crash(1)
+    assert ("rewind", 5) in [(event, payload.get("offset")) for event, payload in heard(socket)]
+    shop.output(1, "found")
+    assert heard(socket)[-1][1]["offset"] == 5
+
+
+async def test_long_text_comes_in_pages(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "\x01" * (2 * PAGE_CHARS + 1))
+    socket = join(shop)
+    frames = socket.run()
+    assert len(frames) == 3
+    assert max(map(len, frames)) < 256 * 1024
+    shop.finish(1)
+    (event, payload), _ = heard(socket)
+    assert (event, payload["result"]["text"]) == ("completed", None)
+
+
+async def test_cancel_is_answered(shop: Workshop) -> None:
+    await shop.submit(1)
+    socket = join(shop)
+    heard(socket)
+    socket.send("2", "cancel")
+    assert [event for event, _ in heard(socket)] == ["ok", "cancelled", "phx_close"]
