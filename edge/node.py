@@ -29,6 +29,7 @@ from edge.engine.messages import Ready
 from edge.errors import Forbidden, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
+from edge.gateway.events import EventStreams
 from edge.gateway.handshake import Refusal
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import NodeFacts, TasksApi
@@ -113,6 +114,7 @@ class Node:
         self._journal: Journal | None = None
         self._runner: web.AppRunner | None = None
         self._sockets: SocketApp | None = None
+        self._streams: EventStreams | None = None
         self._root: Ref | None = None
         self._pubsub = PubSub()
         self.tasks: Tasks | None = None
@@ -244,7 +246,11 @@ class Node:
         app = web.Application(
             middlewares=[problems.middleware], client_max_size=settings.server.body_bytes_max
         )
-        TasksApi(tasks, access, settings, facts).mount(app)
+        channels = Channels(self.system, self._pubsub, self.telemetry)
+        self._streams = EventStreams(
+            lambda: TaskChannel(tasks), channels, self.clock, settings.socket.outbox_bytes_max
+        )
+        TasksApi(tasks, access, settings, facts, self._streams).mount(app)
 
         def connect(info: ConnectInfo) -> Accepted | Refusal:
             try:
@@ -252,7 +258,6 @@ class Node:
             except Forbidden as error:
                 return Refusal(403, f"{error}\n")
 
-        channels = Channels(self.system, self._pubsub, self.telemetry)
         self._sockets = SocketApp(
             [
                 ("task:*", lambda: TaskChannel(tasks)),
@@ -279,6 +284,8 @@ class Node:
             self.tasks.accepts = False
             if drain:
                 await self._drain(self.tasks)
+        if self._streams is not None:
+            self._streams.end_all()
         if self._sockets is not None:
             await self._sockets.drain()
         if self._runner is not None:

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from edge.clock import NS_PER_MS, Timer
 from edge.gateway.handshake import Handshake
+from edge.gateway.machine_port import MachinePort
 from edge.gateway.outbox import OPCODE_PONG, Outbox, ws_frame
 from edge.phoenix import (
     CLOSE_GOING_AWAY,
@@ -25,17 +26,13 @@ from edge.phoenix import (
     Deliver,
     Effect,
     EncodeError,
-    Json,
     LeaveChannel,
-    Mergeable,
     MergeablePush,
     Message,
-    Payload,
     Reply,
     Socket,
     StartChannel,
     StopChannel,
-    Subscription,
 )
 from edge.services.channel import ChannelFactory
 
@@ -51,7 +48,7 @@ CLOSE_MS_MAX: Final = 2_000
 _FRAMES_IN_A_ROW: Final = 32
 
 
-class Connection:
+class Connection(MachinePort):
     """One open socket: carries out what its machine decides. A `SocketPort` to its channels."""
 
     __slots__ = (
@@ -60,7 +57,6 @@ class Connection:
         "_close_code",
         "_close_reason",
         "_idle_timer",
-        "_machine",
         "_outbox",
         "_reader",
         "_received_ns",
@@ -234,35 +230,6 @@ class Connection:
         self._outbox.close()
         if self._reader is not None:
             self._reader.cancel()
-
-    # --- what channels say (`SocketPort`)
-
-    def joined(self, subscription: Subscription, response: Payload) -> None:
-        self._perform(self._machine.joined(subscription, response))
-
-    def refused(self, subscription: Subscription, response: Payload) -> None:
-        self._perform(self._machine.refused(subscription, response))
-
-    def ended(self, subscription: Subscription) -> None:
-        self._perform(self._machine.ended(subscription))
-
-    def crashed(self, subscription: Subscription) -> None:
-        self._perform(self._machine.crashed(subscription))
-
-    def left(self, subscription: Subscription) -> None:
-        self._perform(self._machine.left(subscription))
-
-    def push(self, subscription: Subscription, event: str, payload: Payload) -> None:
-        self._perform(self._machine.push(subscription, event, payload))
-
-    def push_mergeable(self, subscription: Subscription, event: str, payload: Mergeable) -> None:
-        self._perform(self._machine.push_mergeable(subscription, event, payload))
-
-    def broadcast(self, subscription: Subscription, message: Broadcast) -> None:
-        self._perform(self._machine.broadcast(subscription, message))
-
-    def reply(self, subscription: Subscription, ref: Json, status: str, response: Payload) -> None:
-        self._perform(self._machine.reply(subscription, ref, status, response))
 
 
 _PERFORM: Final[dict[type, Callable[[Connection, Any], None]]] = {

@@ -12,10 +12,11 @@ from edge.actors import ActorDown, CallTimeout
 from edge.errors import EngineError, InvalidRequest, PromptTooLong
 from edge.gateway import submission
 from edge.gateway.access import Access, bearer
+from edge.gateway.events import EventStreams, read_event_id
 from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
-from edge.tasks.task import Request, State
+from edge.tasks.task import TERMINAL, Request, State
 
 COUNT_MS: Final = 2_000
 TEMPLATE_TOKENS: Final = 64
@@ -26,8 +27,16 @@ PAGE_MAX: Final = 500
 class TasksApi:
     """The handlers; `mount` puts them in their places."""
 
-    def __init__(self, tasks: Tasks, access: Access, settings: Settings, facts: NodeFacts) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        access: Access,
+        settings: Settings,
+        facts: NodeFacts,
+        streams: EventStreams,
+    ) -> None:
         self._tasks = tasks
+        self._streams = streams
         self._access = access
         self._settings = settings
         self._facts = facts
@@ -38,6 +47,7 @@ class TasksApi:
         app.router.add_get("/tasks/{task_id}", self.show)
         app.router.add_delete("/tasks/{task_id}", self.cancel)
         app.router.add_post("/tasks/{task_id}/retry", self.retry)
+        app.router.add_get("/tasks/{task_id}/events", self.events, allow_head=False)
         app.router.add_get("/healthz", self.health)
 
     def _client(self, request: web.Request) -> str:
@@ -104,6 +114,20 @@ class TasksApi:
     async def retry(self, request: web.Request) -> web.Response:
         task_id = request.match_info["task_id"]
         return _json(await self._tasks.retry(task_id, self._client(request)), status=202)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """The task's updates as Server-Sent Events, from ``Last-Event-ID`` on; see `EventStreams`.
+        The token may be in the query, since `EventSource` sends no header of its own."""
+        token = bearer(request.headers.get("Authorization")) or request.query.get("token")
+        client = self._access.client(token)
+        task_id = request.match_info["task_id"]
+        shown = await self._tasks.document(task_id, client)
+        offset = read_event_id(request.headers.get("Last-Event-ID"))
+        if offset is None:
+            if State(shown["state"]) in TERMINAL:
+                return web.Response(status=204)
+            offset = 0  # it has ended, and was run again
+        return await self._streams.serve(request, client, task_id, offset)
 
     async def history(self, request: web.Request) -> web.Response:
         query = request.query

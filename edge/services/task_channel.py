@@ -134,4 +134,4 @@ class TaskChannel(Channel):
 
     def _push_text(self, document: dict[str, Any], text: str, offset: int) -> None:
         for page in wire.catch_up(document, text, offset):
-            self.push("progress", page.encode())
+            self.push_mergeable("progress", page)

@@ -183,7 +183,10 @@ class ProgressUpdate(NamedTuple):
         return 400 + 4 * len(self.delta)
 
     def merge(self, later: ProgressUpdate) -> ProgressUpdate | None:
-        """One update that says what both said; None when the later does not follow this one."""
+        """One update that says what both said; None when the later does not follow this one, or
+        both are more than a page."""
+        if len(self.delta) + len(later.delta) > PAGE_CHARS:
+            return None
         if later.from_seq != self.seq + 1 or later.offset != self.offset + len(self.delta):
             return None
         return later._replace(

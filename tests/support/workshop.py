@@ -95,10 +95,11 @@ def _asked(request: Generate) -> str:
 class Workshop(House):
     """To be made on a running event loop. Tasks are named by their number."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pumped: bool = False) -> None:
         super().__init__(
             (MINE_TOPIC, lambda: MineChannel(self.tasks)),
             ("task:*", lambda: TaskChannel(self.tasks)),
+            pumped=pumped,
         )
         self.shelf = Shelf()
         self.board = Board(1_000)

@@ -1,0 +1,241 @@
+"""A task's updates as Server-Sent Events (WHATWG HTML, "Server-sent events").
+
+The stream is one more transport of the channel ``task:{id}``: a socket's machine with one topic,
+whose frames are written as events. ``id`` is the offset that a client has reached, so that a
+browser's `EventSource` comes back with it as ``Last-Event-ID`` and reads on where it left; the last
+event has the id ``end``, and who comes back with that is told by ``204`` to stay away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from edge.clock import NS_PER_MS, Clock, Timer
+from edge.errors import InvalidRequest
+from edge.gateway.machine_port import MachinePort
+from edge.phoenix import (
+    V2,
+    Effect,
+    Encoded,
+    MergeablePush,
+    Message,
+    Reply,
+    Router,
+    Socket,
+    StartChannel,
+    StopChannel,
+)
+from edge.services import wire
+from edge.services.channel import ChannelFactory, Channels
+from edge.services.wire import ProgressUpdate
+
+END_ID: Final = "end"
+ENDS: Final = frozenset({"completed", "failed", "cancelled"})
+KEEP_ALIVE_MS: Final = 15_000
+_KEEP_ALIVE: Final = b": keep-alive\n\n"
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-cache",
+    # A proxy that collects the answer before it passes it on would make live text late.
+    "X-Accel-Buffering": "no",
+}
+
+
+def read_event_id(last_event_id: str | None) -> int | None:
+    """The offset in a ``Last-Event-ID``: 0 without one, None for the end. InvalidRequest when it
+    is none of ours."""
+    if not last_event_id:
+        return 0
+    if last_event_id == END_ID:
+        return None
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16):
+        raise InvalidRequest(
+            "Last-Event-ID has to be the id of an event of this stream", field="Last-Event-ID"
+        )
+    return int(last_event_id)
+
+
+def event(name: str, payload: object, event_id: str | None = None) -> bytes:
+    """One event. JSON has no bare line breaks, so its data is one line."""
+    head = f"event: {name}\n" + (f"id: {event_id}\n" if event_id is not None else "")
+    return head.encode() + b"data: " + orjson.dumps(payload) + b"\n\n"
+
+
+class EventStream(MachinePort):
+    """One client that reads one task's updates. Everything that waits is written at once; while a
+    slow client is written to, progress merges. More than ``bytes_max`` bytes end the stream."""
+
+    def __init__(
+        self,
+        client: str,
+        channels: Channels,
+        router: Router[ChannelFactory],
+        clock: Clock,
+        bytes_max: int,
+        cut: Callable[[], object],
+    ) -> None:
+        """``cut`` breaks the connection to a client that reads too slowly."""
+        self.client = client
+        self._machine = Socket(V2, router)
+        self._channels = channels
+        self._clock = clock
+        self._bytes_max = bytes_max
+        self._cut = cut
+        self._waiting: list[bytes | MergeablePush] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._over = False
+        self._keep_alive: Timer | None = None
+
+    async def run(self, response: web.StreamResponse, task_id: str, offset: int) -> None:
+        """Writes until the task has ended, the client is gone, or `end` is called."""
+        topic = wire.topic(task_id)
+        join = Message("1", "1", topic, "phx_join", {"offset": offset})
+        try:
+            self._perform(self._machine.receive(join))
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                data = self._take()
+                if data:
+                    await response.write(data)
+                if self._over and not self._waiting:
+                    return
+                self._keep_alive_later()
+        except ConnectionError:
+            return  # the client is gone, and comes back if it wants to
+        finally:
+            self.end()
+            self._perform(self._machine.lost("the client is gone"))
+
+    def end(self) -> None:
+        """Ends the stream once what waits is written; the client may come back."""
+        self._over = True
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+        self._wake.set()
+
+    def _keep_alive_later(self) -> None:
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+        self._keep_alive = self._clock.call_after(
+            KEEP_ALIVE_MS * NS_PER_MS, lambda: self._put(_KEEP_ALIVE, len(_KEEP_ALIVE))
+        )
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, StartChannel):
+                effect.subscription.channel = self._channels.start(self, effect)
+            elif isinstance(effect, StopChannel):
+                self._channels.stop(effect)
+            elif isinstance(effect, MergeablePush):
+                self._put_mergeable(effect)
+            elif isinstance(effect, Reply):
+                self._joined(effect)
+            elif isinstance(effect, Message):
+                self._message(effect.event, effect.payload)
+            else:
+                raise TypeError(f"a stream of events has no way to say {effect!r}")
+
+    def _joined(self, reply: Reply) -> None:
+        response: Any = reply.response
+        if reply.status == "ok":
+            reached = response["offset"] + len(response["delta"])
+            self._put_event("task", response, str(reached))
+        else:
+            self._put_event("refused", response, END_ID)
+
+    def _message(self, name: str, payload: Any) -> None:
+        if name in ("phx_close", "phx_error"):
+            self.end()
+            return
+        value = payload.fragment if isinstance(payload, Encoded) else payload
+        event_id = END_ID if name in ENDS else None
+        if name == "rewind":
+            event_id = str(payload["offset"])
+        self._put_event(name, value, event_id)
+
+    def _put_event(self, name: str, payload: object, event_id: str | None) -> None:
+        data = event(name, payload, event_id)
+        self._put(data, len(data))
+
+    def _put_mergeable(self, push: MergeablePush) -> None:
+        last = self._waiting[-1] if self._waiting and not self._over else None
+        if isinstance(last, MergeablePush) and last.event == push.event:
+            before_bytes = last.payload.size_bytes
+            merged = last.payload.merge(push.payload)
+            if merged is not None:
+                self._waiting[-1] = last._replace(payload=merged)
+                self._grown(merged.size_bytes - before_bytes)
+                return
+        self._put(push, push.payload.size_bytes)
+
+    def _put(self, entry: bytes | MergeablePush, size_bytes: int) -> None:
+        if self._over:
+            return
+        self._waiting.append(entry)
+        self._grown(size_bytes)
+
+    def _grown(self, size_bytes: int) -> None:
+        self._waiting_bytes += size_bytes
+        self._wake.set()
+        if self._waiting_bytes > self._bytes_max:
+            self._waiting.clear()
+            self.end()
+            self._cut()
+
+    def _take(self) -> bytes:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        return b"".join(each if isinstance(each, bytes) else _progress(each) for each in waiting)
+
+
+def _progress(push: MergeablePush) -> bytes:
+    update = push.payload
+    assert isinstance(update, ProgressUpdate), "a task's channel merges nothing else"
+    return event(push.event, update.payload(), str(update.offset + len(update.delta)))
+
+
+class EventStreams:
+    """All streams of events that are open."""
+
+    def __init__(
+        self,
+        task_channel: ChannelFactory,
+        channels: Channels,
+        clock: Clock,
+        bytes_max: int,
+    ) -> None:
+        self._router = Router([(f"{wire.TOPIC_PREFIX}*", task_channel)])
+        self._channels = channels
+        self._clock = clock
+        self._bytes_max = bytes_max
+        self._open: set[EventStream] = set()
+
+    async def serve(
+        self, request: web.Request, client: str, task_id: str, offset: int
+    ) -> web.StreamResponse:
+        """Answers with the task's updates from ``offset`` on, until it has ended."""
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:  # gone already
+            return response
+        stream = EventStream(
+            client, self._channels, self._router, self._clock, self._bytes_max, transport.abort
+        )
+        self._open.add(stream)
+        try:
+            await stream.run(response, task_id, offset)
+        finally:
+            self._open.discard(stream)
+        return response
+
+    def end_all(self) -> None:
+        """Ends all streams; their clients come back, to the next node."""
+        for stream in self._open:
+            stream.end()

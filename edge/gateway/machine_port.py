@@ -1,0 +1,50 @@
+"""What channels say goes to the machine of their socket, and its effects are carried out.
+
+The same for every transport: `Connection` writes the effects as WebSocket frames, `EventStream` as
+Server-Sent Events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edge.phoenix import Broadcast, Effect, Json, Mergeable, Payload, Socket, Subscription
+from edge.services.channel import ChannelFactory
+
+
+class MachinePort:
+    """A `SocketPort`, but for ``client``. A subclass makes ``_machine`` and carries effects out."""
+
+    __slots__ = ("_machine",)
+
+    _machine: Socket[ChannelFactory]
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        raise NotImplementedError
+
+    def joined(self, subscription: Subscription, response: Payload) -> None:
+        self._perform(self._machine.joined(subscription, response))
+
+    def refused(self, subscription: Subscription, response: Payload) -> None:
+        self._perform(self._machine.refused(subscription, response))
+
+    def ended(self, subscription: Subscription) -> None:
+        self._perform(self._machine.ended(subscription))
+
+    def crashed(self, subscription: Subscription) -> None:
+        self._perform(self._machine.crashed(subscription))
+
+    def left(self, subscription: Subscription) -> None:
+        self._perform(self._machine.left(subscription))
+
+    def push(self, subscription: Subscription, event: str, payload: Payload) -> None:
+        self._perform(self._machine.push(subscription, event, payload))
+
+    def push_mergeable(self, subscription: Subscription, event: str, payload: Mergeable) -> None:
+        self._perform(self._machine.push_mergeable(subscription, event, payload))
+
+    def broadcast(self, subscription: Subscription, message: Broadcast) -> None:
+        self._perform(self._machine.broadcast(subscription, message))
+
+    def reply(self, subscription: Subscription, ref: Json, status: str, response: Payload) -> None:
+        self._perform(self._machine.reply(subscription, ref, status, response))
