@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edge.actors import Ref
 from edge.engine.messages import Generate, Sampling
-from edge.tasks.task import Request
+from edge.services import wire
+from edge.tasks.task import Request, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The task as it is, and the text that the channel has not seen, from ``offset`` on."""
+    """The task as it is, and the text that the channel has not seen, from ``offset`` on: where it
+    asked from, or where the text ends if that is before."""
 
     task_id: str
     document: dict[str, Any]
@@ -37,7 +39,18 @@ class Fetched:
     """The task was no longer in memory; this is what the store has of it, None for nothing."""
 
     task_id: str
-    document: dict[str, Any] | None
+    task: Task | None
+
+
+LOOK_AGAIN_MS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The store has the task unfinished, though no actor has it: its end is being committed. It is
+    time to look again."""
+
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,12 @@ class TaskEvent:
     event: str
     payload: dict[str, Any]
     last: bool
+
+
+def stored(task: Task, offset: int) -> Watching:
+    """An ended task from the store, for a channel that has its first ``offset`` characters."""
+    offset = task.resume_offset(offset)
+    return Watching(task.task_id, wire.document(task), task.text[offset:], offset, True)
 
 
 class Describe:

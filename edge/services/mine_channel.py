@@ -10,9 +10,18 @@ from edge.actors import Down, Ref
 from edge.phoenix import Encoded
 from edge.services import wire
 from edge.services.channel import Channel, Decision, Error, Ok
-from edge.services.messages import Fetched, TaskEvent, Watch, Watching
+from edge.services.messages import (
+    LOOK_AGAIN_MS,
+    Fetched,
+    LookAgain,
+    TaskEvent,
+    Watch,
+    Watching,
+    stored,
+)
 from edge.services.tasks import Tasks
 from edge.services.wire import PAGE_CHARS, ProgressUpdate
+from edge.tasks.task import Task
 
 MINE_TOPIC: Final = "tasks:mine"
 
@@ -121,11 +130,12 @@ class MineChannel(Channel):
 
     def _ask(self, task_id: str, offset: int) -> None:
         ref = self._tasks.live(task_id)
-        if ref is not None and ref.send(Watch(self.ref, offset, once=True)):
+        self._asked[task_id] = ref, offset
+        if ref is not None:
+            # One that is dying does not hear it; its `Down` has its successor asked.
+            ref.send(Watch(self.ref, offset, once=True))
             self.monitor(ref)
-            self._asked[task_id] = ref, offset
         else:
-            self._asked[task_id] = None, offset
             self._tasks.fetch(task_id, self.ref)
 
     def handle_info(self, message: object) -> None:
@@ -135,11 +145,13 @@ class MineChannel(Channel):
         elif type(message) is Watching:
             self._list(message)
         elif type(message) is Fetched:
-            self._fetched(message.task_id, message.document)
+            self._fetched(message.task_id, message.task)
         elif type(message) is Down:
             for task_id, (ref, offset) in tuple(self._asked.items()):
                 if ref is message.ref:
                     self._ask(task_id, offset)
+        elif type(message) is LookAgain and message.task_id in self._asked:
+            self._ask(message.task_id, self._asked[message.task_id][1])
 
     def _tell(self, message: ProgressUpdate | TaskEvent) -> None:
         if isinstance(message, ProgressUpdate):
@@ -165,14 +177,14 @@ class MineChannel(Channel):
         for more in wire.catch_up(message.document, rest, message.offset + len(page)):
             self.push_mergeable("updates", Updates(message.task_id, more))
 
-    def _fetched(self, task_id: str, document: dict[str, Any] | None) -> None:
-        _, offset = self._asked.pop(task_id, (None, 0))
-        if document is None or document["client"] != self.client:
+    def _fetched(self, task_id: str, task: Task | None) -> None:
+        if task is None or task.request.client != self.client:
+            del self._asked[task_id]
             self._entry(task_id, "unknown", {})
-            return
-        text = (document["result"] or {}).get("text", "")
-        offset = min(offset, len(text))
-        self._list(Watching(task_id, document, text[offset:], offset, True))
+        elif not task.terminal:
+            self.send_after(LOOK_AGAIN_MS, LookAgain(task_id))
+        else:
+            self._list(stored(task, self._asked[task_id][1]))
 
 
 def _is_offset(value: object) -> bool:

@@ -16,10 +16,10 @@ from edge.telemetry import Telemetry
 
 @dataclass(slots=True)
 class Life:
-    """What outlives the actor's crashes: its last snapshot. ``ended`` is told when it is done."""
+    """What outlives the actor's crashes: its last snapshot; ``fresh`` until the task has begun."""
 
     snapshot: Snapshot
-    crashed: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from the last snapshot, which is kept by the `Life` that outlives it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.actors import NORMAL, Actor, Down, Reason, Reply
@@ -23,7 +23,6 @@ from edge.services.messages import (
     Command,
     Commanded,
     Describe,
-    TaskEvent,
     Watch,
     Watching,
     generate,
@@ -78,6 +77,9 @@ class TaskActor(Actor):
     def started(self) -> None:
         if self.task.terminal:
             self._expire_later()
+        elif self._life.fresh:
+            self._life.fresh = False
+            self._apply(events.Begin())
         else:
             self._apply(events.Recover())
             if self.task.seq and self._audience:
@@ -152,8 +154,10 @@ class TaskActor(Actor):
             journal.forget(self)
             self._around.on_ended(self.task.task_id)
         elif reason.abnormal:
-            # What it has become may be wrong; its successor begins at the last snapshot.
+            # What it has become may be wrong; its successor begins at the last snapshot, but
+            # counts on: what was told under a number stays told.
             journal.forget(self)
+            self._life.snapshot = replace(self._life.snapshot, seq=self.task.seq)
         elif not self.task.terminal:
             journal.mark(self)
 
@@ -336,10 +340,7 @@ class TaskActor(Actor):
         task = self.task
         # An end that is not committed yet has not happened for anybody outside.
         ended = task.terminal and self._conclusion is None
-        offset = min(message.offset, len(task.text))
-        if message.offset > len(task.text):
-            rewind = {"offset": offset, "seq": task.seq}
-            message.channel.send(TaskEvent(task.task_id, "rewind", rewind, False))
+        offset = task.resume_offset(message.offset)
         message.channel.send(
             Watching(task.task_id, self.document(), task.text[offset:], offset, ended)
         )

@@ -17,17 +17,21 @@ from edge.services.channel import (
     Ok,
 )
 from edge.services.messages import (
+    LOOK_AGAIN_MS,
     CancelTask,
     Command,
     Commanded,
     Fetched,
+    LookAgain,
     RetryTask,
     TaskEvent,
     Watch,
     Watching,
+    stored,
 )
 from edge.services.tasks import Tasks
 from edge.services.wire import PAGE_CHARS, TOPIC_PREFIX, ProgressUpdate
+from edge.tasks.task import Task
 
 _NOT_FOUND: Final = Error({"reason": "not found"})
 
@@ -60,7 +64,9 @@ class TaskChannel(Channel):
 
     def _watch(self) -> None:
         ref = self._tasks.live(self._task_id)
-        if ref is not None and ref.send(Watch(self.ref, self._offset)):
+        if ref is not None:
+            # One that is dying does not hear it; its `Down` brings us back here, to its successor.
+            ref.send(Watch(self.ref, self._offset))
             self.monitor(ref)
         else:
             self._tasks.fetch(self._task_id, self.ref)
@@ -73,12 +79,12 @@ class TaskChannel(Channel):
             self._event(message)
         elif type(message) is Watching:
             self._begin(message)
-        elif type(message) is Down:
+        elif type(message) is Down or type(message) is LookAgain:
             self._watch()
         elif type(message) is Commanded:
             self._commanded(message)
         elif type(message) is Fetched:
-            self._fetched(message.document)
+            self._fetched(message.task)
 
     def handle_in(self, event: str, payload: Any, ref: Json) -> Answer:
         if event not in ("cancel", "retry"):
@@ -104,27 +110,37 @@ class TaskChannel(Channel):
 
     def _begin(self, message: Watching) -> None:
         if self._joined:
-            # The actor is a successor: what it has beyond our offset is all there is to say.
+            # The actor is a successor: it counts its events, and has its text, from here on.
+            self._rewind(message)
             self._push_text(message.document, message.delta, message.offset)
         else:
             if message.document["client"] != self.client:
                 self.refuse(_NOT_FOUND.response)
                 return
             self._joined = True
-            self._reply(message.document, message.delta, message.offset)
+            if message.offset < self._offset:
+                # What the client has beyond is not the task's any more.
+                self._reply(message.document, "", message.offset)
+                self._rewind(message)
+                self._push_text(message.document, message.delta, message.offset)
+            else:
+                self._reply(message.document, message.delta, message.offset)
         self._offset = message.offset + len(message.delta)
         if message.ended:
             self.finish()
 
-    def _fetched(self, document: dict[str, Any] | None) -> None:
-        if document is None or document["client"] != self.client:
+    def _rewind(self, message: Watching) -> None:
+        self.push("rewind", {"seq": message.document["seq"], "offset": message.offset})
+
+    def _fetched(self, task: Task | None) -> None:
+        if task is None or task.request.client != self.client:
             if self._joined:
                 raise LookupError(f"task {self._task_id} is nowhere to be found")
             self.refuse(_NOT_FOUND.response)
-            return
-        text = (document["result"] or {}).get("text", "")
-        offset = min(self._offset, len(text))
-        self._begin(Watching(self._task_id, document, text[offset:], offset, True))
+        elif not task.terminal:
+            self.send_after(LOOK_AGAIN_MS, LookAgain(self._task_id))
+        else:
+            self._begin(stored(task, self._offset))
 
     def _reply(self, document: dict[str, Any], delta: str, offset: int) -> None:
         """The join's reply, with as much text as fits one message; the rest follows in pages."""

@@ -67,7 +67,7 @@ class Tasks:
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
         self._accepting: dict[str, asyncio.Future[None]] = {}
-        self._runners: set[asyncio.Task[dict[str, Any] | None]] = set()
+        self._runners: set[asyncio.Task[Task | None]] = set()
         self.accepts = True
 
     @property
@@ -116,7 +116,7 @@ class Tasks:
             told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
             for follower in self.followers.of(request.client):
                 follower.send(told)
-            self._start(task)
+            self._start(task, fresh=True)
         finally:
             del self._accepting[request.task_id]
             accepted.set_result(None)
@@ -175,8 +175,8 @@ class Tasks:
         self._journal.record(task, "accepted", None, done=done)
         await committed
 
-    def _start(self, task: Task) -> Ref:
-        life = Life(task.snapshot())
+    def _start(self, task: Task, *, fresh: bool = False) -> Ref:
+        life = Life(task.snapshot(), fresh)
         around = self._around
         ref = self._supervisor.start_child(
             ChildSpec(
@@ -253,11 +253,11 @@ class Tasks:
     def fetch(self, task_id: str, channel: Ref) -> None:
         """Reads an ended task from the store; the channel is answered with `Fetched`."""
 
-        async def read() -> dict[str, Any] | None:
+        async def read() -> Task | None:
             stored = await self._store.get(task_id)
-            return None if stored is None else self._stored(stored)
+            return None if stored is None else rebuild(stored).restore()
 
-        def answer(ended: asyncio.Task[dict[str, Any] | None]) -> None:
+        def answer(ended: asyncio.Task[Task | None]) -> None:
             self._runners.discard(ended)
             if ended.cancelled():
                 return

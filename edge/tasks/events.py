@@ -8,8 +8,14 @@ from edge.tasks.task import Usage
 
 
 @dataclass(frozen=True, slots=True)
+class Begin:
+    """The task has just been accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recover:
-    """The task was rebuilt from a snapshot, in a new actor or a new process."""
+    """The task was rebuilt from a snapshot, in a new actor or a new process; what it became after
+    the snapshot is lost, though clients may have seen it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +94,6 @@ class Retry:
 
 
 Event = (
-    Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Answer | Cancel | Retry
+    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose
+    | Answer | Cancel | Retry
 )  # fmt: skip

@@ -42,6 +42,7 @@ from edge.tasks.effects import (
 from edge.tasks.events import (
     Admit,
     Answer,
+    Begin,
     Cancel,
     Due,
     Event,
@@ -78,7 +79,7 @@ def accept(request: Request, now_ns: int, schedule_in_ms: int = 0) -> tuple[Task
         scheduled_ns=now_ns + schedule_in_ms * NS_PER_MS if schedule_in_ms > 0 else None,
         max_attempts=request.max_attempts,
     )
-    return task, _recover_waiting(task, now_ns)
+    return task, _wait(task, now_ns)
 
 
 def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
@@ -92,18 +93,30 @@ def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
 # ---- transitions
 
 
-def _recover_waiting(task: Task, now_ns: int) -> list[Effect]:
+def _wait(task: Task, now_ns: int) -> list[Effect]:
     if task.state is State.AVAILABLE:
         return [Enqueue(front=False)]
     due_ns = task.scheduled_ns or now_ns
     return [Wake(max(0, due_ns - now_ns) // NS_PER_MS)]
 
 
+def _begin(task: Task, _event: Begin, now_ns: int) -> list[Effect]:
+    return _wait(task, now_ns)
+
+
+def _cut_back(task: Task) -> None:
+    """The text is as short as it is now, whatever clients have seen."""
+    length = len(task.text)
+    task.text_floor = length if task.text_floor is None else min(task.text_floor, length)
+
+
 def _recover(task: Task, _event: Recover, now_ns: int) -> list[Effect]:
-    return _recover_waiting(task, now_ns)
+    _cut_back(task)
+    return _wait(task, now_ns)
 
 
 def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect]:
+    _cut_back(task)
     _back_to_line(task)
     return [Record("recovered"), Enqueue(front=True)]
 
@@ -247,6 +260,7 @@ def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
     task.available_ns = now_ns
     task.max_attempts = max(task.max_attempts, task.attempt + 1)
     task.text = ""
+    _cut_back(task)
     task.tokens = []
     task.prefill_done = 0
     task.usage = Usage()
@@ -267,9 +281,9 @@ _WAITING: Final[dict[type[Any], _Transition]] = {
 _ENDED: Final[dict[type[Any], _Transition]] = {Retry: _retry}
 
 TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
-    State.SCHEDULED: _WAITING | {Due: _due},
+    State.SCHEDULED: _WAITING | {Begin: _begin, Due: _due},
     State.RETRYABLE: _WAITING | {Due: _due},
-    State.AVAILABLE: _WAITING | {Start: _start},
+    State.AVAILABLE: _WAITING | {Begin: _begin, Start: _start},
     State.EXECUTING: {
         Recover: _recover_executing,
         Admit: _admit,

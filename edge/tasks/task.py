@@ -126,6 +126,8 @@ class Task:
     ``offset`` of a text counts Unicode code points, which is what ``len`` of a Python string says.
     ``available_ns`` is when it last became ready to run: waits are measured from there.
     ``version`` counts stored versions, ``seq`` the events told to clients.
+    ``text_floor`` is the shortest that the text was ever cut back to, by a recovery or a retry,
+    None when it never was: what a client had beyond may differ from what came in its place.
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
     """
 
@@ -148,6 +150,7 @@ class Task:
     finish_reason: str | None = None
     source: str | None = None
     errors: tuple[TaskError, ...] = ()
+    text_floor: int | None = None
 
     @property
     def task_id(self) -> str:
@@ -156,6 +159,12 @@ class Task:
     @property
     def terminal(self) -> bool:
         return self.state in TERMINAL
+
+    def resume_offset(self, offset: int) -> int:
+        """Where a client reads on that has the first ``offset`` characters, as far as they still
+        hold."""
+        floor = len(self.text) if self.text_floor is None else self.text_floor
+        return min(offset, floor, len(self.text))
 
     def add_error(self, error: TaskError) -> None:
         """Remembers an error, within `ERRORS_KEPT_MAX`."""
@@ -190,6 +199,7 @@ class Snapshot:
     finish_reason: str | None
     source: str | None
     errors: tuple[TaskError, ...]
+    text_floor: int | None
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""

@@ -14,6 +14,7 @@ from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import TERMINAL, Options, Request, State, Task, Usage
 
 EVENTS: dict[str, Event] = {
+    "Begin": events.Begin(),
     "Recover": events.Recover(),
     "Due": events.Due(),
     "Start": events.Start(),
@@ -29,9 +30,9 @@ EVENTS: dict[str, Event] = {
 S = State
 WAITING = {"Cancel": S.CANCELLED, "Answer": S.COMPLETED, "Fail": S.DISCARDED}
 LEGAL: dict[State, dict[str, State]] = {
-    S.SCHEDULED: WAITING | {"Recover": S.SCHEDULED, "Due": S.AVAILABLE},
+    S.SCHEDULED: WAITING | {"Begin": S.SCHEDULED, "Recover": S.SCHEDULED, "Due": S.AVAILABLE},
     S.RETRYABLE: WAITING | {"Recover": S.RETRYABLE, "Due": S.AVAILABLE},
-    S.AVAILABLE: WAITING | {"Recover": S.AVAILABLE, "Start": S.EXECUTING},
+    S.AVAILABLE: WAITING | {"Begin": S.AVAILABLE, "Recover": S.AVAILABLE, "Start": S.EXECUTING},
     S.EXECUTING: {
         "Recover": S.AVAILABLE,
         "Admit": S.EXECUTING,
@@ -100,3 +101,14 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
         for effect in asked:
             if isinstance(effect, effects.TellProgress):
                 assert task.text[effect.offset :] == effect.delta
+
+
+def test_what_was_cut_back_is_read_again() -> None:
+    task = task_in(S.EXECUTING)
+    task.text = "Once upon"
+    assert task.resume_offset(4) == 4
+    assert task.resume_offset(20) == 9
+    machine.apply(task, events.Recover(), 0)
+    task.text = "Once upon a time"
+    assert task.resume_offset(4) == 4
+    assert task.resume_offset(14) == 9
