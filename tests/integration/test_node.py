@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import orjson
 import pytest
 
 from tests.support.node import RunningNode, joined, serving, start_node
@@ -188,3 +189,58 @@ async def test_bad_input_is_a_problem_document(
 async def test_a_stop_is_orderly(tmp_path: Path) -> None:
     node = await start_node(tmp_path)
     assert await node.kill(signal.SIGTERM) == 0
+
+
+async def test_server_sent_events_go_on_where_they_were_cut(
+    http: aiohttp.ClientSession, node: RunningNode
+) -> None:
+    accepted = await submit(http, node, **STORY, max_tokens=60)
+    url = f"{node.url}/tasks/{accepted['task_id']}/events"
+    text, last_id = "", ""
+    while last_id != "end":
+        async with http.get(url, headers={"Last-Event-ID": last_id}) as response:
+            assert response.status == 200
+            # Three events, then the connection is gone.
+            for _ in range(3):
+                fields = await _next_event(response)
+                last_id = fields.get("id", last_id)
+                data = orjson.loads(fields["data"])
+                if fields["event"] in ("task", "progress"):
+                    text = text[: data["offset"]] + data["delta"]
+                if last_id == "end":
+                    break
+    async with http.get(url, headers={"Last-Event-ID": "end"}) as response:
+        assert response.status == 204
+    _, task = await get(http, node, f"/tasks/{accepted['task_id']}")
+    assert text == task["result"]["text"]
+
+
+async def _next_event(response: aiohttp.ClientResponse) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    while (line := (await response.content.readline()).decode().rstrip("\n")) or not fields:
+        name, _, value = line.partition(": ")
+        fields[name] = value
+    return fields
+
+
+async def test_all_tasks_of_a_client_in_one_channel(
+    http: aiohttp.ClientSession, node: RunningNode
+) -> None:
+    first = await submit(http, node, **STORY, max_tokens=40)
+    texts: dict[str, str] = {}
+    ended: set[str] = set()
+    async with http.ws_connect(f"{node.url}/socket/websocket?vsn=2.0.0") as socket:
+        await socket.send_str('["1","1","tasks:mine","phx_join",{}]')
+        second = await submit(http, node, **STORY, max_tokens=40)
+        tasks = {first["task_id"], second["task_id"]}
+        while ended != tasks:
+            _, _, _, event, payload = orjson.loads((await socket.receive(timeout=30)).data)
+            for entry in payload["updates"] if event == "updates" else []:
+                if "delta" in entry:
+                    known = texts.get(entry["task_id"], "")[: entry["offset"]]
+                    texts[entry["task_id"]] = known + entry["delta"]
+                if entry["event"] == "completed":
+                    ended.add(entry["task_id"])
+    for task_id in tasks:
+        _, task = await get(http, node, f"/tasks/{task_id}")
+        assert texts[task_id] == task["result"]["text"]
