@@ -1,0 +1,83 @@
+"""``elwift models`` as a user types it, on the shipped model and on files of one's own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.cli.main import main
+
+SHIPPED = Path(__file__).parents[3] / "models" / "elwift-tiny.gguf"
+
+
+class Shell:
+    """Runs commands on a data directory; what they print."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        code = main(["models", *words, "--data-dir", str(self.folder)])
+        printed = self._capsys.readouterr()
+        return code, printed.out + printed.err
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path / "data", capsys)
+
+
+def test_the_shipped_model_is_listed_and_whole(shell: Shell) -> None:
+    code, printed = shell("list")
+    assert code == 0
+    assert printed.startswith("* elwift-tiny ")
+    assert shell("verify") == (0, "elwift-tiny: whole\n")
+
+
+def test_a_model_of_ones_own_comes_and_goes(shell: Shell, tmp_path: Path) -> None:
+    mine = shutil.copy(SHIPPED, tmp_path / "mine.gguf")
+    assert shell("add", str(mine)) == (0, "added mine\n")
+    assert shell("verify", "mine") == (0, "mine: whole\n")
+    code, printed = shell("default", "mine")
+    assert (code, printed) == (0, "mine is the default from the next start\n")
+    assert shell("list")[1].startswith("* mine ")
+    assert shell("remove", "mine") == (0, "removed mine\n")
+    assert shell("list")[1].startswith("* elwift-tiny ")
+
+
+def test_a_file_that_is_cut_short_is_refused(shell: Shell, tmp_path: Path) -> None:
+    short = tmp_path / "short.gguf"
+    short.write_bytes(SHIPPED.read_bytes()[:-1_000])
+    code, printed = shell("add", str(short))
+    assert code == 1
+    assert "short.gguf" in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_file_that_is_no_model_is_refused(shell: Shell, tmp_path: Path) -> None:
+    other = tmp_path / "photo.gguf"
+    other.write_bytes(b"JFIF" * 1_000)
+    code, printed = shell("add", str(other))
+    assert code == 1
+    assert "photo.gguf" in printed
+    assert "GGUF" in printed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("remove", "elwift-tiny"), ("remove", "nobody"), ("default", "nobody"), ("verify", "nobody")],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(shell: Shell, words: tuple[str, str]) -> None:
+    code, printed = shell(*words)
+    assert code == 1
+    assert words[1] in printed
+    assert printed.count("\n") == 1
+
+
+def test_a_name_is_asked_for(shell: Shell) -> None:
+    with pytest.raises(SystemExit) as ended:
+        shell("add")
+    assert ended.value.code == 2
