@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,20 @@ class RunningNode:
 
 async def start_node(data_dir: Path, *flags: str) -> RunningNode:
     """Starts `elwift serve` and waits for its line."""
+    return await start_module(
+        *("edge.cli.main", "serve", "--port", "0", "--data-dir", str(data_dir), *flags)
+    )
+
+
+async def start_module(
+    *command: str, environment: Mapping[str, str] | None = None
+) -> RunningNode:
+    """Starts ``python -m …``, which serves a node, and waits for its line."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edge.cli.main", "serve", "--port", "0"),
-        *("--data-dir", str(data_dir), *flags),
+        *(sys.executable, "-m", *command),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env=environment and {**os.environ, **environment},
     )
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()

@@ -2,7 +2,9 @@
 
 Run as a script. It makes ``--rate`` decode steps a second while sequences run (0: as fast as they
 are read), one token of ``word `` a step for each, and answers all else at once. ``--staggered``
-gives every sequence its own moment of that interval instead of one step for all. How it fails:
+gives every sequence its own moment of that interval instead of one step for all. ``--stamps`` makes
+each word the time of its step, so that no text comes out twice; ``--unicode`` puts a piece of many
+scripts before each word, cut where code points meet. How it fails:
 
 * ``--dies-loading SIGNAL|STATUS``: before it is up; with ``--only-fast`` in fast mode alone
 * ``--refuses SENTENCE``: says that the model cannot be used, and exits
@@ -44,6 +46,10 @@ from edge.engine.messages import (
 )
 
 WORD = "word "
+PIECES = (
+    "Füchse ", "狐", "👩", "\u200d🚀 ", "e", "\u0301 ", "🇳", "🇴 ", '"\\', "\n\t", "\u2028", "🦊🦊 ",
+)  # fmt: skip
+"""Two, three and four bytes a character, emoji and accents cut in two, what JSON has to escape."""
 
 
 def _stamp() -> str:
@@ -65,10 +71,12 @@ class ScriptedEngine:
         rate: float,
         *,
         stamps: bool = False,
+        unicode: bool = False,
         staggered: bool = False,
     ) -> None:
         self._pipe = pipe
         self._stamps = stamps
+        self._unicode = unicode
         self._staggered = staggered
         self._reader = FrameReader()
         self._interval_s = 1 / rate if rate else 0.0
@@ -148,7 +156,7 @@ class ScriptedEngine:
         self._cancelled = []
         for key in self._take_due():
             request, made = self._running[key]
-            outputs.append(Output(key, 1, (made,), _stamp() if self._stamps else WORD))
+            outputs.append(Output(key, 1, (made,), self._word(made)))
             self._running[key] = (request, made + 1)
             if made + 1 >= request.sampling.max_tokens:
                 finished.append(self._finished(key, "length"))
@@ -158,6 +166,10 @@ class ScriptedEngine:
                 len(self._running), 0, len(outputs), 100,
             )
         )  # fmt: skip
+
+    def _word(self, made: int) -> str:
+        piece = PIECES[made % len(PIECES)] if self._unicode else ""
+        return piece + (_stamp() if self._stamps else WORD)
 
     def _take_due(self) -> list[int]:
         """Whose token this step makes; sets the time of the next step."""
@@ -191,6 +203,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hangs-loading", action="store_true")
     parser.add_argument("--refuses", default="")
     parser.add_argument("--stamps", action="store_true", help="words are the time of their step")
+    parser.add_argument("--unicode", action="store_true", help="words in many scripts")
     parser.add_argument("--staggered", action="store_true", help="not all in one step")
     parser.add_argument("--safe", action="store_true")
     # The real worker's other flags are taken and not used.
@@ -210,7 +223,11 @@ def main() -> None:
         signal.pause()
     with socket.socket(fileno=arguments.fd) as pipe:
         engine = ScriptedEngine(
-            pipe, arguments.rate, stamps=arguments.stamps, staggered=arguments.staggered
+            pipe,
+            arguments.rate,
+            stamps=arguments.stamps,
+            unicode=arguments.unicode,
+            staggered=arguments.staggered,
         )
         if arguments.refuses:
             engine.send(LoadFailed(arguments.refuses))

@@ -1,0 +1,55 @@
+// Watches one task with phoenix.js and says what it sees, one JSON object a line.
+//
+// usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "taskId": ID, "options": {…}}'
+// `options` go to the Socket. Each line of standard input is an event that is pushed on the channel.
+// The text is put together as the README teaches; `chars` is its length in code points. The last
+// line has the whole text.
+
+import { createInterface } from "node:readline";
+import { WebSocket } from "ws";
+
+const { phoenix, url, taskId, options } = JSON.parse(process.argv[2]);
+const { Socket } = await import(phoenix);
+
+let text = "";
+
+function say(event, more = {}) {
+  process.stdout.write(JSON.stringify({ event, chars: [...text].length, ...more }) + "\n");
+}
+
+function end(event, more) {
+  say(event, { ...more, text });
+  process.exit(0);
+}
+
+const socket = new Socket(url, {
+  transport: WebSocket,
+  reconnectAfterMs: (tries) => Math.min(tries, 50),
+  rejoinAfterMs: () => 1,
+  ...options,
+});
+socket.onOpen(() => say("open"));
+socket.onClose(({ code }) => say("lost", { code }));
+socket.connect();
+
+const channel = socket.channel(`task:${taskId}`, () => ({ offset: [...text].length }));
+const show = ({ delta }) => { text += delta; };
+channel.on("rewind", ({ offset }) => { text = [...text].slice(0, offset).join(""); });
+channel.on("progress", show);
+for (const event of ["queued", "progress", "retrying", "rewind", "completed", "failed", "cancelled"]) {
+  channel.on(event, (payload) => say(event, { payload }));
+}
+channel.onError((why) => why?.reason === "channel_crash" && say("crashed"));
+channel.onClose(() => end("closed"));
+channel.join()
+  .receive("ok", show)
+  .receive("ok", (reply) => say("joined", { reply }))
+  .receive("error", ({ reason }) => end("refused", { reason }));
+
+createInterface({ input: process.stdin }).on("line", (event) => {
+  const push = channel.push(event, {});
+  for (const status of ["ok", "error", "timeout"]) {
+    push.receive(status, (response) => say("answered", { status, response }));
+  }
+  say("pushed", { sent: push.sent });
+});
