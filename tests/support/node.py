@@ -36,9 +36,7 @@ async def start_node(data_dir: Path, *flags: str) -> RunningNode:
     )
 
 
-async def start_module(
-    *command: str, environment: Mapping[str, str] | None = None
-) -> RunningNode:
+async def start_module(*command: str, environment: Mapping[str, str] | None = None) -> RunningNode:
     """Starts ``python -m …``, which serves a node, and waits for its line."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *command),

@@ -28,9 +28,7 @@ async def start_scripted_node(
     environment = {
         f"ELWIFT_{path.upper().replace('.', '__')}": value for path, value in chosen.items()
     }
-    return await start_module(
-        "tests.support.scripted_node", *engine_flags, environment=environment
-    )
+    return await start_module("tests.support.scripted_node", *engine_flags, environment=environment)
 
 
 async def serve(*engine_flags: str) -> None:

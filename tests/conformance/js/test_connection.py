@@ -96,9 +96,7 @@ async def test_half_open(
 ) -> None:
     """Nobody is told that the connection is dead; the client's heartbeat finds out."""
     task_id = await submit(http, node.url, 100)
-    async with phoenix_client(
-        phoenix_js, proxy.url, task_id, heartbeatIntervalMs=200
-    ) as client:
+    async with phoenix_client(phoenix_js, proxy.url, task_id, heartbeatIntervalMs=200) as client:
         await client.until("progress", "joined", chars=100)
         proxy.freeze()
         assert len(client.of("open")) == 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.conformance.js.calls import get_text, submit
-from tests.conformance.js.client import Client, PhoenixJs, phoenix_client
+from tests.conformance.js.client import PhoenixJs, phoenix_client
 from tests.conformance.js.proxy import Proxy, proxied
 from tests.support.node import RunningNode, joined
 from tests.support.scripted_node import start_scripted_node
@@ -32,7 +31,9 @@ class House:
     async def start(self, **settings: int) -> None:
         """Starts the node, unseen by clients until `open`. Settings by path, ``_`` for the dot."""
         self._node = await start_scripted_node(
-            self._data_dir, *ENGINE, settings={k.replace("__", "."): str(v) for k, v in settings.items()}
+            self._data_dir,
+            *ENGINE,
+            settings={k.replace("__", "."): str(v) for k, v in settings.items()},
         )
 
     @property
