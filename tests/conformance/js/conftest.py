@@ -70,7 +70,7 @@ def installed(
 ) -> dict[str, PhoenixJs]:
     """Both versions of phoenix.js, by their alias. Skips where they cannot be had."""
     folder = tmp_path_factory.mktemp("phoenix-js")
-    for name in ("package.json", "client.mjs"):
+    for name in ("package.json", "client.mjs", "browser.mjs"):
         shutil.copy(HERE / name, folder)
     reason = _why_not(folder)
     if reason is not None:

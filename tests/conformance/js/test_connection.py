@@ -24,7 +24,7 @@ async def node(
 ) -> AsyncIterator[RunningNode]:
     """One node for the whole file."""
     running = await start_scripted_node(
-        tmp_path_factory.mktemp("node"), *("--rate", "100", "--stamps", "--unicode")
+        tmp_path_factory.mktemp("node"), *("--rate", "200", "--stamps", "--unicode")
     )
     yield running
     await running.kill()
@@ -95,7 +95,7 @@ async def test_half_open(
     phoenix_js: PhoenixJs, node: RunningNode, http: aiohttp.ClientSession, proxy: Proxy
 ) -> None:
     """Nobody is told that the connection is dead; the client's heartbeat finds out."""
-    task_id = await submit(http, node.url, 100)
+    task_id = await submit(http, node.url, 400)
     async with phoenix_client(phoenix_js, proxy.url, task_id, heartbeatIntervalMs=200) as client:
         await client.until("progress", "joined", chars=100)
         proxy.freeze()
@@ -109,7 +109,7 @@ async def test_half_open(
 async def test_end_while_away(
     phoenix_js: PhoenixJs, node: RunningNode, http: aiohttp.ClientSession, proxy: Proxy
 ) -> None:
-    task_id = await submit(http, node.url, 60)
+    task_id = await submit(http, node.url, 400)
     async with phoenix_client(phoenix_js, proxy.url, task_id) as client:
         await client.until("progress", chars=1)
         proxy.target = None

@@ -1,115 +1,131 @@
-"""phoenix.js against a node that is killed or stopped under it, and started again."""
+"""phoenix.js, both versions side by side, on a node that is killed or stopped and started again."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.conformance.js.calls import get_text, submit
-from tests.conformance.js.client import PhoenixJs, phoenix_client
+from tests.conformance.js.client import Client, PhoenixJs, phoenix_client
 from tests.conformance.js.proxy import Proxy, proxied
 from tests.support.node import RunningNode, joined
 from tests.support.scripted_node import start_scripted_node
 
-ENGINE = ("--rate", "100", "--stamps", "--unicode")
-"""With stamps no text comes out twice: what was lost is lost."""
+TOKENS = 400
+"""Seconds on a node's first life, so that it is ended in the middle; less than one on its second.
+The engine's stamps let no text come out twice: what was lost is lost."""
 
 
 class House:
     """A data directory, the node on it, and the one address under which clients find it."""
 
-    def __init__(self, data_dir: Path, proxy: Proxy, http: aiohttp.ClientSession) -> None:
-        self.proxy = proxy
+    def __init__(
+        self, data_dir: Path, proxy: Proxy, http: aiohttp.ClientSession, versions: list[PhoenixJs]
+    ) -> None:
         self.http = http
         self._data_dir = data_dir
+        self._proxy = proxy
+        self._versions = versions
         self._node: RunningNode | None = None
-
-    async def start(self, **settings: int) -> None:
-        """Starts the node, unseen by clients until `open`. Settings by path, ``_`` for the dot."""
-        self._node = await start_scripted_node(
-            self._data_dir,
-            *ENGINE,
-            settings={k.replace("__", "."): str(v) for k, v in settings.items()},
-        )
 
     @property
     def url(self) -> str:
+        """The node's own address."""
         assert self._node is not None
         return self._node.url
 
-    def open(self) -> None:
-        self.proxy.target = self.url
+    async def start(self, rate: int, settings: dict[str, int] | None = None) -> None:
+        """Starts the node; clients do not find it before `open`."""
+        chosen = {path: str(value) for path, value in (settings or {}).items()}
+        engine = ("--rate", str(rate), "--stamps", "--unicode")
+        self._node = await start_scripted_node(self._data_dir, *engine, settings=chosen)
 
-    async def kill(self, number: int = signal.SIGKILL) -> int:
+    def open(self) -> None:
+        """Lets clients through to the node."""
+        self._proxy.target = self.url
+
+    async def end(self, number: int = signal.SIGKILL) -> int:
+        """Ends the node with this signal; its exit code."""
+        self._proxy.target = None
         assert self._node is not None
-        code = await self._node.kill(number)
-        self.proxy.target = None
-        return code
+        return await self._node.kill(number)
+
+    @asynccontextmanager
+    async def clients(self, task_id: str, chars: int) -> AsyncIterator[list[Client]]:
+        """A client of each version, once all have this much text."""
+        async with AsyncExitStack() as stack:
+            url = self._proxy.url
+            clients = [
+                await stack.enter_async_context(phoenix_client(each, url, task_id))
+                for each in self._versions
+            ]
+            for client in clients:
+                await client.until("joined", "progress", chars=chars)
+            yield clients
 
 
 @pytest.fixture
-async def house(installed: object, tmp_path: Path) -> AsyncIterator[House]:
+async def house(installed: dict[str, PhoenixJs], tmp_path: Path) -> AsyncIterator[House]:
     async with proxied(None) as proxy, aiohttp.ClientSession() as http:
-        house = House(tmp_path, proxy, http)
+        house = House(tmp_path, proxy, http, list(installed.values()))
         yield house
-        await house.kill()
+        await house.end()
 
 
 @pytest.mark.parametrize("snapshot_ms", [50, 60_000])
-async def test_killed(phoenix_js: PhoenixJs, house: House, snapshot_ms: int) -> None:
-    await house.start(data__snapshot_ms=snapshot_ms)
+async def test_killed(house: House, snapshot_ms: int) -> None:
+    await house.start(100, {"data.snapshot_ms": snapshot_ms})
     house.open()
-    task_id = await submit(house.http, house.url, 120)
-    async with phoenix_client(phoenix_js, house.proxy.url, task_id) as client:
-        await client.until("progress", chars=800)
-        await house.kill()
-        await house.start()
+    task_id = await submit(house.http, house.url, TOKENS)
+    async with house.clients(task_id, chars=300) as clients:
+        await house.end()
+        await house.start(1_000)
         house.open()
-        text = await client.text(restarted=True)
-    assert text == await get_text(house.http, house.url, task_id)
-    rewinds = [line["chars"] for line in client.of("rewind")]
-    if snapshot_ms == 60_000:
-        assert rewinds == [0], "nothing was written down but the beginning"
-    else:
-        assert all(chars > 0 for chars in rewinds)
+        texts = [await client.text(restarted=True) for client in clients]
+    assert texts == [await get_text(house.http, house.url, task_id)] * 2
+    for client in clients:
+        rewound = [line["chars"] for line in client.of("rewind")]
+        if snapshot_ms == 60_000:
+            assert rewound == [0], "nothing but the beginning was written down"
+        else:
+            assert all(chars > 0 for chars in rewound)
 
 
-@pytest.mark.parametrize("finished_keep_ms", [0, 60_000])
-async def test_killed_and_away_until_the_end(
-    phoenix_js: PhoenixJs, house: House, finished_keep_ms: int
-) -> None:
-    """By then the task has as many characters as the client, but they are not the same."""
-    await house.start(data__snapshot_ms=60_000)
+@pytest.mark.parametrize("finished_keep_ms", [0, 60_000], ids=["in_store", "in_memory"])
+async def test_killed_and_away_until_the_end(house: House, finished_keep_ms: int) -> None:
+    """By then the task has as many characters as the clients, but they are not the same."""
+    await house.start(100, {"data.snapshot_ms": 60_000})
     house.open()
-    task_id = await submit(house.http, house.url, 80)
-    async with phoenix_client(phoenix_js, house.proxy.url, task_id) as client:
-        await client.until("progress", chars=800)
-        await house.kill()
-        await house.start(tasks__finished_keep_ms=finished_keep_ms)
+    task_id = await submit(house.http, house.url, TOKENS)
+    async with house.clients(task_id, chars=300) as clients:
+        await house.end()
+        await house.start(1_000, {"tasks.finished_keep_ms": finished_keep_ms})
         async with joined(house.http, house.url, task_id) as witness:
             while not witness.closed:
                 assert await witness.hear()
         house.open()
-        text = await client.text(restarted=True)
-    assert text == witness.text == await get_text(house.http, house.url, task_id)
-    assert [line["chars"] for line in client.of("rewind")] == [0]
+        texts = [await client.text(restarted=True) for client in clients]
+    assert texts == [witness.text] * 2 == [await get_text(house.http, house.url, task_id)] * 2
+    for client in clients:
+        assert [line["chars"] for line in client.of("rewind")] == [0]
 
 
-async def test_stopped(phoenix_js: PhoenixJs, house: House) -> None:
+async def test_stopped(house: House) -> None:
     """An orderly stop closes with 1012 and loses nothing."""
-    await house.start(server__drain_ms=0)
+    await house.start(100, {"server.drain_ms": 0})
     house.open()
-    task_id = await submit(house.http, house.url, 120)
-    async with phoenix_client(phoenix_js, house.proxy.url, task_id) as client:
-        await client.until("progress", chars=400)
-        assert await house.kill(signal.SIGTERM) == 0
-        assert (await client.until("lost"))["code"] == 1012
-        await house.start()
+    task_id = await submit(house.http, house.url, TOKENS)
+    async with house.clients(task_id, chars=300) as clients:
+        assert await house.end(signal.SIGTERM) == 0
+        for client in clients:
+            assert (await client.until("lost"))["code"] == 1012
+        await house.start(1_000)
         house.open()
-        text = await client.text()
-    assert text == await get_text(house.http, house.url, task_id)
-    assert not client.of("rewind")
+        texts = [await client.text() for client in clients]
+    assert texts == [await get_text(house.http, house.url, task_id)] * 2
+    assert not [line for client in clients for line in client.of("rewind")]
