@@ -1,14 +1,14 @@
 // Watches one task with phoenix.js and says what it sees, one JSON object a line.
 //
-// usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "taskId": ID, "options": {…}}'
-// `options` go to the Socket. Each line of standard input is an event that is pushed on the channel.
-// The text is put together as the README teaches; `chars` is its length in code points. The last
-// line has the whole text.
+// usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "options": {…}}'
+// `options` go to the Socket. The first line of standard input is the id of the task, each later one
+// an event that is pushed on its channel. The text is put together as the README teaches; `chars` is
+// its length in code points. The last line has it whole.
 
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 
-const { phoenix, url, taskId, options } = JSON.parse(process.argv[2]);
+const { phoenix, url, options } = JSON.parse(process.argv[2]);
 const { Socket } = await import(phoenix);
 
 let text = "";
@@ -22,34 +22,44 @@ function end(event, more) {
   process.exit(0);
 }
 
-const socket = new Socket(url, {
-  transport: WebSocket,
-  reconnectAfterMs: (tries) => Math.min(tries, 50),
-  rejoinAfterMs: () => 1,
-  ...options,
-});
-socket.onOpen(() => say("open"));
-socket.onClose(({ code }) => say("lost", { code }));
-socket.connect();
+function join(taskId) {
+  const socket = new Socket(url, {
+    transport: WebSocket,
+    reconnectAfterMs: (tries) => Math.min(tries, 50),
+    rejoinAfterMs: () => 1,
+    ...options,
+  });
+  socket.onOpen(() => say("open"));
+  socket.onClose(({ code }) => say("lost", { code }));
+  socket.connect();
 
-const channel = socket.channel(`task:${taskId}`, () => ({ offset: [...text].length }));
-const show = ({ delta }) => { text += delta; };
-channel.on("rewind", ({ offset }) => { text = [...text].slice(0, offset).join(""); });
-channel.on("progress", show);
-for (const event of ["queued", "progress", "retrying", "rewind", "completed", "failed", "cancelled"]) {
-  channel.on(event, (payload) => say(event, { payload }));
+  const channel = socket.channel(`task:${taskId}`, () => ({ offset: [...text].length }));
+  const show = ({ delta }) => { text += delta; };
+  channel.on("progress", show);
+  channel.on("rewind", ({ offset }) => { text = [...text].slice(0, offset).join(""); });
+  for (const event of ["queued", "progress", "retrying", "rewind", "completed", "failed", "cancelled"]) {
+    channel.on(event, (payload) => say(event, { payload }));
+  }
+  channel.onError((why) => why?.reason === "channel_crash" && say("crashed"));
+  channel.onClose(() => end("closed"));
+  channel.join()
+    .receive("ok", show)
+    .receive("ok", (reply) => say("joined", { reply }))
+    .receive("error", ({ reason }) => end("refused", { reason }));
+  return channel;
 }
-channel.onError((why) => why?.reason === "channel_crash" && say("crashed"));
-channel.onClose(() => end("closed"));
-channel.join()
-  .receive("ok", show)
-  .receive("ok", (reply) => say("joined", { reply }))
-  .receive("error", ({ reason }) => end("refused", { reason }));
 
-createInterface({ input: process.stdin }).on("line", (event) => {
+function push(channel, event) {
   const push = channel.push(event, {});
   for (const status of ["ok", "error", "timeout"]) {
     push.receive(status, (response) => say("answered", { status, response }));
   }
   say("pushed", { sent: push.sent });
+}
+
+const lines = createInterface({ input: process.stdin });
+lines.once("line", (taskId) => {
+  const channel = join(taskId);
+  lines.on("line", (event) => push(channel, event));
 });
+say("ready");

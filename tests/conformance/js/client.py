@@ -46,11 +46,18 @@ class Client:
             if line["event"] in events and line["chars"] >= chars:
                 return line
 
+    def join(self, task_id: str) -> None:
+        """Connects and joins; to be called once, before all else."""
+        self._write(task_id)
+
     async def push(self, event: str) -> Line:
         """Pushes on the channel, joined or not; the line that says whether it went at once."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{event}\n".encode())
+        self._write(event)
         return await self.until("pushed")
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
 
     async def text(self, *, restarted: bool = False) -> str:
         """The whole text at the end of the channel, after a look at every seam."""
@@ -88,14 +95,11 @@ def check_seams(lines: Sequence[Line], *, restarted: bool) -> None:
 
 
 @asynccontextmanager
-async def phoenix_client(
-    phoenix_js: PhoenixJs, url: str, task_id: str, **options: Any
-) -> AsyncIterator[Client]:
-    """A client of the node at this URL, for the time of the block; ``options`` of its Socket."""
+async def phoenix_client(phoenix_js: PhoenixJs, url: str, **options: Any) -> AsyncIterator[Client]:
+    """A client of the node at this URL, ready to join; ``options`` are its Socket's."""
     wish = {
         "phoenix": phoenix_js.package,
         "url": url.replace("http", "ws", 1) + "/socket",
-        "taskId": task_id,
         "options": options,
     }
     process = await asyncio.create_subprocess_exec(
@@ -106,7 +110,9 @@ async def phoenix_client(
         limit=1 << 24,
     )
     try:
-        yield Client(process)
+        client = Client(process)
+        await client.until("ready")
+        yield client
     finally:
         if process.returncode is None:
             process.kill()

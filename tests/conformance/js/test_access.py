@@ -25,13 +25,16 @@ async def test_tokens(installed: dict[str, PhoenixJs], tmp_path: Path) -> None:
                 (new, {"params": {"token": "a-secret"}}),
                 (old, {"params": {"token": "a-secret"}}),
             ):
-                async with phoenix_client(phoenix_js, node.url, task_id, **options) as client:
+                async with phoenix_client(phoenix_js, node.url, **options) as client:
+                    client.join(task_id)
                     text = await client.text()
                 assert text == await get_text(http, node.url, task_id)
-        async with phoenix_client(new, node.url, task_id, authToken="b") as client:
+        async with phoenix_client(new, node.url, authToken="b") as client:
+            client.join(task_id)
             assert (await client.until("refused"))["reason"] == "not found"
         for phoenix_js, options in ((new, {"authToken": "wrong"}), (old, {})):
-            async with phoenix_client(phoenix_js, node.url, task_id, **options) as client:
+            async with phoenix_client(phoenix_js, node.url, **options) as client:
+                client.join(task_id)
                 assert (await client.until("open", "lost"))["event"] == "lost"
     finally:
         await node.kill()

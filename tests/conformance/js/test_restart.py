@@ -56,17 +56,20 @@ class House:
         return await self._node.kill(number)
 
     @asynccontextmanager
-    async def clients(self, task_id: str, chars: int) -> AsyncIterator[list[Client]]:
-        """A client of each version, once all have this much text."""
+    async def watched(self) -> AsyncIterator[tuple[str, list[Client]]]:
+        """A task and a client of each version, once they have read some of it."""
         async with AsyncExitStack() as stack:
             url = self._proxy.url
             clients = [
-                await stack.enter_async_context(phoenix_client(each, url, task_id))
+                await stack.enter_async_context(phoenix_client(each, url))
                 for each in self._versions
             ]
+            task_id = await submit(self.http, self.url, TOKENS)
             for client in clients:
-                await client.until("joined", "progress", chars=chars)
-            yield clients
+                client.join(task_id)
+            for client in clients:
+                await client.until("progress", chars=300)
+            yield task_id, clients
 
 
 @pytest.fixture
@@ -81,8 +84,7 @@ async def house(installed: dict[str, PhoenixJs], tmp_path: Path) -> AsyncIterato
 async def test_killed(house: House, snapshot_ms: int) -> None:
     await house.start(100, {"data.snapshot_ms": snapshot_ms})
     house.open()
-    task_id = await submit(house.http, house.url, TOKENS)
-    async with house.clients(task_id, chars=300) as clients:
+    async with house.watched() as (task_id, clients):
         await house.end()
         await house.start(1_000)
         house.open()
@@ -101,8 +103,7 @@ async def test_killed_and_away_until_the_end(house: House, finished_keep_ms: int
     """By then the task has as many characters as the clients, but they are not the same."""
     await house.start(100, {"data.snapshot_ms": 60_000})
     house.open()
-    task_id = await submit(house.http, house.url, TOKENS)
-    async with house.clients(task_id, chars=300) as clients:
+    async with house.watched() as (task_id, clients):
         await house.end()
         await house.start(1_000, {"tasks.finished_keep_ms": finished_keep_ms})
         async with joined(house.http, house.url, task_id) as witness:
@@ -119,8 +120,7 @@ async def test_stopped(house: House) -> None:
     """An orderly stop closes with 1012 and loses nothing."""
     await house.start(100, {"server.drain_ms": 0})
     house.open()
-    task_id = await submit(house.http, house.url, TOKENS)
-    async with house.clients(task_id, chars=300) as clients:
+    async with house.watched() as (task_id, clients):
         assert await house.end(signal.SIGTERM) == 0
         for client in clients:
             assert (await client.until("lost"))["code"] == 1012

@@ -44,7 +44,7 @@ def example(package: str, url: str) -> str:
 
 async def test_the_example_of_the_readme(phoenix_js: PhoenixJs, tmp_path: Path) -> None:
     """It runs on a bad line, with the client's own delays."""
-    node = await start_scripted_node(tmp_path, "--rate", "100", "--stamps", "--unicode")
+    node = await start_scripted_node(tmp_path, "--rate", "200", "--stamps", "--unicode")
     try:
         async with proxied(node.url) as proxy, aiohttp.ClientSession() as http:
             proxy.frames_max = lambda number: number if number < 8 else None
@@ -75,12 +75,14 @@ async def test_a_story_of_the_embedded_model(
         aiohttp.ClientSession() as http,
     ):
         proxy.frames_max = lambda number: number if number < 8 else None
-        task_id = await submit(http, node.url, 150, ignore_eos=True)
         new, old = installed.values()
         async with (
-            phoenix_client(new, proxy.url, task_id) as on_a_bad_line,
-            phoenix_client(old, node.url, task_id) as at_ease,
+            phoenix_client(new, proxy.url) as on_a_bad_line,
+            phoenix_client(old, node.url) as at_ease,
         ):
+            task_id = await submit(http, node.url, 150, ignore_eos=True)
+            on_a_bad_line.join(task_id)
+            at_ease.join(task_id)
             texts = await asyncio.gather(on_a_bad_line.text(), at_ease.text())
         assert set(texts) == {await get_text(http, node.url, task_id)}
         assert len(texts[0]) > 100
