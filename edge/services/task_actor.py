@@ -314,12 +314,7 @@ class TaskActor(Actor):
             return
         self._conclusion = None
         task = self.task
-        payloads: dict[str, dict[str, Any]] = {
-            "completed": {"result": wire.result_for_channels(wire.result_document(task))},
-            "failed": {"error": wire.error_document(task.errors[-1]) if task.errors else None},
-            "cancelled": {},
-        }
-        self._audience.tell(effect.event, payloads[effect.event], last=True)
+        self._audience.tell(*wire.end_event(self.document()), last=True)
         self._audience.dismiss()
         self._around.telemetry.emit(
             "task.finished",

@@ -40,7 +40,9 @@ class TaskChannel(Channel):
     """Watches one task. Join payload ``{"offset": n}``: the first n characters are known.
 
     The reply carries the task and the text from there on; events follow, and `phx_close` once the
-    task has ended. Should the task's actor crash, its successor is watched from the same place.
+    task has ended. Who joins after that hears its last event, too: to a client it makes no
+    difference when the end was. Should the task's actor crash, its successor is watched from the
+    same place.
     """
 
     broadcasts = False
@@ -127,6 +129,8 @@ class TaskChannel(Channel):
                 self._reply(message.document, message.delta, message.offset)
         self._offset = message.offset + len(message.delta)
         if message.ended:
+            event, payload = wire.end_event(message.document)
+            self.push(event, {"seq": message.document["seq"], **payload})
             self.finish()
 
     def _rewind(self, message: Watching) -> None:

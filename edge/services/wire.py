@@ -164,6 +164,15 @@ def result_for_channels(result: dict[str, Any] | None) -> dict[str, Any] | None:
     return result
 
 
+def end_event(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and payload, but for its ``seq``, of the last event of a task that has ended."""
+    if document["state"] == State.COMPLETED:
+        return "completed", {"result": result_for_channels(document["result"])}
+    if document["state"] == State.DISCARDED:
+        return "failed", {"error": document["errors"][-1] if document["errors"] else None}
+    return "cancelled", {}
+
+
 class ProgressUpdate(NamedTuple):
     """The payload of a ``progress`` event; later ones can be merged into it while it waits."""
 

@@ -34,9 +34,10 @@ function join(taskId) {
   socket.connect();
 
   const channel = socket.channel(`task:${taskId}`, () => ({ offset: [...text].length }));
-  const show = ({ delta }) => { text += delta; };
+  const keep = (offset) => [...text].slice(0, offset).join("");
+  const show = ({ delta, offset }) => { text = keep(offset) + delta; };
   channel.on("progress", show);
-  channel.on("rewind", ({ offset }) => { text = [...text].slice(0, offset).join(""); });
+  channel.on("rewind", ({ offset }) => { text = keep(offset); });
   for (const event of ["queued", "progress", "retrying", "rewind", "completed", "failed", "cancelled"]) {
     channel.on(event, (payload) => say(event, { payload }));
   }

@@ -34,8 +34,8 @@ const done = (result) => {
 
 def example(package: str, url: str) -> str:
     """The README's program with its two names replaced: of the package, and of the node."""
-    program: str
-    (program,) = re.findall(r"```js\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    programs: list[str] = re.findall(r"```js\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (program,) = (each for each in programs if "import { Socket }" in each)
     for name, replacement in (('"phoenix"', f'"{package}"'), ("ws://localhost:4000", url)):
         assert program.count(name) == 1
         program = program.replace(name, replacement)

@@ -107,6 +107,18 @@ async def test_who_has_read_the_end_stays_away(site: Site) -> None:
     assert (await site.open(last_event_id="end")).response.status == 204
 
 
+async def test_who_comes_after_the_end_hears_it_once(site: Site) -> None:
+    await site.shop.submit(1)
+    site.shop.output(1, "Once")
+    site.shop.finish(1)
+    page = await site.open(last_event_id="2")
+    _, data, _ = await page.next()
+    assert (data["delta"], data["task"]["state"]) == ("ce", "completed")
+    name, _, event_id = await page.next()
+    assert (name, event_id) == ("completed", "end")
+    assert await page.next() == ("", None, None)
+
+
 async def test_silence_is_broken_now_and_then(site: Site) -> None:
     await site.shop.submit(1)
     page = await site.open()

@@ -69,7 +69,7 @@ async def test_the_end_closes_the_channel(shop: Workshop) -> None:
     assert events[1][1]["result"]["text"] == "The end."
 
 
-async def test_a_task_that_ended_meanwhile_answers_and_closes(shop: Workshop) -> None:
+async def test_a_task_that_ended_meanwhile_answers_tells_its_end_and_closes(shop: Workshop) -> None:
     await shop.submit(1)
     shop.output(1, "The end.")
     shop.finish(1)
@@ -82,10 +82,11 @@ async def test_a_task_that_ended_meanwhile_answers_and_closes(shop: Workshop) ->
         if stored:
             shop.work()
             await shop.fetch()
-        (_, response), (event, _) = heard(socket)
+        (_, response), (event, payload), (close, _) = heard(socket)
         assert response["delta"] == "end."
         assert response["task"]["result"]["text"] == "The end."
-        assert event == "phx_close"
+        assert (event, payload["result"]["text"]) == ("completed", "The end.")
+        assert close == "phx_close"
 
 
 async def test_an_offset_behind_the_text_is_answered_with_what_there_is(shop: Workshop) -> None:
