@@ -49,8 +49,11 @@ def _why_not(folder: Path) -> str | None:
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.strip("v").partition(".")[0]) < NODE_MAJOR_MIN:
         return f"node is {version.stdout.strip()}, needed is {NODE_MAJOR_MIN} or later"
+    quietly = ("--no-audit", "--no-fund", "--no-package-lock")
+    # One more try after a second: a network that is not there is soon known.
+    in_time = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
     install = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=1"],
+        ["npm", "install", *quietly, *in_time],
         cwd=folder,
         capture_output=True,
         text=True,

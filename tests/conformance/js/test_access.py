@@ -19,7 +19,6 @@ async def test_tokens(installed: dict[str, PhoenixJs], tmp_path: Path) -> None:
     try:
         async with aiohttp.ClientSession(headers=headers) as http:
             task_id = await submit(http, node.url, 20)
-            text = None
             for phoenix_js, options in (
                 (new, {"authToken": "a-secret"}),
                 (new, {"params": {"token": "a-secret"}}),

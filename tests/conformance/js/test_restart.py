@@ -68,7 +68,7 @@ class House:
             for client in clients:
                 client.join(task_id)
             for client in clients:
-                await client.until("progress", chars=300)
+                await client.until("progress", chars=600)
             yield task_id, clients
 
 
