@@ -25,6 +25,10 @@ ASKED_CHARS: Final = 2_000
 """A prompt longer than this is left out of what channels send: who watches has written it."""
 
 
+CATCH_UP: Final = "catch_up"
+"""The phase of text that was there before somebody came to watch."""
+
+
 class Place(NamedTuple):
     """Where a waiting task stands: 1 is next; ``eta_ms`` is the estimated wait for a slot."""
 
@@ -193,14 +197,14 @@ class ProgressUpdate(NamedTuple):
 
     def merge(self, later: ProgressUpdate) -> ProgressUpdate | None:
         """One update that says what both said; None when the later does not follow this one, or
-        both are more than a page."""
+        both are more than a page. Text that caught up is no event, so it brings no number along.
+        """
         if len(self.delta) + len(later.delta) > PAGE_CHARS:
             return None
         if later.from_seq != self.seq + 1 or later.offset != self.offset + len(self.delta):
             return None
-        return later._replace(
-            from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
-        )
+        from_seq = later.from_seq if self.phase == CATCH_UP else self.from_seq
+        return later._replace(from_seq=from_seq, offset=self.offset, delta=self.delta + later.delta)
 
     def payload(self) -> dict[str, Any]:
         """As clients see it; ``from_seq`` only where it stands for several."""
@@ -230,7 +234,7 @@ def catch_up(document: dict[str, Any], text: str, offset: int) -> Iterator[Progr
             seq=document["seq"],
             from_seq=document["seq"],
             state=document["state"],
-            phase="catch_up",
+            phase=CATCH_UP,
             progress=document["progress"],
             tokens=document["tokens"],
             eta_ms=document["eta_ms"] or 0,
