@@ -2,8 +2,9 @@
 //
 // usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "options": {…}}'
 // `options` go to the Socket. The first line of standard input is the id of the task, each later one
-// an event that is pushed on its channel. The text is put together as the README teaches; `chars` is
-// its length in code points. The last line has it whole.
+// an event that is pushed on its channel; the end of the input is the end of the program. The text
+// is put together as the README teaches; `chars` is its length in code points. The last line of a
+// channel that is over has it whole.
 
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
@@ -63,4 +64,5 @@ lines.once("line", (taskId) => {
   const channel = join(taskId);
   lines.on("line", (event) => push(channel, event));
 });
+lines.once("close", () => process.exit(0));
 say("ready");

@@ -113,11 +113,11 @@ async def phoenix_client(phoenix_js: PhoenixJs, url: str, **options: Any) -> Asy
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
     )
+    assert process.stdin is not None
     try:
         client = Client(process)
         await client.until("ready")
         yield client
     finally:
-        if process.returncode is None:
-            process.kill()
+        process.stdin.close()
         await process.communicate()
