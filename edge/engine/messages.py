@@ -57,7 +57,9 @@ class Generate:
 
     ``resume_tokens`` are output tokens of an earlier engine that is gone, and ``resume_chars`` how
     many characters of text the node has from them: generation goes on behind the tokens, and no
-    character that the node has is sent again. ``key`` is the node's, unique for this engine's life.
+    character that the node has is sent again. ``begun`` is a text, of another model, with which the
+    answer begins: it is read like the prompt and not sent either. ``key`` is the node's, unique for
+    this engine's life.
     """
 
     key: int
@@ -66,6 +68,7 @@ class Generate:
     sampling: Sampling
     resume_tokens: tuple[int, ...] = ()
     resume_chars: int = 0
+    begun: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +250,11 @@ def _sampling(value: list[Any]) -> Sampling:
     return Sampling(*[*value[:6], tuple(sampling.stop), *value[7:]])
 
 
-def _generate(key: int, prompt: Any, messages: Any, sampling: Any, tokens: Any, chars: int) -> Any:
-    return Generate(key, prompt, _pairs(messages), _sampling(sampling), tuple(tokens), chars)
+def _generate(
+    key: int, prompt: Any, messages: Any, sampling: Any, tokens: Any, chars: int, begun: str
+) -> Any:
+    pairs, how = _pairs(messages), _sampling(sampling)
+    return Generate(key, prompt, pairs, how, tuple(tokens), chars, begun)
 
 
 def _step(step: int, admitted: Any, outputs: Any, finished: Any, *counts: int) -> Step:

@@ -58,16 +58,19 @@ class Prompts:
             self._template = error
 
     def tokens(
-        self, prompt: str | None, messages: Sequence[tuple[str, str]] | None
+        self, prompt: str | None, messages: Sequence[tuple[str, str]] | None, begun: str = ""
     ) -> tuple[int, ...]:
-        """The tokens of a bare prompt, or of messages through the template, ready for an answer.
-        InvalidRequest when the template refuses these messages."""
+        """The tokens of a bare prompt, or of messages through the template, ready for an answer,
+        of which there may be a beginning already. InvalidRequest when the template refuses these
+        messages."""
         if messages is None:
             tokens = self._tokenizer.tokenize(prompt or "", special=False)
         else:
             tokens = self._through_template(messages)
         if self._tokenizer.adds_bos and self._bos >= 0 and tokens[:1] != [self._bos]:
             tokens.insert(0, self._bos)
+        if begun:
+            tokens += self._tokenizer.tokenize(begun, special=False)
         return tuple(tokens)
 
     def _through_template(self, messages: Sequence[tuple[str, str]]) -> list[int]:

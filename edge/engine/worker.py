@@ -103,7 +103,7 @@ class Reader(threading.Thread):
 
     def _prepare(self, request: Generate) -> None:
         try:
-            tokens = self._prompts.tokens(request.prompt, request.messages)
+            tokens = self._prompts.tokens(request.prompt, request.messages, request.begun)
         except (InvalidRequest, EngineError) as error:
             self._pipe.send(_rejected(request.key, error))
             return

@@ -167,7 +167,7 @@ class EngineActor(Actor):
             except PipeError as error:
                 reply_to.send(Rejected(key, "invalid_request", str(error), False))
             else:
-                self._routes.add(key, reply_to)
+                self._routes.add(key, reply_to, convicted=message.convicted)
 
     def _cancel(self, key: int) -> None:
         if self._worker is not None:
@@ -222,6 +222,8 @@ class EngineActor(Actor):
             case Step():
                 self._heard()
                 tokens = self._routes.step(message)
+                if tokens:
+                    self._life.fruitful = True
                 self._telemetry.emit(
                     "engine.step",
                     running=message.running,
@@ -275,7 +277,8 @@ class EngineActor(Actor):
         running = len(self._routes)
         if self._life.state in life.WITH_PROCESS:
             expected = self._life.state in {life.State.STOPPING, life.State.REFUSED}
-            effects = self._life.apply(life.Exited(code, reason), self.system.clock.now_ns())
+            exited = life.Exited(code, reason, culprit=self._routes.culprit() is not None)
+            effects = self._life.apply(exited, self.system.clock.now_ns())
             lost = next((effect for effect in effects if isinstance(effect, life.Lost)), None)
             if not expected:
                 self._deaths += 1
@@ -315,9 +318,9 @@ class EngineActor(Actor):
                 case life.BackingOff(reason, delay_ms, deaths):
                     self._telemetry.emit("engine.backoff", in_ms=delay_ms, deaths=deaths)
                     self._announce(EngineDown(reason, delay_ms))
-                case life.GaveUp(reason):
+                case life.GaveUp(reason, refused):
                     self._telemetry.emit("engine.given_up", reason=reason)
-                    self._announce(EngineGivenUp(reason))
+                    self._announce(EngineGivenUp(reason, refused))
                 case life.Stopped():
                     self._has_stopped()
 

@@ -10,6 +10,7 @@ of state and event that is not in `TRANSITIONS` raises `IllegalTransition` and c
                         │  │                                └──Tick: too long──▶ killed
                         │  └──TimeUp── backoff ◀── Exited, from any of them ───────┘
                         └──Refused──▶ refused ──Exited──▶ given_up ◀── Exited, restarts used up
+                                                            └──TimeUp, after a long while──▶ loading
     Stop leads from every state to stopped, by way of stopping while there is a process.
 
 A worker that dies of a processor fault before it is up, in fast mode, is started again in safe mode
@@ -22,7 +23,6 @@ that is the watchdog's tick.
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -30,15 +30,13 @@ from random import Random
 from typing import Any, Final
 
 from edge.clock import NS_PER_MS
+from edge.inference.deaths import Deaths
 from edge.inference.policy import LifecyclePolicy
 
 CRASH_SIGNALS: Final = frozenset(
     {signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGTRAP}
 )
 """Deaths that the worker's own code brought about; a SIGKILL or SIGTERM came from elsewhere."""
-
-EXPONENT_MAX: Final = 20
-"""Doubling further only makes large numbers; the cap has long taken over."""
 
 
 class State(Enum):
@@ -92,10 +90,12 @@ class TimeUp:
 @dataclass(frozen=True, slots=True)
 class Exited:
     """The process is gone. ``code`` as in subprocess: negative for a signal, None when it could
-    not even be started. ``reason`` is a sentence for people."""
+    not even be started. ``reason`` is a sentence for people. ``culprit``: should it have died of
+    what it was doing, it is known who asked for that."""
 
     code: int | None
     reason: str
+    culprit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +178,11 @@ class BackingOff:
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:
-    """There will be no further attempt unless somebody asks for one (`Start`)."""
+    """There will be no further attempt for a long while unless somebody asks for one (`Start`).
+    ``refused``: the worker itself said that it is of no use."""
 
     reason: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +205,17 @@ class IllegalTransition(Exception):
 
 class Lifecycle:
     """See the module. ``safe`` is remembered for as long as this object lives. `rng` spreads the
-    waits."""
+    waits. The owner sets ``fruitful`` when the present process has made a token."""
 
     def __init__(self, policy: LifecyclePolicy, rng: Random, *, safe: bool = False) -> None:
         self.policy = policy
         self.state = State.STOPPED
         self.safe = safe
         self.last_heard_ns = 0
-        self._rng = rng
+        self.fruitful = False
         self._probed = safe
         self._ticked_ns = 0
-        self._deaths: deque[int] = deque()
+        self._deaths = Deaths(policy, rng)
         self._killed_because = ""
 
     def apply(self, event: Event, now_ns: int) -> list[Effect]:
@@ -225,10 +227,11 @@ class Lifecycle:
 
     def _load(self, _event: Start | TimeUp, _now_ns: int) -> list[Effect]:
         self.state = State.LOADING
+        self.fruitful = False
         return [Spawn(self.safe), Arm(self.policy.load_timeout_ms)]
 
     def _start(self, event: Start, now_ns: int) -> list[Effect]:
-        self._deaths.clear()
+        self._deaths.forget()
         return self._load(event, now_ns)
 
     def _up(self, _event: Up, now_ns: int) -> list[Effect]:
@@ -246,7 +249,11 @@ class Lifecycle:
     def _refusal_over(self, _event: Exited, _now_ns: int) -> list[Effect]:
         self.state = State.GIVEN_UP
         reason, self._killed_because = self._killed_because, ""
-        return [Lost(reason, own_fault=False), GaveUp(reason)]
+        return [
+            Lost(reason, own_fault=False),
+            Arm(self.policy.given_up_ms),
+            GaveUp(reason, refused=True),
+        ]
 
     def _load_timeout(self, _event: TimeUp, _now_ns: int) -> list[Effect]:
         return self._kill(f"the model was not loaded within {self.policy.load_timeout_ms} ms")
@@ -299,29 +306,23 @@ class Lifecycle:
     def _died(self, event: Exited, now_ns: int) -> list[Effect]:
         reason = self._killed_because or event.reason
         outside = event.code is None or (event.code < 0 and -event.code not in CRASH_SIGNALS)
-        lost = Lost(reason, own_fault=bool(self._killed_because) or not outside)
+        own_fault = bool(self._killed_because) or not outside
+        lost = Lost(reason, own_fault)
         self._killed_because = ""
-        self._deaths.append(now_ns)
-        while now_ns - self._deaths[0] > self.policy.deaths_window_ms * NS_PER_MS:
-            self._deaths.popleft()
-        deaths = len(self._deaths)
-        if deaths > self.policy.deaths_max:
+        deaths = self._deaths.add(
+            now_ns, fruitful=self.fruitful, explained=own_fault and event.culprit
+        )
+        if self._deaths.too_many:
             self.state = State.GIVEN_UP
             minutes = self.policy.deaths_window_ms / 60_000
             return [
                 lost,
-                Disarm(),
+                Arm(self.policy.given_up_ms),
                 GaveUp(f"the engine died {deaths} times in {minutes:g} minutes; last: {reason}"),
             ]
         self.state = State.BACKOFF
-        delay_ms = self._delay_ms(deaths)
+        delay_ms = self._deaths.delay_ms()
         return [lost, BackingOff(reason, delay_ms, deaths), Arm(delay_ms)]
-
-    def _delay_ms(self, deaths: int) -> int:
-        policy = self.policy
-        doubled_ms = policy.backoff_base_ms * 2 ** min(deaths - 1, EXPONENT_MAX)
-        steady_ms = min(policy.backoff_max_ms, doubled_ms)
-        return int(steady_ms * (1 + policy.jitter * self._rng.random()))
 
     def _stop(self, _event: Stop, _now_ns: int) -> list[Effect]:
         self.state = State.STOPPING
@@ -375,6 +376,7 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], _Transition]] = {
     (State.BACKOFF, TimeUp): Lifecycle._load,
     (State.BACKOFF, Start): Lifecycle._start,
     (State.BACKOFF, Stop): Lifecycle._stopped,
+    (State.GIVEN_UP, TimeUp): Lifecycle._load,
     (State.GIVEN_UP, Start): Lifecycle._start,
     (State.GIVEN_UP, Stop): Lifecycle._stopped,
     (State.STOPPING, Heard): Lifecycle._late_sign,

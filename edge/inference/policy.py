@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LifecyclePolicy:
-    """How patient to be. More than ``deaths_max`` deaths within ``deaths_window_ms`` and the engine
-    is given up; before that the wait doubles from ``backoff_base_ms`` with each death within the
-    window, up to ``backoff_max_ms``, and chance adds a share of at most ``jitter``."""
+    """How patient to be. More than ``deaths_max`` deaths in a row within ``deaths_window_ms`` and
+    the engine is given up, until ``given_up_ms`` later; before that the wait doubles from
+    ``backoff_base_ms`` with each of these deaths, up to ``backoff_max_ms``, and chance adds a share
+    of at most ``jitter``.
+
+    Deaths that do not count: of an engine that had made a token, for then the work goes on, if
+    slowly; and by a task that is known to have caused it, for that is the task's own affair."""
 
     load_timeout_ms: int = 600_000
     stall_report_ms: int = 10_000
@@ -20,6 +24,7 @@ class LifecyclePolicy:
     jitter: float = 0.1
     deaths_max: int = 10
     deaths_window_ms: int = 600_000
+    given_up_ms: int = 60_000
 
     @property
     def tick_ms(self) -> int:

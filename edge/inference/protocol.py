@@ -18,10 +18,12 @@ from edge.engine.messages import Generate, Ready
 @dataclass(frozen=True, slots=True)
 class Run:
     """Generate for ``reply_to``. When there is no engine the answer is `EngineLost` at once. A
-    reply_to that is dead is noticed at the next message to it, and its sequence is cancelled."""
+    reply_to that is dead is noticed at the next message to it, and its sequence is cancelled.
+    ``convicted``: this request is known to have ended an engine before."""
 
     request: Generate
     reply_to: Ref
+    convicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,15 @@ class EngineStatus:
 @dataclass(frozen=True, slots=True)
 class EngineLost:
     """The engine that ran this is gone. ``blamed``: it crashed or hung, and this was the only one
-    that can have been the cause, so that running it again may end the same way."""
+    that can have been the cause, so that running it again may end the same way. ``suspected``: it
+    crashed or hung, and this is one of several that can have been the cause; most likely one of
+    those that were ``silent``, which means without a token from that engine."""
 
     key: int
     reason: str
     blamed: bool
+    suspected: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,9 @@ class EngineDown:
 
 @dataclass(frozen=True, slots=True)
 class EngineGivenUp:
-    """There will be no engine unless an admin changes something; ``reason`` is a sentence."""
+    """There is no engine, and little hope without an admin's doing; ``reason`` is a sentence.
+    Another one is tried in a while all the same. ``model_at_fault``: the engine itself said that
+    this model cannot be used as configured."""
 
     reason: str
+    model_at_fault: bool = False

@@ -1,4 +1,4 @@
-"""Who waits for what from the engine."""
+"""Who waits for what from the engine, and who may have ended it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ class Routes:
     `on_orphan` is called with the key of a sequence whose actor is dead: nobody wants the rest.
     """
 
-    __slots__ = ("_on_orphan", "_routes", "_silent")
+    __slots__ = ("_convicts", "_on_orphan", "_routes", "_silent")
 
     def __init__(self, on_orphan: Callable[[int], object]) -> None:
         self._routes: dict[int, Ref] = {}
         self._silent: set[int] = set()  # those that have produced no token yet
+        self._convicts: set[int] = set()  # those of whom it is known that they can end an engine
         self._on_orphan = on_orphan
 
     def __len__(self) -> int:
@@ -28,9 +29,11 @@ class Routes:
     def __contains__(self, key: int) -> bool:
         return key in self._routes
 
-    def add(self, key: int, reply_to: Ref) -> None:
+    def add(self, key: int, reply_to: Ref, *, convicted: bool = False) -> None:
         self._routes[key] = reply_to
         self._silent.add(key)
+        if convicted:
+            self._convicts.add(key)
 
     def step(self, step: Step) -> int:
         """Hands out what one decode step did, and says how many tokens it generated; the hottest
@@ -54,22 +57,37 @@ class Routes:
 
     def end(self, message: Finished | Rejected) -> None:
         """The last message of its key."""
-        self._silent.discard(message.key)
-        ref = self._routes.pop(message.key, None)
+        ref = self._routes.get(message.key)
+        self._forget(message.key)
         if ref is not None:
             ref.send(message)
+
+    def culprit(self) -> int | None:
+        """Who must have done it, should the engine have died of what ran: the only one that ran,
+        or the only one without a token that has done it before. Among others it takes a trial."""
+        if len(self._routes) == 1:
+            return next(iter(self._routes))
+        convicts = self._convicts & self._silent
+        return next(iter(convicts)) if len(convicts) == 1 else None
 
     def lose_all(self, reason: str, *, own_fault: bool) -> int:
         """Tells everybody that the engine is gone; how many they were.
 
-        Blamed is who alone was having its prompt read, for that is where bad input strikes, or who
-        alone was running. Among several suspects nobody is blamed."""
+        If it died of what ran, its `culprit` is blamed, or else everybody is suspected."""
+        culprit = self.culprit() if own_fault else None
+        suspected = own_fault and culprit is None
         routes, silent = self._routes, self._silent
-        suspects = silent or set(routes)
-        culprit = next(iter(suspects)) if own_fault and len(suspects) == 1 else None
-        self._routes, self._silent = {}, set()
+        self._routes, self._silent, self._convicts = {}, set(), set()
         for key, ref in routes.items():
-            ref.send(EngineLost(key, reason, blamed=key == culprit))
+            ref.send(
+                EngineLost(
+                    key,
+                    reason,
+                    blamed=key == culprit,
+                    suspected=suspected,
+                    silent=key in silent,
+                )
+            )
         return len(routes)
 
     def _pass_on(self, message: Admitted | Output) -> None:
@@ -78,6 +96,10 @@ class Routes:
             self._orphan(message.key)
 
     def _orphan(self, key: int) -> None:
-        del self._routes[key]
-        self._silent.discard(key)
+        self._forget(key)
         self._on_orphan(key)
+
+    def _forget(self, key: int) -> None:
+        self._routes.pop(key, None)
+        self._silent.discard(key)
+        self._convicts.discard(key)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edge.actors import Ref
 from edge.services import wire
-from edge.services.messages import TaskEvent
+from edge.services.messages import TaskEvent, Watch, Watching
 from edge.services.wire import ProgressUpdate
 from edge.tasks.effects import TellProgress
 from edge.tasks.task import Task
@@ -63,6 +63,13 @@ class Audience:
         self._channels.append(channel)
         return True
 
+    def show(self, watch: Watch, document: dict[str, Any], ended: bool) -> bool:
+        """Tells a channel how the task stands, from its offset on; whether it joined for more."""
+        task = self._task
+        offset = task.resume_offset(watch.offset)
+        watch.channel.send(Watching(task.task_id, document, task.text[offset:], offset, ended))
+        return not ended and not watch.once and self.join(watch.channel)
+
     def leave(self, channel: Ref) -> None:
         """Forgets a channel that may have joined."""
         self._channels = [each for each in self._channels if each is not channel]
@@ -88,7 +95,7 @@ class Audience:
             state=str(task.state),
             phase=effect.phase,
             progress=wire.progress_share(task),
-            tokens=len(task.tokens),
+            tokens=task.tokens_made,
             eta_ms=left_ms,
             offset=effect.offset,
             delta=effect.delta,

@@ -2,10 +2,19 @@
 
 Tasks enqueue themselves; the dispatcher gives each its turn (`Turn`) when a slot is free, and tells
 those that somebody watches where they stand, at most every ``position_push_ms``.
+
+Two kinds of turns are out of the ordinary:
+
+* A *trial*: the engine died, and this task was one of several that may have caused it. Those come
+  first, one at a time: the next, and everybody else, only once this one has made a token
+  (`Cleared`) or is done. So the guilty one will be alone in the engine when it dies again.
+* A *detour*: the fallback's turn. The tasks for which only that is left have a line of their own;
+  and while the engine is out for long (`Outage`), those in the common line that allow it.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -22,13 +31,17 @@ PLACES_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """A task stands in the line; ``front`` if it had its turn already."""
+    """A task stands in the line; ``front`` if it had its turn already. ``trial``: it may have ended
+    an engine. ``fallback``: it may be answered otherwise; ``detour``: it can only be."""
 
     task_id: str
     client: str
     priority: int
     front: bool
     ref: Ref
+    trial: bool = False
+    fallback: bool = False
+    detour: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +53,26 @@ class Dequeue:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """It is this task's turn: it may send its request to ``engine`` under ``key``."""
+    """It is this task's turn, under ``key``: it may send its request to the engine, or, on a
+    ``detour``, ask the fallback."""
 
     key: int
-    engine: Ref
+    trial: bool = False
+    detour: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The task on trial has made a token: it was not the one."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Whether the engine has been out for so long that tasks may be answered otherwise."""
+
+    out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +108,11 @@ class _Running:
 class Board:
     """The dispatcher's state: it alone writes it, others on the loop's thread may read it.
 
-    It stands apart from the actor so that it survives a crash of the actor.
+    It stands apart from the actor so that it survives a crash of the actor. ``detour_slots`` is how
+    many tasks may be on a detour at a time, 0 where there is no fallback.
     """
 
-    def __init__(self, tasks_max: int) -> None:
+    def __init__(self, tasks_max: int, detour_slots: int = 0) -> None:
         self.queue = FairQueue(tasks_max)
         self.estimator = Estimator()
         self.slots = 0
@@ -91,6 +121,23 @@ class Board:
         self.last_key = 0
         self.engine = "starting"
         self.now_ns: Callable[[], int] = lambda: 0
+        self.trials: OrderedDict[str, None] = OrderedDict()
+        self.on_trial: int | None = None
+        self.detour_slots = detour_slots
+        self.detour_line = FairQueue(tasks_max)
+        self.detours: dict[int, _Running] = {}
+        self.divertible: dict[str, None] = {}  # those that wait and may be answered otherwise
+        self.outage = False
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for a turn of any kind."""
+        return len(self.queue) + len(self.trials) + len(self.detour_line)
+
+    @property
+    def busy(self) -> int:
+        """How many tasks have their turn."""
+        return len(self.running) + len(self.detours)
 
     def place_of_next(self, client: str, priority: int) -> Place:
         """Where a task accepted now will stand."""
@@ -99,6 +146,8 @@ class Board:
 
     def place(self, task_id: str) -> Place | None:
         """Where a waiting task stands; None when it does not wait."""
+        if task_id in self.trials:
+            return Place(1, self.wait_ms(1))
         position = self.queue.positions({task_id}).get(task_id)
         return None if position is None else Place(position, self.wait_ms(position))
 
@@ -111,6 +160,31 @@ class Board:
             for each in self.running.values()
         ]
         return self.estimator.wait_ms(position, self.slots, left_ms)
+
+    def take_out(self, task_id: str) -> bool:
+        """Takes a task out of whichever line it stands in; False when it stands in none."""
+        self.divertible.pop(task_id, None)
+        if task_id in self.trials:
+            del self.trials[task_id]
+            return True
+        return self.queue.remove(task_id) or self.detour_line.remove(task_id)
+
+    def next_to_run(self) -> str | None:
+        """Takes out whose turn the next free slot is."""
+        if self.trials:
+            return self.trials.popitem(last=False)[0]
+        return self.queue.pop()
+
+    def next_to_divert(self) -> str | None:
+        """Takes out who is to be answered otherwise, if anybody is."""
+        task_id = self.detour_line.pop()
+        if task_id is None and self.outage and self.divertible:
+            task_id = next((each for each in self.trials if each in self.divertible), None)
+            if task_id is None:
+                task_id = self.queue.pop(self.divertible)
+            else:
+                del self.trials[task_id]
+        return task_id
 
 
 class Dispatcher(Actor):
@@ -125,7 +199,7 @@ class Dispatcher(Actor):
 
     def started(self) -> None:
         self._board.now_ns = self.system.clock.now_ns
-        for running in self._board.running.values():
+        for running in (*self._board.running.values(), *self._board.detours.values()):
             self.monitor(running.ref)
         engine = self.system.registry.whereis(self._engine_name)
         if engine is not None:
@@ -140,8 +214,11 @@ class Dispatcher(Actor):
         elif type(message) is Dequeue:
             self._board.refs.pop(message.task_id, None)
             self._watched.pop(message.task_id, None)
-            if self._board.queue.remove(message.task_id):
+            if self._board.take_out(message.task_id):
                 self._places_changed()
+        elif type(message) is Cleared:
+            self._trial_over(message.key)
+            self._give_turns()
         elif type(message) is Watched:
             self._watched[message.task_id] = None
             self._places_changed()
@@ -154,7 +231,10 @@ class Dispatcher(Actor):
 
     def _engine_event(self, message: object) -> None:
         board = self._board
-        if isinstance(message, EngineUp):
+        if isinstance(message, Outage):
+            board.outage = message.out
+            self._give_turns()
+        elif isinstance(message, EngineUp):
             board.slots = message.ready.slots
             board.engine = "ready"
             self._give_turns()
@@ -166,54 +246,88 @@ class Dispatcher(Actor):
             board.engine = f"given up: {message.reason}"
 
     def _enqueue(self, message: Enqueue) -> None:
-        queue = self._board.queue
-        if message.task_id in queue:
-            # An actor that was restarted enqueues its task again.
-            queue.remove(message.task_id)
-        queue.push(message.task_id, message.client, message.priority, front=message.front)
-        self._board.refs[message.task_id] = message.ref
+        board, task_id = self._board, message.task_id
+        # An actor that was restarted enqueues its task again.
+        board.take_out(task_id)
+        if message.trial and not message.detour:
+            board.trials[task_id] = None
+            board.trials.move_to_end(task_id, last=not message.front)
+        else:
+            line = board.detour_line if message.detour else board.queue
+            line.push(task_id, message.client, message.priority, front=message.front)
+        if message.fallback:
+            board.divertible[task_id] = None
+        board.refs[task_id] = message.ref
         self._give_turns()
         self._places_changed()
 
     def _give_turns(self) -> None:
         board = self._board
-        engine = self.system.registry.whereis(self._engine_name)
-        if engine is None:
-            return
-        while len(board.running) < board.slots:
-            task_id = board.queue.pop()
+        if self.system.registry.whereis(self._engine_name) is not None:
+            while len(board.running) < board.slots and board.on_trial is None:
+                trial = bool(board.trials)
+                task_id = board.next_to_run()
+                if task_id is None:
+                    break
+                key = self._give_turn(task_id, board.running, trial=trial)
+                if trial:
+                    board.on_trial = key
+        while len(board.detours) < board.detour_slots:
+            task_id = board.next_to_divert()
             if task_id is None:
-                return
-            self._watched.pop(task_id, None)
-            ref = self._board.refs.pop(task_id)
-            if not ref.alive:
-                continue
-            board.last_key += 1
-            board.running[board.last_key] = _Running(ref, self.system.clock.now_ns())
-            self.monitor(ref)
-            ref.send(Turn(board.last_key, engine))
-            self._places_changed()
+                break
+            self._give_turn(task_id, board.detours, detour=True)
+
+    def _give_turn(
+        self, task_id: str, lane: dict[int, _Running], *, trial: bool = False, detour: bool = False
+    ) -> int | None:
+        """The key of the turn; None when nobody is there to take it."""
+        board = self._board
+        board.divertible.pop(task_id, None)
+        self._watched.pop(task_id, None)
+        ref = board.refs.pop(task_id)
+        if not ref.alive:
+            return None
+        board.last_key += 1
+        lane[board.last_key] = _Running(ref, self.system.clock.now_ns())
+        self.monitor(ref)
+        ref.send(Turn(board.last_key, trial, detour))
+        self._places_changed()
+        return board.last_key
+
+    def _trial_over(self, key: int) -> None:
+        if key == self._board.on_trial:
+            self._board.on_trial = None
 
     def _release(self, message: Release) -> None:
-        running = self._board.running.pop(message.key, None)
+        board = self._board
+        running = board.running.pop(message.key, None)
+        if running is not None and message.completion_tokens:
+            board.estimator.observe(
+                message.service_ms, message.completion_tokens, message.decode_ms
+            )
+        running = running or board.detours.pop(message.key, None)
         if running is None:
             return
         self.demonitor(running.ref)
-        if message.completion_tokens:
-            self._board.estimator.observe(
-                message.service_ms, message.completion_tokens, message.decode_ms
-            )
+        self._trial_over(message.key)
         self._give_turns()
 
     def _down(self, ref: Ref) -> None:
-        """A running task's actor ended without releasing its slot, or the engine's did."""
+        """The actor of a task ended without releasing its slot, or the engine's did."""
+        board = self._board
         engine = self.system.registry.whereis(self._engine_name)
-        held = [key for key, running in self._board.running.items() if running.ref is ref]
+        held = [key for key, running in board.running.items() if running.ref is ref]
         for key in held:
-            del self._board.running[key]
+            del board.running[key]
+            self._trial_over(key)
             if engine is not None:
                 engine.send(Abort(key))
-        if not held and engine is not None and engine is not ref:
+        # What runs for nobody in the engine of a detour is noticed there.
+        detours = [key for key, running in board.detours.items() if running.ref is ref]
+        for key in detours:
+            del board.detours[key]
+        if not held and not detours and engine is not None and engine is not ref:
             self.monitor(engine)
             engine.send(Subscribe(self.ref))
         self._give_turns()

@@ -31,6 +31,10 @@ class Dirty(Protocol):
     @property
     def task(self) -> Task: ...
 
+    def written(self) -> None:
+        """The task as it is now has been handed to the store."""
+        ...
+
 
 def rebuild(stored: StoredTask) -> Snapshot:
     """The snapshot that was stored. StorageError when it cannot be read."""
@@ -46,6 +50,8 @@ def _row(task: Task) -> TaskRow:
     first = task.version == 1
     finished_ns, started_ns = task.finished_ns, task.started_ns
     ran = finished_ns is not None and started_ns is not None
+    # What the fallback said is no answer for others to be given.
+    answered = task.state is State.COMPLETED and task.source == "model"
     return TaskRow(
         task_id=task.task_id,
         version=task.version,
@@ -60,9 +66,9 @@ def _row(task: Task) -> TaskRow:
         finished_ns=finished_ns,
         queued_ms=task.timings.queued_ms,
         duration_ms=(finished_ns or 0) / NS_PER_MS - (started_ns or 0) / NS_PER_MS if ran else None,
-        completion_tokens=len(task.tokens),
+        completion_tokens=task.tokens_made,
         idempotency_key=task.request.idempotency_key,
-        fingerprint=task.request.fingerprint() if task.state is State.COMPLETED else None,
+        fingerprint=task.request.fingerprint() if answered else None,
         spec=task.request.to_json() if first else None,
         snapshot=task.snapshot().to_json(),
     )
@@ -122,7 +128,10 @@ class Journal:
 
     def write_all(self, dirty: Iterable[Dirty]) -> None:
         """Writes the present version of all these tasks, without an audit row."""
-        rows = [_row(each.task) for each in dirty]
+        rows = []
+        for each in dirty:
+            rows.append(_row(each.task))
+            each.written()
         if rows:
             self._store.write(rows)
 

@@ -99,9 +99,52 @@ class Commanded:
     refusal: str | None
 
 
-def generate(request: Request, key: int, tokens: list[int], chars: int) -> Generate:
-    """The request as the engine wants it. A prompt is a user's message to the model."""
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """To the fallback: is there another answer? ``text`` is what there is of the task's own;
+    ``handed_over`` when another has gone on with it already. With ``model`` False the fallback's
+    model is out of the question. Answered to ``ref`` by `Found`, `Standby` or `NoAnswer`."""
+
+    key: int
+    request: Request
+    text: str
+    handed_over: bool
+    model: bool
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Here is the answer, from where the task's text ends."""
+
+    key: int
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """The fallback's model is ready for it, in this engine."""
+
+    key: int
+    engine: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """There is none."""
+
+    key: int
+    reason: str
+
+
+def generate(task: Task, key: int) -> Generate:
+    """What is left of the task, as the engine wants it. A prompt is a user's message to the
+    model; what another model has said before is the beginning of this one's answer."""
+    request, handed_over = task.request, task.fallback
     options = request.options
+    begun = task.text[: handed_over.offset] if handed_over else ""
+    tokens_before = handed_over.tokens if handed_over else 0
     messages = request.messages
     if messages is None:
         assert request.prompt is not None
@@ -111,7 +154,7 @@ def generate(request: Request, key: int, tokens: list[int], chars: int) -> Gener
         prompt=None,
         messages=messages,
         sampling=Sampling(
-            max_tokens=options.max_tokens,
+            max_tokens=max(1, options.max_tokens - tokens_before),
             temperature=options.temperature,
             top_p=options.top_p,
             top_k=options.top_k,
@@ -120,6 +163,7 @@ def generate(request: Request, key: int, tokens: list[int], chars: int) -> Gener
             stop=options.stop,
             ignore_eos=options.ignore_eos,
         ),
-        resume_tokens=tuple(tokens),
-        resume_chars=chars,
+        resume_tokens=tuple(task.tokens),
+        resume_chars=len(task.text) - len(begun),
+        begun=begun,
     )

@@ -14,29 +14,28 @@ from edge.actors import NORMAL, Actor, Down, Reason, Reply
 from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, StorageError
-from edge.inference import Abort, EngineLost, Run
+from edge.inference import EngineLost
 from edge.services import wire
 from edge.services.audience import Audience
-from edge.services.dispatcher import Dequeue, Enqueue, Release, Turn, Watched
+from edge.services.dispatcher import Cleared, Dequeue, Enqueue, Turn, Watched
+from edge.services.held_turn import FALLBACK_NAME, HeldTurn, Timeout
 from edge.services.messages import (
     CancelTask,
     Command,
     Commanded,
     Describe,
+    Found,
+    NoAnswer,
+    Standby,
     Watch,
-    Watching,
-    generate,
 )
 from edge.services.surroundings import Life, Surroundings
 from edge.services.wire import Place
 from edge.tasks import effects, events, machine
 from edge.tasks.machine import IllegalTransition
-from edge.tasks.task import State, Task, Usage
+from edge.tasks.task import ENGINE_DIED, State, Task, Usage
 
-
-@dataclass(frozen=True, slots=True)
-class _Timeout:
-    key: int
+_OF_A_TURN = (Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,12 @@ class TaskActor(Actor):
         "_around",
         "_audience",
         "_conclusion",
-        "_expiry",
-        "_key",
+        "_due",
+        "_held",
         "_life",
-        "_started_ns",
-        "_timers",
+        "_no_fallback",
+        "_suspected",
+        "_suspected_most",
         "task",
     )
 
@@ -69,10 +69,12 @@ class TaskActor(Actor):
         self._life = life
         self._around = around
         self._audience = Audience(self.task, around.followers)
-        self._key: int | None = None
-        self._started_ns = 0
+        self._held: HeldTurn | None = None
         self._conclusion: effects.Conclude | None = None
-        self._timers: list[Timer] = []
+        self._due: Timer | None = None
+        # It may have ended an engine; most likely so if it had made no token there.
+        self._suspected = self._suspected_most = False
+        self._no_fallback = False
 
     def started(self) -> None:
         if self.task.terminal:
@@ -93,24 +95,26 @@ class TaskActor(Actor):
         if kind is Output:
             self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
         elif isinstance(message, Admitted):
-            if message.key == self._key:
+            if self._is_mine(message.key):
                 self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
         elif isinstance(message, Finished):
-            self._finished(message)
+            if self._is_mine(message.key):
+                self._finished(message)
         elif isinstance(message, Turn):
             self._turn(message)
         elif isinstance(message, Watch):
             self._watch(message)
         elif isinstance(message, Place):
             if self.task.state is State.AVAILABLE:
-                self._audience.tell(
-                    "queued", {"position": message.position, "eta_ms": message.eta_ms}
-                )
+                self._audience.tell("queued", message._asdict())
         elif isinstance(message, events.Due):
             if self.task.state in (State.SCHEDULED, State.RETRYABLE):
                 self._apply(message)
         elif isinstance(message, Down):
-            self._audience.leave(message.ref)
+            if self._held is not None and self._held.asked(message.ref):
+                self._seek()
+            else:
+                self._audience.leave(message.ref)
         elif isinstance(message, _Committed):
             self._committed(message)
         elif isinstance(message, Command):
@@ -118,8 +122,11 @@ class TaskActor(Actor):
         elif isinstance(message, _Expire):
             if self.task.terminal:
                 self.stop(NORMAL)
-        else:
-            self._trouble(message)
+        elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
+            self._comes_to_something_else(message)
+
+    def _is_mine(self, key: int) -> bool:
+        return self._held is not None and self._held.key == key
 
     def handle_call(self, request: object, reply: Reply) -> None:
         if isinstance(request, Describe):
@@ -134,6 +141,8 @@ class TaskActor(Actor):
 
     def _obey(self, request: object) -> None:
         cancel = isinstance(request, CancelTask)
+        if self._conclusion is not None:
+            raise Conflict("the task is just ending; try again in a moment")
         try:
             self._apply(events.Cancel() if cancel else events.Retry())
         except IllegalTransition as error:
@@ -154,15 +163,17 @@ class TaskActor(Actor):
             journal.forget(self)
             self._around.on_ended(self.task.task_id)
         elif reason.abnormal:
-            # What it has become may be wrong; its successor begins at the last snapshot, but
-            # counts on: what was told under a number stays told.
+            # What it has become may be wrong; its successor begins at the last snapshot, but must
+            # not use a number a second time.
             journal.forget(self)
-            self._life.snapshot = replace(self._life.snapshot, seq=self.task.seq)
+            task, life = self.task, self._life
+            life.snapshot = replace(life.snapshot, version=task.version, seq=task.seq)
         elif not self.task.terminal:
             journal.mark(self)
 
     def _output(self, output: Output) -> None:
-        if output.key == self._key:
+        held = self._held
+        if held is not None and output.key == held.key:
             first = self.task.timings.ttft_ms is None
             self._apply(events.Progress(output.prefilled, output.tokens, output.text))
             self._around.journal.mark(self)
@@ -170,22 +181,23 @@ class TaskActor(Actor):
                 self._around.telemetry.emit(
                     "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
                 )
+            if output.tokens and (held.on_trial or self._suspected):
+                self._suspected = held.on_trial = False
+                self._dispatcher(Cleared(held.key))
 
-    def _finished(self, message: Finished) -> None:
-        if message.key != self._key:
-            return
-        usage = Usage(message.prompt_tokens, message.cached_tokens, message.completion_tokens)
-        self._apply(
-            events.Finish(
-                message.reason, message.text, usage, message.prefill_ms, message.decode_ms
-            )
-        )
+    def _finished(self, end: Finished) -> None:
+        usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
+        self._apply(events.Finish(end.reason, end.text, usage, end.prefill_ms, end.decode_ms))
 
     def _turn(self, turn: Turn) -> None:
-        self._key = turn.key
-        self._started_ns = self.system.clock.now_ns()
+        self._held = HeldTurn(turn, self)
         if self.task.state is not State.AVAILABLE:
             self._release()
+            return
+        if turn.detour:
+            used_up = self.task.attempt >= self.task.max_attempts
+            why = "the attempts are used up" if used_up else self._around.board.engine
+            self._apply(events.Detour(why))
             return
         self._apply(events.Start())
         self._around.telemetry.emit(
@@ -195,24 +207,52 @@ class TaskActor(Actor):
             queued_ms=self.task.timings.queued_ms,
         )
 
-    def _trouble(self, message: object) -> None:
-        """The attempt did not work out."""
-        if isinstance(message, Rejected) and message.key == self._key:
-            self._fail(message.code, message.message, message.recoverable)
-        elif isinstance(message, EngineLost) and message.key == self._key:
-            if message.blamed:
-                self._fail("engine_died", message.reason, True)
-            else:
-                self._apply(events.Lose(message.reason))
-        elif isinstance(message, _Timeout) and message.key == self._key:
-            self._abort()
+    # ---- what comes between
+
+    def _comes_to_something_else(self, message: Any) -> None:
+        """The turn did not go as meant, or the fallback has a word."""
+        held = self._held
+        assert held is not None, "it is of this turn"
+        if isinstance(message, Found):
+            self._apply(events.Answer(message.text, message.source))
+        elif isinstance(message, Standby):
+            held.standby = message.engine
+            self._apply(events.HandOver())
+        elif isinstance(message, NoAnswer):
+            self._no_fallback = True
+            self._apply(events.Unanswered(message.reason))
+        elif isinstance(message, EngineLost) and not message.blamed:
+            if message.suspected:
+                self._suspected, self._suspected_most = True, message.silent
+            self._apply(events.Lose(message.reason))
+        elif held.detour:
+            # The other model cannot do it either, or not in time.
+            held.abort()
+            held.seek(self.task, model=False)
+        elif isinstance(message, EngineLost):
+            self._fail(ENGINE_DIED, message.reason, True)
+        elif isinstance(message, Timeout):
+            held.abort()
             limit_ms = self.task.request.timeout_ms
             self._fail("timeout", f"the attempt took longer than its {limit_ms} ms", True)
+        else:
+            self._fail(message.code, message.message, message.recoverable)
+
+    def _seek(self) -> None:
+        """What may have ended one engine is not given to another."""
+        assert self._held is not None, "it is asked for in a turn"
+        self._held.seek(self.task, model=not self._suspected and not self.task.convicted)
+
+    def _may_fall_back(self) -> bool:
+        here = self.system.registry.whereis(FALLBACK_NAME) is not None
+        return here and self.task.request.fallback and not self._no_fallback
 
     def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
         attempt = max(1, self.task.attempt)
         retry_in_ms = self._around.retry.delay_ms(attempt, self._around.rng)
-        self._apply(events.Fail(code, sentence, recoverable, retry_in_ms))
+        # Who has killed engine after engine is told so, and gets no other answer.
+        fallback = code != ENGINE_DIED and self._may_fall_back()
+        self._apply(events.Fail(code, sentence, recoverable, retry_in_ms, fallback))
         if self.task.state is State.RETRYABLE:
             self._around.telemetry.emit(
                 "task.retrying",
@@ -235,54 +275,49 @@ class TaskActor(Actor):
             self._tell_progress(effect)
         elif isinstance(effect, effects.Record):
             self._around.journal.record(task, effect.event, before, effect.cause)
-            self._life.snapshot = task.snapshot()
+            self.written()
         elif isinstance(effect, effects.Conclude):
             self._conclude(effect, before)
         elif isinstance(effect, effects.Tell):
             self._audience.tell(effect.event, effect.payload)
         elif isinstance(effect, effects.Enqueue):
-            request = task.request
-            self._dispatcher(
-                Enqueue(task.task_id, request.client, request.priority, effect.front, self.ref)
-            )
-            if self._audience:
-                self._dispatcher(Watched(task.task_id))
+            self._enqueue(effect)
         elif isinstance(effect, effects.Dequeue):
             self._dispatcher(Dequeue(task.task_id))
-        elif isinstance(effect, effects.Run):
-            self._run(effect)
-        elif isinstance(effect, effects.Abort):
-            self._abort()
         elif isinstance(effect, effects.Release):
             self._release()
-        else:
-            self._timers.append(self.send_after(effect.delay_ms, events.Due()))
+        elif isinstance(effect, effects.Wake):
+            self._due = self.send_after(effect.delay_ms, events.Due())
+        elif isinstance(effect, effects.Seek):
+            self._seek()
+        elif self._held is not None:
+            if isinstance(effect, effects.Run):
+                self._held.run(task, effect.timeout_ms)
+            else:
+                self._held.abort()
 
-    def _run(self, effect: effects.Run) -> None:
-        assert self._key is not None, "a task runs in its turn"
-        engine = self.system.registry.whereis("engine")
-        request = generate(self.task.request, self._key, self.task.tokens, len(self.task.text))
-        if engine is None or not engine.send(Run(request, self.ref)):
-            self.ref.send(EngineLost(self._key, "the engine is being restarted", False))
-        if effect.timeout_ms is not None:
-            self._timers.append(self.send_after(effect.timeout_ms, _Timeout(self._key)))
-
-    def _abort(self) -> None:
-        engine = self.system.registry.whereis("engine")
-        if engine is not None and self._key is not None:
-            engine.send(Abort(self._key))
+    def _enqueue(self, effect: effects.Enqueue) -> None:
+        task, request = self.task, self.task.request
+        fallback = self._may_fall_back()
+        if effect.detour and not fallback:
+            sentence = "its attempts are used up, and there is no other answer"
+            self._apply(events.Fail("no_answer", sentence, False, 0))
+            return
+        trial = self._suspected or task.convicted
+        front = self._suspected_most if self._suspected else effect.front
+        self._dispatcher(
+            Enqueue(
+                task.task_id, request.client, request.priority, front, self.ref,
+                trial=trial, fallback=fallback, detour=effect.detour,
+            )
+        )  # fmt: skip
+        if self._audience:
+            self._dispatcher(Watched(task.task_id))
 
     def _release(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        if self._key is not None:
-            service_ms = (self.system.clock.now_ns() - self._started_ns) / NS_PER_MS
-            timings, usage = self.task.timings, self.task.usage
-            self._dispatcher(
-                Release(self._key, service_ms, usage.completion_tokens, timings.decode_ms or 0.0)
-            )
-            self._key = None
+        if self._held is not None:
+            self._dispatcher(self._held.release(self.task))
+            self._held = None
 
     def _dispatcher(self, message: object) -> None:
         dispatcher = self.system.registry.whereis(self._around.dispatcher_name)
@@ -293,20 +328,17 @@ class TaskActor(Actor):
 
     def _conclude(self, effect: effects.Conclude, before: State) -> None:
         """Committed first, told afterwards: nobody hears of an end that could be lost."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        if self._due is not None:
+            self._due.cancel()
         self._conclusion = effect
         self._around.journal.forget(self)
         version, ref = self.task.version + 1, self.ref
-        self._around.journal.record(
-            self.task,
-            effect.event,
-            before,
-            effect.cause,
-            lambda error: ref.send(_Committed(version, error)),
-        )
-        self._life.snapshot = self.task.snapshot()
+
+        def done(error: StorageError | None) -> None:
+            ref.send(_Committed(version, error))
+
+        self._around.journal.record(self.task, effect.event, before, effect.cause, done)
+        self.written()
 
     def _committed(self, message: _Committed) -> None:
         effect = self._conclusion
@@ -329,19 +361,17 @@ class TaskActor(Actor):
     def _expire_later(self) -> None:
         self.send_after(self._around.finished_keep_ms, _Expire())
 
+    def written(self) -> None:
+        """The task as it is now has been handed to the store (`Dirty`)."""
+        self._life.snapshot = self.task.snapshot()
+
     # ---- who watches
 
     def _watch(self, message: Watch) -> None:
         task = self.task
         # An end that is not committed yet has not happened for anybody outside.
         ended = task.terminal and self._conclusion is None
-        offset = task.resume_offset(message.offset)
-        message.channel.send(
-            Watching(task.task_id, self.document(), task.text[offset:], offset, ended)
-        )
-        if ended:
-            return
-        if not message.once and self._audience.join(message.channel):
+        if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
             self._dispatcher(Watched(task.task_id))
@@ -353,9 +383,9 @@ class TaskActor(Actor):
             self.task.seq += 1
 
     def _left_ms(self) -> int:
-        elapsed_ms = (self.system.clock.now_ns() - self._started_ns) / NS_PER_MS
+        elapsed_ms = 0.0 if self._held is None else self._held.elapsed_ms
         return self._around.board.estimator.left_ms(
-            elapsed_ms, len(self.task.tokens), self.task.request.options.max_tokens
+            elapsed_ms, self.task.tokens_made, self.task.request.options.max_tokens
         )
 
     def document(self) -> dict[str, Any]:

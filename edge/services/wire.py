@@ -54,7 +54,7 @@ def progress_share(task: Task) -> float:
     if task.terminal:
         return 1.0
     tokens_max = max(1, task.request.options.max_tokens)
-    return round(min(1.0, len(task.tokens) / tokens_max), 4)
+    return round(min(1.0, task.tokens_made / tokens_max), 4)
 
 
 def error_document(error: TaskError) -> dict[str, Any]:
@@ -94,6 +94,14 @@ def result_document(task: Task) -> dict[str, Any] | None:
     }
 
 
+def fallback_document(task: Task) -> dict[str, Any] | None:
+    """From where on the text is not the model's, and whose it is; None when all of it is."""
+    handed_over = task.fallback
+    if handed_over is None:
+        return None
+    return {"source": handed_over.source, "offset": handed_over.offset}
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
@@ -124,7 +132,8 @@ def document(
         "position": place.position if place else None,
         "eta_ms": place.eta_ms if place else eta_ms,
         "progress": progress_share(task),
-        "tokens": len(task.tokens),
+        "tokens": task.tokens_made,
+        "fallback": fallback_document(task),
         "seq": task.seq,
         "durable": durable,
         "metadata": None if request.metadata is None else orjson.loads(request.metadata),

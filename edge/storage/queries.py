@@ -50,7 +50,8 @@ FIND_IDEMPOTENT: Final = """
 """
 
 FIND_ANSWER: Final = """
-    SELECT task_id::VARCHAR FROM journal WHERE fingerprint = ? AND state = 'completed'
+    SELECT task_id::VARCHAR FROM journal
+    WHERE fingerprint = ? AND client = ? AND state = 'completed'
     ORDER BY finished_ns DESC LIMIT 1
 """
 

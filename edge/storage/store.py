@@ -208,9 +208,9 @@ class Store:
         rows = await self._query(queries.FIND_IDEMPOTENT, key, client)
         return str(rows[0][0]) if rows else None
 
-    async def find_answer(self, fingerprint: str) -> StoredTask | None:
-        """The newest completed task with this fingerprint, or None."""
-        rows = await self._query(queries.FIND_ANSWER, fingerprint)
+    async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None:
+        """The newest completed task of this client with this fingerprint, or None."""
+        rows = await self._query(queries.FIND_ANSWER, fingerprint, client)
         return await self.get(str(rows[0][0])) if rows else None
 
     async def history(

@@ -43,9 +43,11 @@ class Conclude:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Stand in the line; at its front if the task had its turn already."""
+    """Stand in the line; at its front if the task had its turn already. ``detour``: in the line of
+    the fallback alone."""
 
     front: bool
+    detour: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,15 @@ class Dequeue:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Send the request to the engine, with the tokens so far, and bound the attempt's time."""
+    """Send the request to the engine, with what there is so far, and bound the time it may take.
+    On a detour the engine is that of the fallback model."""
 
     timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Ask the fallback for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +86,6 @@ class Wake:
 
 
 Effect = (
-    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | Run | Abort | Release | Wake
+    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | Run | Seek | Abort | Release
+    | Wake
 )  # fmt: skip

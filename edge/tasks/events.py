@@ -59,17 +59,39 @@ class Finish:
 @dataclass(frozen=True, slots=True)
 class Fail:
     """An attempt failed. ``retry_in_ms`` is the wait before the next one, if there is to be one;
-    an error that no repetition can cure has ``recoverable`` False."""
+    an error that no repetition can cure has ``recoverable`` False. ``fallback`` says that somebody
+    else may answer once the attempts are used up."""
 
     code: str
     message: str
     recoverable: bool
     retry_in_ms: int
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lose:
-    """The engine is gone through no fault of this task: the attempt does not count."""
+    """The engine is gone, and it is not known to be this task's fault: the attempt does not
+    count."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """It is the fallback's turn with this task; ``reason`` is why the model's does not come."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The fallback model is ready to go on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The fallback has no answer either."""
 
     reason: str
 
@@ -94,6 +116,7 @@ class Retry:
 
 
 Event = (
-    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose
+    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Detour | HandOver
+    | Unanswered
     | Answer | Cancel | Retry
 )  # fmt: skip

@@ -15,6 +15,11 @@ storage nor who is watching.
                            └──Retry── completed, cancelled, discarded
     Cancel leads from every state before an end to cancelled; Answer to completed.
 
+A turn may be a detour: the fallback's, not an attempt of the model. Then `Seek` asks for an answer,
+which is an `Answer`, a `HandOver` to another model, or `Unanswered`. A task whose attempts are used
+up waits for its detour alone; so does one that another model has gone on with, whose tokens mean
+nothing to the first.
+
 Text is kept over attempts: a later attempt goes on behind the tokens of the one before, so nothing
 is said twice. Only `Retry` of an ended task begins at the first character again.
 """
@@ -35,6 +40,7 @@ from edge.tasks.effects import (
     Record,
     Release,
     Run,
+    Seek,
     Tell,
     TellProgress,
     Wake,
@@ -44,17 +50,20 @@ from edge.tasks.events import (
     Answer,
     Begin,
     Cancel,
+    Detour,
     Due,
     Event,
     Fail,
     Finish,
+    HandOver,
     Lose,
     Progress,
     Recover,
     Retry,
     Start,
+    Unanswered,
 )
-from edge.tasks.task import Request, State, Task, TaskError, Timings, Usage
+from edge.tasks.task import Fallback, Request, State, Task, TaskError, Timings, Usage
 
 
 class IllegalTransition(Exception):
@@ -84,7 +93,8 @@ def accept(request: Request, now_ns: int, schedule_in_ms: int = 0) -> tuple[Task
 
 def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
     """Changes the task as the event demands and returns what else has to happen, in order."""
-    transition = TRANSITIONS[task.state].get(type(event))
+    row = ON_DETOUR if task.detour else TRANSITIONS[task.state]
+    transition = row.get(type(event))
     if transition is None:
         raise IllegalTransition(task.state, event)
     return transition(task, event, now_ns)
@@ -95,7 +105,7 @@ def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
 
 def _wait(task: Task, now_ns: int) -> list[Effect]:
     if task.state is State.AVAILABLE:
-        return [Enqueue(front=False)]
+        return [Enqueue(front=False, detour=task.beyond_model)]
     due_ns = task.scheduled_ns or now_ns
     return [Wake(max(0, due_ns - now_ns) // NS_PER_MS)]
 
@@ -117,8 +127,7 @@ def _recover(task: Task, _event: Recover, now_ns: int) -> list[Effect]:
 
 def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect]:
     _cut_back(task)
-    _back_to_line(task)
-    return [Record("recovered"), Enqueue(front=True)]
+    return [Record("recovered"), *_back_to_line(task)]
 
 
 def _due(task: Task, _event: Due, now_ns: int) -> list[Effect]:
@@ -129,14 +138,18 @@ def _due(task: Task, _event: Due, now_ns: int) -> list[Effect]:
     return [Record("due"), Enqueue(front=False)]
 
 
-def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
+def _execute(task: Task, now_ns: int) -> None:
     task.state = State.EXECUTING
-    task.attempt += 1
     task.prefill_done = 0
     if task.started_ns is None:
         task.started_ns = now_ns
         waited_ns = max(0, now_ns - _ready_ns(task))
         task.timings = replace(task.timings, queued_ms=waited_ns / NS_PER_MS)
+
+
+def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
+    _execute(task, now_ns)
+    task.attempt += 1
     return [
         Record("started"),
         Run(task.request.timeout_ms),
@@ -176,12 +189,14 @@ def _progress(task: Task, event: Progress, now_ns: int) -> list[Effect]:
 
 def _finish(task: Task, event: Finish, now_ns: int) -> list[Effect]:
     offset = _append(task, event.text, now_ns)
-    task.usage = event.usage
+    before = task.fallback.tokens if task.fallback else 0
+    task.usage = replace(event.usage, completion_tokens=before + event.usage.completion_tokens)
     task.timings = replace(task.timings, prefill_ms=event.prefill_ms, decode_ms=event.decode_ms)
     effects: list[Effect] = [Release()]
     if event.text:
         effects.append(TellProgress("decode", event.text, offset))
-    return effects + _end(task, State.COMPLETED, event.reason, "model", now_ns)
+    source = task.fallback.source if task.fallback else "model"
+    return effects + _end(task, State.COMPLETED, event.reason, source, now_ns)
 
 
 def _end(
@@ -190,6 +205,7 @@ def _end(
     """The task reaches `state`, one of the ends. What is told is built from the task itself by
     who tells it, because by then the store knows more (is it durable?)."""
     task.state = state
+    task.detour = False
     task.finished_ns = now_ns
     task.scheduled_ns = None
     task.finish_reason = reason
@@ -205,6 +221,11 @@ def _end(
 def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
     error = TaskError(task.attempt, now_ns, event.code, event.message)
     task.add_error(error)
+    if event.recoverable and task.attempt >= task.max_attempts and event.fallback:
+        task.state = State.AVAILABLE
+        task.prefill_done = 0
+        line = Enqueue(front=True, detour=True)
+        return [Release(), Record("attempts used up", event.message), line]
     if not event.recoverable or task.attempt >= task.max_attempts:
         return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
     task.state = State.RETRYABLE
@@ -229,15 +250,24 @@ def _fail_waiting(task: Task, event: Fail, now_ns: int) -> list[Effect]:
     return [Dequeue(), *_end(task, State.DISCARDED, None, None, now_ns)]
 
 
-def _back_to_line(task: Task) -> None:
+def _fail_on_detour(task: Task, event: Fail, now_ns: int) -> list[Effect]:
+    task.add_error(TaskError(task.attempt, now_ns, event.code, event.message))
+    return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+
+
+def _back_to_line(task: Task) -> list[Effect]:
+    """The turn did not count."""
+    if task.detour:
+        task.detour = False
+    else:
+        task.attempt -= 1
     task.state = State.AVAILABLE
-    task.attempt -= 1
     task.prefill_done = 0
+    return [Enqueue(front=True, detour=task.beyond_model)]
 
 
 def _lose(task: Task, event: Lose, _now_ns: int) -> list[Effect]:
-    _back_to_line(task)
-    return [Release(), Record("engine lost", event.reason), Enqueue(front=True)]
+    return [Release(), Record("engine lost", event.reason), *_back_to_line(task)]
 
 
 def _cancel_waiting(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
@@ -248,11 +278,42 @@ def _cancel_executing(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
     return [Abort(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now_ns)]
 
 
+def _detour(task: Task, event: Detour, now_ns: int) -> list[Effect]:
+    _execute(task, now_ns)
+    task.detour = True
+    return [Record("fallback", event.reason), Seek()]
+
+
+def _goes_on(task: Task, source: str) -> Tell:
+    """From here on the text is not the model's: whoever watches is told before it comes."""
+    task.fallback = Fallback(source, len(task.text), task.tokens_made)
+    return Tell("fallback", {"source": source, "offset": len(task.text)})
+
+
+def _hand_over(task: Task, _event: HandOver, _now_ns: int) -> list[Effect]:
+    run = Run(task.request.timeout_ms)
+    if task.fallback is not None:
+        return [run]
+    told = _goes_on(task, "fallback_model")
+    task.tokens = []
+    return [Record("handed over"), told, run]
+
+
+def _unanswered(task: Task, event: Unanswered, now_ns: int) -> list[Effect]:
+    """What the model can still do is left to it."""
+    if not task.beyond_model:
+        return [Release(), Record("no fallback", event.reason), *_back_to_line(task)]
+    if not task.errors:
+        task.add_error(TaskError(task.attempt, now_ns, "no_answer", event.reason))
+    return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+
+
 def _answer(task: Task, event: Answer, now_ns: int) -> list[Effect]:
     held: list[Effect] = [Abort(), Release()] if task.state is State.EXECUTING else [Dequeue()]
+    marked = _goes_on(task, event.source)
     offset = _append(task, event.text, now_ns)
     told = TellProgress("fallback", event.text, offset)
-    return [*held, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]
+    return [*held, marked, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]
 
 
 def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
@@ -266,7 +327,7 @@ def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
     task.usage = Usage()
     task.timings = Timings()
     task.started_ns = task.finished_ns = task.scheduled_ns = None
-    task.finish_reason = task.source = None
+    task.finish_reason = task.source = task.fallback = None
     return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
 
 
@@ -283,7 +344,7 @@ _ENDED: Final[dict[type[Any], _Transition]] = {Retry: _retry}
 TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
     State.SCHEDULED: _WAITING | {Begin: _begin, Due: _due},
     State.RETRYABLE: _WAITING | {Due: _due},
-    State.AVAILABLE: _WAITING | {Begin: _begin, Start: _start},
+    State.AVAILABLE: _WAITING | {Begin: _begin, Start: _start, Detour: _detour},
     State.EXECUTING: {
         Recover: _recover_executing,
         Admit: _admit,
@@ -298,3 +359,17 @@ TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
     State.CANCELLED: _ENDED,
     State.DISCARDED: _ENDED,
 }
+
+ON_DETOUR: Final[dict[type[Any], _Transition]] = {
+    Recover: _recover_executing,
+    HandOver: _hand_over,
+    Admit: _admit,
+    Progress: _progress,
+    Finish: _finish,
+    Fail: _fail_on_detour,
+    Lose: _lose,
+    Answer: _answer,
+    Unanswered: _unanswered,
+    Cancel: _cancel_executing,
+}
+"""The row of an executing task whose turn is a detour."""

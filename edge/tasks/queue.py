@@ -8,10 +8,12 @@ engine died) are O(1); looking up a position walks the line up to it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
-from typing import Final
+from collections.abc import Collection, Container, Iterator
+from typing import Final, TypeAlias
 
 PRIORITIES: Final = 10
+
+_Level: TypeAlias = OrderedDict[str, OrderedDict[str, None]]
 
 
 class FairQueue:
@@ -20,9 +22,7 @@ class FairQueue:
     def __init__(self, tasks_max: int) -> None:
         self.tasks_max = tasks_max
         # Per priority: clients in the order of their turns, each with its line of task ids.
-        self._levels: list[OrderedDict[str, OrderedDict[str, None]]] = [
-            OrderedDict() for _ in range(PRIORITIES)
-        ]
+        self._levels: list[_Level] = [OrderedDict() for _ in range(PRIORITIES)]
         self._where: dict[str, tuple[int, str]] = {}
 
     def __len__(self) -> int:
@@ -57,19 +57,24 @@ class FairQueue:
             level.move_to_end(client, last=False)
         self._where[task_id] = (priority, client)
 
-    def pop(self) -> str | None:
-        """Takes the next task; its client goes to the end of the turns."""
+    def pop(self, among: Container[str] | None = None) -> str | None:
+        """Takes the next task, or the next one that is `among` these, for which it walks past the
+        others; its client goes to the end of the turns."""
         for level in self._levels:
-            if level:
-                client, line = next(iter(level.items()))
-                task_id, _ = line.popitem(last=False)
-                del self._where[task_id]
-                if line:
-                    level.move_to_end(client)
-                else:
-                    del level[client]
-                return task_id
+            for client, line in level.items():
+                for task_id in line:
+                    if among is None or task_id in among:
+                        self._take(level, client, task_id)
+                        return task_id
         return None
+
+    def _take(self, level: _Level, client: str, task_id: str) -> None:
+        line = level[client]
+        del line[task_id], self._where[task_id]
+        if line:
+            level.move_to_end(client)
+        else:
+            del level[client]
 
     def remove(self, task_id: str) -> bool:
         """Takes a task out wherever it stands; False when it was not waiting."""

@@ -29,6 +29,9 @@ class State(StrEnum):
 TERMINAL: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
 """States that a task leaves only when somebody asks for a retry."""
 
+ENGINE_DIED: Final = "engine_died"
+"""The code of an attempt that ended the engine, with this task alone to blame."""
+
 ERRORS_KEPT_MAX: Final = 20
 """Errors kept with a task; of more, the first and the last ones are kept."""
 
@@ -119,6 +122,16 @@ class Timings:
     decode_ms: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Somebody else than the model goes on with the text, from character ``offset``; ``source`` is
+    history, fallback_model or notice. The model had made ``tokens`` before."""
+
+    source: str
+    offset: int
+    tokens: int
+
+
 @dataclass(slots=True)
 class Task:
     """One task's whole state. Only its actor changes it, and only through `machine.apply`.
@@ -129,6 +142,8 @@ class Task:
     ``text_floor`` is the shortest that the text was ever cut back to, by a recovery or a retry,
     None when it never was: what a client had beyond may differ from what came in its place.
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
+    ``tokens`` are those of the model that runs it now. ``detour`` says that it is the fallback's
+    turn rather than an attempt, ``fallback`` where the text is no longer the model's.
     """
 
     request: Request
@@ -151,6 +166,8 @@ class Task:
     source: str | None = None
     errors: tuple[TaskError, ...] = ()
     text_floor: int | None = None
+    detour: bool = False
+    fallback: Fallback | None = None
 
     @property
     def task_id(self) -> str:
@@ -165,6 +182,22 @@ class Task:
         hold."""
         floor = len(self.text) if self.text_floor is None else self.text_floor
         return min(offset, floor, len(self.text))
+
+    @property
+    def tokens_made(self) -> int:
+        """Output tokens in all, whichever model made them."""
+        return len(self.tokens) + (self.fallback.tokens if self.fallback else 0)
+
+    @property
+    def beyond_model(self) -> bool:
+        """The model can do nothing more for it while it waits: its attempts are used up, or
+        another has gone on with the text."""
+        return self.fallback is not None or self.attempt >= self.max_attempts
+
+    @property
+    def convicted(self) -> bool:
+        """It has ended the engine before."""
+        return bool(self.errors) and self.errors[-1].code == ENGINE_DIED
 
     def add_error(self, error: TaskError) -> None:
         """Remembers an error, within `ERRORS_KEPT_MAX`."""
@@ -200,6 +233,9 @@ class Snapshot:
     source: str | None
     errors: tuple[TaskError, ...]
     text_floor: int | None
+    # What came later has a value for snapshots that were stored before.
+    detour: bool = False
+    fallback: Fallback | None = None
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""
@@ -216,6 +252,7 @@ class Snapshot:
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
     fields: dict[str, Any] = orjson.loads(data)
+    fallback = fields.get("fallback")
     return Snapshot(
         **fields
         | {
@@ -225,6 +262,7 @@ def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
             "usage": Usage(**fields["usage"]),
             "timings": Timings(**fields["timings"]),
             "errors": tuple(TaskError(**error) for error in fields["errors"]),
+            "fallback": Fallback(**fallback) if fallback else None,
         }
     )
 

@@ -40,6 +40,8 @@ EVENTS: Final[dict[str, str]] = {
     "task.first_text": "task_id, ttft_ms",
     "task.retrying": "task_id, attempt, in_ms, error",
     "task.finished": "task_id, state, source, duration_ms, completion_tokens",
+    "fallback.opened": "reason: of the outage",
+    "fallback.closed": "",
     "socket.opened": "client",
     "socket.closed": "client, code, reason",
     "channel.joined": "topic",

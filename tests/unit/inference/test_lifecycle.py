@@ -130,7 +130,10 @@ def test_a_fault_in_safe_mode_backs_off() -> None:
 def test_a_model_that_cannot_be_used_ends_it_with_its_sentence() -> None:
     life = loading()
     assert life.apply(Refused("not a model"), 0) == [Disarm(), Kill()]
-    assert life.apply(KILLED_OUTSIDE, 0)[-1] == GaveUp("not a model")
+    assert life.apply(KILLED_OUTSIDE, 0)[1:] == [
+        Arm(POLICY.given_up_ms),
+        GaveUp("not a model", refused=True),
+    ]
     assert life.apply(Start(), 0) == [Spawn(safe=False), Arm(5_000)]
 
 

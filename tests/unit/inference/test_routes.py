@@ -26,10 +26,10 @@ class House:
         self.routes = Routes(self.orphans.append)
         self.ears: dict[int, Ear] = {}
 
-    def add(self, key: int) -> Ref:
+    def add(self, key: int, *, convicted: bool = False) -> Ref:
         self.ears[key] = Ear()
         ref = self.system.spawn(self.ears[key])
-        self.routes.add(key, ref)
+        self.routes.add(key, ref, convicted=convicted)
         return ref
 
     def heard(self, key: int) -> list[object]:
@@ -93,22 +93,39 @@ def test_alone_and_at_fault_is_blamed(house: House) -> None:
     assert len(house.routes) == 0
 
 
-def test_the_only_one_whose_prompt_was_being_read_is_blamed(house: House) -> None:
+def test_of_several_all_are_suspected_and_most_of_all_the_silent(house: House) -> None:
     for key in (1, 2, 3):
         house.add(key)
     house.routes.step(step(Output(1, 1, (5,), "a"), Output(2, 1, (5,), "a"), Output(3, 1, (), "")))
+    assert house.routes.culprit() is None
     house.routes.lose_all("gone", own_fault=True)
-    blamed = {key: message.blamed for key in (1, 2, 3) for message in losses(house, key)}
-    assert blamed == {1: False, 2: False, 3: True}
+    for key in (1, 2, 3):
+        assert losses(house, key) == [EngineLost(key, "gone", False, True, silent=key == 3)]
 
 
-@pytest.mark.parametrize("own_fault", [True, False])
-def test_among_several_or_from_outside_nobody_is_blamed(house: House, own_fault: bool) -> None:
-    keys = (1, 2) if own_fault else (1,)
-    for key in keys:
-        house.add(key)
-    house.routes.lose_all("gone", own_fault=own_fault)
-    assert not any(message.blamed for key in keys for message in losses(house, key))
+def test_who_has_done_it_before_is_blamed_beside_others(house: House) -> None:
+    house.add(1)
+    house.add(2, convicted=True)
+    house.routes.step(step(Output(1, 1, (5,), "a")))
+    assert house.routes.culprit() == 2
+    house.routes.lose_all("gone", own_fault=True)
+    assert losses(house, 1) == [EngineLost(1, "gone", blamed=False)]
+    assert losses(house, 2) == [EngineLost(2, "gone", blamed=True, silent=True)]
+
+
+def test_who_had_done_it_before_and_then_made_a_token_is_one_of_several(house: House) -> None:
+    house.add(1)
+    house.add(2, convicted=True)
+    house.routes.step(step(Output(2, 1, (5,), "a")))
+    assert house.routes.culprit() is None
+
+
+def test_an_end_from_outside_makes_nobody_suspect(house: House) -> None:
+    house.add(1)
+    house.add(2)
+    house.routes.lose_all("gone", own_fault=False)
+    for key in (1, 2):
+        assert losses(house, key) == [EngineLost(key, "gone", blamed=False, silent=True)]
 
 
 def losses(house: House, key: int) -> list[EngineLost]:

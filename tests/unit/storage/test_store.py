@@ -142,10 +142,11 @@ async def test_an_answer_is_found_by_its_fingerprint(tmp_path: Path) -> None:
     for number, state in ((1, "completed"), (2, "completed"), (3, "discarded")):
         end = task_row(number, 2, state, finished_ns=number, fingerprint="f")
         await store.commit([task_row(number), end])
-    found = await store.find_answer("f")
+    found = await store.find_answer("f", "ada")
     assert found is not None
     assert (found.task_id, found.version) == (uid(2), 2)
-    assert await store.find_answer("g") is None
+    assert await store.find_answer("g", "ada") is None
+    assert await store.find_answer("f", "bob") is None
     await store.close()
 
 

@@ -1,0 +1,70 @@
+"""Notices that the engine has been out for so long that tasks had better be answered otherwise."""
+
+from __future__ import annotations
+
+from edge.actors import Actor, Down
+from edge.clock import Timer
+from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
+from edge.services.dispatcher import Outage
+from edge.telemetry import Telemetry
+
+
+class _Patience:
+    """It has been out for too long."""
+
+
+class OutageWatch(Actor):
+    """Tells the dispatcher of an `Outage`: at once when the engine was given up, else after
+    ``outage_ms`` without one; and of its end when there is an engine again."""
+
+    def __init__(
+        self, engine_name: str, dispatcher_name: str, outage_ms: int, telemetry: Telemetry
+    ) -> None:
+        self._engine_name = engine_name
+        self._dispatcher_name = dispatcher_name
+        self._outage_ms = outage_ms
+        self._telemetry = telemetry
+        self._timer: Timer | None = None
+        self._out: bool | None = None
+        self._reason = ""
+
+    def started(self) -> None:
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        engine = self.system.registry.whereis(self._engine_name)
+        if engine is not None:
+            self.monitor(engine)
+            engine.send(Subscribe(self.ref))
+
+    def handle(self, message: object) -> None:
+        match message:
+            case EngineUp():
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+                self._tell(out=False)
+            case EngineDown(reason=reason, retry_in_ms=retry_in_ms):
+                self._reason = reason
+                # Stopped on purpose, it is nobody's outage.
+                if self._timer is None and retry_in_ms is not None:
+                    self._timer = self.send_after(self._outage_ms, _Patience())
+            case EngineGivenUp(reason=reason):
+                self._reason = reason
+                self._tell(out=True)
+            case _Patience():
+                self._tell(out=True)
+            case Down():
+                self._subscribe()
+
+    def _tell(self, *, out: bool) -> None:
+        if out == self._out:
+            return
+        # A dispatcher that was not told of an end would go on diverting; so it is told at a start.
+        dispatcher = self.system.registry.whereis(self._dispatcher_name)
+        if dispatcher is not None and dispatcher.send(Outage(out)):
+            if out:
+                self._telemetry.emit("fallback.opened", reason=self._reason)
+            elif self._out:
+                self._telemetry.emit("fallback.closed")
+            self._out = out
