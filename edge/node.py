@@ -23,26 +23,18 @@ from random import Random
 
 from aiohttp import web
 
-from edge.actors import Actor, ChildSpec, Ref, Supervisor, System
+from edge.actors import ChildSpec, Ref, Supervisor, System
 from edge.clock import NS_PER_MS, SystemClock
-from edge.engine.messages import Ready
 from edge.errors import Forbidden, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams
+from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.handshake import Refusal
+from edge.gateway.listen import listen, url_of
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
-from edge.gateway.tasks_api import NodeFacts, TasksApi
-from edge.inference import (
-    EngineActor,
-    EngineCommand,
-    EngineGivenUp,
-    EngineUp,
-    ModelFile,
-    Subscribe,
-    policy_of,
-    resolve,
-)
+from edge.gateway.tasks_api import TasksApi
+from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, resolve
 from edge.services.audience import Followers
 from edge.services.channel import Channels
 from edge.services.dispatcher import Board, Dispatcher
@@ -73,20 +65,6 @@ class Started:
     database: Path
     recovered: int
     quarantined: str | None
-
-
-class _Facts(NodeFacts):
-    """See `NodeFacts`."""
-
-    def __init__(self, system: System, store: Store) -> None:
-        self._system = system
-        self._store = store
-
-    def engine(self) -> Ref | None:
-        return self._system.registry.whereis("engine")
-
-    def durable(self) -> bool:
-        return self._store.durable
 
 
 class Node:
@@ -124,7 +102,7 @@ class Node:
         settings = self.settings
         data_dir = settings.data_dir()
         model = resolve(settings.model.name, data_dir)
-        listener = _listen(settings.server.host, settings.server.port)
+        listener = listen(settings.server.host, settings.server.port)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -151,13 +129,11 @@ class Node:
         self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
         command = self._engine_command or EngineCommand(model, settings.model)
         board = Board(settings.tasks.queue_max)
-        facts = _Facts(self.system, store)
-        facts.model = model.name
-        facts.quarantined = store.quarantined
+        facts = NodeFacts(self.system, store, model.name)
         sources = Sources(board, facts.durable, lambda: facts.model, self._socket_figures)
         figures = Figures(sources, self.telemetry, self.clock)
         self._build(command, board, figures)
-        listening = _EngineListener(facts)
+        listening = EngineListener(facts)
         self.system.spawn(listening, name="engine listener")
         up = await listening.first_ready
         tasks = self._make_tasks(store, board)
@@ -166,8 +142,7 @@ class Node:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
-        host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        url = url_of(listener)
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -323,49 +298,6 @@ class Node:
         finally:
             timer.cancel()
             detach()
-
-
-class _EngineListener(Actor):
-    """Keeps the node's facts of its engine; ``first_ready`` is the engine's first word, or
-    StartupError when it gave up before."""
-
-    def __init__(self, facts: NodeFacts) -> None:
-        self._facts = facts
-        self.first_ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
-
-    def started(self) -> None:
-        engine = self._facts.engine()
-        assert engine is not None, "the tree has been built"
-        engine.send(Subscribe(self.ref))
-
-    def handle(self, message: object) -> None:
-        if isinstance(message, EngineUp):
-            self._facts.context_tokens = message.ready.context_tokens
-            self._facts.safe_mode = message.ready.safe_mode
-            if not self.first_ready.done():
-                self.first_ready.set_result(message.ready)
-        elif isinstance(message, EngineGivenUp) and not self.first_ready.done():
-            self.first_ready.set_exception(StartupError(message.reason))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket. StartupError when the address cannot be had."""
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, proto)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Clients that come while the model loads wait in the kernel's line.
-        listener.listen(1024)
-    except OSError as error:
-        raise StartupError(
-            f"cannot listen on {host} port {port}: {error.strerror};"
-            " is another node running? Choose another with --port, or --port 0 for a free one"
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 async def _ended(ref: Ref) -> None:

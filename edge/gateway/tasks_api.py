@@ -13,6 +13,7 @@ from edge.errors import EngineError, InvalidRequest, PromptTooLong
 from edge.gateway import submission
 from edge.gateway.access import Access, bearer
 from edge.gateway.events import EventStreams, read_event_id
+from edge.gateway.facts import NodeFacts
 from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -160,23 +161,6 @@ class TasksApi:
                 "quarantined": self._facts.quarantined,
             }
         )
-
-
-class NodeFacts:
-    """What the handlers want to know of the node; kept up to date by the node."""
-
-    model: str = ""
-    context_tokens: int = 0
-    safe_mode: bool = False
-    quarantined: str | None = None
-
-    def engine(self) -> Any:
-        """The engine's actor, or None."""
-        raise NotImplementedError
-
-    def durable(self) -> bool:
-        """Whether what is accepted now survives a crash."""
-        raise NotImplementedError
 
 
 def _json(value: object, *, status: int = 200) -> web.Response:
