@@ -90,6 +90,17 @@ class Model:
     stall_kill_ms: int = setting(
         60_000, "silence of the engine after which it is restarted", at_least=200, at_most=3_600_000
     )
+    restart_base_ms: int = setting(
+        100, "wait before a dead engine is started again; it doubles", at_least=1,
+        at_most=3_600_000,
+    )  # fmt: skip
+    restart_max_ms: int = setting(
+        30_000, "longest wait before a dead engine is started again", at_least=1, at_most=3_600_000
+    )
+    deaths_max: int = setting(
+        10, "deaths of the engine within ten minutes; at one more it is given up", at_least=0,
+        at_most=1_000_000,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -53,6 +53,9 @@ def policy_of(settings: Model) -> LifecyclePolicy:
         load_timeout_ms=settings.load_timeout_ms,
         stall_report_ms=settings.stall_report_ms,
         stall_kill_ms=settings.stall_kill_ms,
+        backoff_base_ms=settings.restart_base_ms,
+        backoff_max_ms=settings.restart_max_ms,
+        deaths_max=settings.deaths_max,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.inference import EngineCommand, ModelFile, policy_of
+from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
 
 FILE = ModelFile("tiny", Path("/m/tiny.gguf"), 1, 512)
@@ -46,6 +47,15 @@ def test_the_context_is_what_the_model_knows_within_reason(
 
 
 def test_the_policy_has_the_settings_limits() -> None:
-    policy = policy_of(Model(load_timeout_ms=1, stall_report_ms=2, stall_kill_ms=3))
-    limits = (policy.load_timeout_ms, policy.stall_report_ms, policy.stall_kill_ms)
-    assert limits == (1, 2, 3)
+    settings = Model(
+        load_timeout_ms=1, stall_report_ms=2, stall_kill_ms=3,
+        restart_base_ms=4, restart_max_ms=5, deaths_max=6,
+    )  # fmt: skip
+    assert policy_of(settings) == LifecyclePolicy(
+        load_timeout_ms=1, stall_report_ms=2, stall_kill_ms=3,
+        backoff_base_ms=4, backoff_max_ms=5, deaths_max=6,
+    )  # fmt: skip
+
+
+def test_the_settings_say_what_is_so_by_default() -> None:
+    assert policy_of(Model()) == LifecyclePolicy()
