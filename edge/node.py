@@ -6,7 +6,13 @@ The supervision tree::
     ├── engine       owns the engine process
     ├── dispatcher   owns the waiting line
     ├── tasks        one transient actor per task, each with a restart budget of its own
-    └── status       tells the node's figures to who joined ``node:status``
+    ├── status       tells the node's figures to who joined ``node:status``
+    ├── outage       notices that the engine is out for long
+    ├── standby      has the engine of the fallback's model as its child, while that is wanted
+    └── fallback     answers what the model cannot
+
+The last three, which are there unless the settings say otherwise, and status may fail for good
+without harm to the rest. When the root has spent its restarts the node has failed (`Node.failed`).
 
 Channels belong to their sockets. Nothing else in the house wires anything to anything.
 """
@@ -20,12 +26,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from aiohttp import web
 
-from edge.actors import ChildSpec, Ref, Supervisor, System
+from edge import fallback_branch
+from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS, SystemClock
-from edge.errors import Forbidden, StartupError
+from edge.engine.messages import Ready
+from edge.errors import Forbidden, InternalError, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams
@@ -65,6 +74,8 @@ class Started:
     database: Path
     recovered: int
     quarantined: str | None
+    degraded: str = ""
+    """Why there is no engine, if there is none; ``slots`` and ``context_tokens`` are 0 then."""
 
 
 class Node:
@@ -79,10 +90,13 @@ class Node:
         *,
         telemetry: Telemetry | None = None,
         engine_command: Callable[[bool], tuple[str, ...]] | None = None,
+        fallback_command: Callable[[bool], tuple[str, ...]] | None = None,
     ) -> None:
-        """`engine_command` replaces the worker's own command line; see `EngineActor`."""
+        """`engine_command` replaces the worker's own command line; see `EngineActor`; and
+        `fallback_command` that for the fallback's model."""
         self.settings = settings
         self._engine_command = engine_command
+        self._fallback_command = fallback_command
         self.telemetry = telemetry or Telemetry()
         self.clock = SystemClock(asyncio.get_running_loop())
         self.system = System(
@@ -94,6 +108,7 @@ class Node:
         self._sockets: SocketApp | None = None
         self._streams: EventStreams | None = None
         self._root: Ref | None = None
+        self._root_end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self._pubsub = PubSub()
         self.tasks: Tasks | None = None
 
@@ -128,14 +143,15 @@ class Node:
         )
         self._journal = Journal(store, self.clock, settings.data.snapshot_ms)
         command = self._engine_command or EngineCommand(model, settings.model)
-        board = Board(settings.tasks.queue_max)
+        fallback = settings.fallback
+        board = Board(settings.tasks.queue_max, fallback.slots if fallback.enabled else 0)
         facts = NodeFacts(self.system, store, model.name)
         sources = Sources(board, facts.durable, lambda: facts.model, self._socket_figures)
         figures = Figures(sources, self.telemetry, self.clock)
-        self._build(command, board, figures)
+        self._build(command, model, board, figures)
         listening = EngineListener(facts)
         self.system.spawn(listening, name="engine listener")
-        up = await listening.first_ready
+        up, degraded = await self._first_word(listening)
         tasks = self._make_tasks(store, board)
         recovered = await tasks.recover()
         app = self._application(tasks, facts, figures)
@@ -150,16 +166,35 @@ class Node:
             "node.started", url=url, model=model.name, database=str(data_dir / DATABASE)
         )
         return Started(
-            url, model.name, up.slots, up.context_tokens, up.safe_mode,
-            data_dir / DATABASE, recovered, store.quarantined,
+            url, model.name, up.slots if up else 0, up.context_tokens if up else 0,
+            up is not None and up.safe_mode, data_dir / DATABASE, recovered, store.quarantined,
+            degraded,
         )  # fmt: skip
 
+    async def _first_word(self, listening: EngineListener) -> tuple[Ready | None, str]:
+        """What the engine says of itself, or why there is none and the node starts all the same:
+        a model that is of no use is for the admin to change, one that dies may work again."""
+        words: set[asyncio.Future[Any]] = {listening.first_word, self._root_end}
+        await asyncio.wait(words, return_when=asyncio.FIRST_COMPLETED)
+        if not listening.first_word.done():
+            raise StartupError(self._failure(self._root_end.result()))
+        word = listening.first_word.result()
+        if isinstance(word, Ready):
+            return word, ""
+        if word.model_at_fault or not self.settings.fallback.enabled:
+            raise StartupError(word.reason)
+        return None, word.reason
+
     def _build(
-        self, command: Callable[[bool], tuple[str, ...]], board: Board, figures: Figures
+        self,
+        command: Callable[[bool], tuple[str, ...]],
+        model: ModelFile,
+        board: Board,
+        figures: Figures,
     ) -> None:
         """The supervision tree, but for the tasks themselves."""
         settings = self.settings
-        children = (
+        children = [
             ChildSpec(
                 "engine",
                 lambda: EngineActor(
@@ -176,11 +211,27 @@ class Node:
             ),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
             ChildSpec("status", lambda: StatusActor(self._pubsub, figures), own_budget=True),
+        ]
+        assert self._store is not None
+        children += fallback_branch.children(
+            settings, board, self._store, self.telemetry, model, self._fallback_command
         )
         self._root = self.system.spawn(Supervisor(children), name="node")
+        self._root.add_watcher(_Watcher(self._root_end))
 
     def _task_supervisor(self) -> Supervisor:
+        if self.tasks is not None:
+            # All task actors went with it. They are in the store: the node ends, and begins anew.
+            raise InternalError("the supervisor of the tasks has ended")
         return Supervisor(budget="child", on_exhausted=self._task_exhausted)
+
+    async def failed(self) -> str:
+        """Waits until the node cannot go on, if ever; why, in a sentence. To be stopped then."""
+        return self._failure(await asyncio.shield(self._root_end))
+
+    @staticmethod
+    def _failure(reason: Reason) -> str:
+        return f"the node cannot go on ({reason}), which is a defect; its log has the details"
 
     def _task_exhausted(self, name: str, reason: object) -> None:
         if self.tasks is not None:
@@ -267,9 +318,10 @@ class Node:
             await self._runner.cleanup()
         left = 0
         if self.tasks is not None:
-            left = len(self.tasks.board.queue) + len(self.tasks.board.running)
+            left = self.tasks.board.waiting + self.tasks.board.busy
         if self._root is not None:
-            await _ended(self._root)
+            self._root.stop()
+            await self._root_end
         if self._journal is not None:
             self._journal.flush()
         if self._store is not None:
@@ -281,14 +333,14 @@ class Node:
     async def _drain(self, tasks: Tasks) -> None:
         """Waits until no task runs, within the limit; waiting ones keep waiting."""
         board = tasks.board
-        board.slots = 0
-        self.telemetry.emit("node.draining", running=len(board.running), queued=len(board.queue))
-        if not board.running:
+        board.slots = board.detour_slots = 0
+        self.telemetry.emit("node.draining", running=board.busy, queued=board.waiting)
+        if not board.busy:
             return
         idle = asyncio.Event()
 
         def hear(event: Event) -> None:
-            if event.name == "task.finished" and not board.running:
+            if event.name == "task.finished" and not board.busy:
                 idle.set()
 
         detach = self.telemetry.attach(hear)
@@ -300,14 +352,12 @@ class Node:
             detach()
 
 
-async def _ended(ref: Ref) -> None:
-    """Stops an actor and waits until it has."""
-    over = asyncio.Event()
+class _Watcher:
+    """Has an actor's end in a future."""
 
-    class Watcher:
-        def down(self, _ref: Ref, _reason: object) -> None:
-            over.set()
+    def __init__(self, end: asyncio.Future[Reason]) -> None:
+        self._end = end
 
-    ref.add_watcher(Watcher())
-    ref.stop()
-    await over.wait()
+    def down(self, _ref: Ref, reason: Reason) -> None:
+        if not self._end.done():
+            self._end.set_result(reason)

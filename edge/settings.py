@@ -149,6 +149,34 @@ class Tasks:
 
 
 @dataclass(slots=True)
+class Fallback:
+    """How tasks that allow it are answered when the model cannot."""
+
+    enabled: bool = setting(
+        True, "whether tasks that allow it are answered otherwise, marked as degraded, when the"
+        " model cannot"
+    )  # fmt: skip
+    outage_ms: int = setting(
+        300_000, "how long the engine may be down before waiting tasks are answered otherwise; one"
+        " that was given up is not waited for", at_least=0, at_most=86_400_000
+    )  # fmt: skip
+    slots: int = setting(4, "tasks answered otherwise side by side", at_least=1, at_most=256)
+    history: bool = setting(
+        True, "whether the answer that the same client got to the same request may be given again"
+    )
+    embedded: bool = setting(True, "whether the embedded model may answer")
+    idle_ms: int = setting(
+        60_000, "how long the embedded model stays loaded without work", at_least=100,
+        at_most=86_400_000,
+    )  # fmt: skip
+    notice: str = setting(
+        "The model of this node is not available at the moment, so this request could not be"
+        " answered. Please try again later.",
+        "what a task is told when nothing else can answer it; empty means that it waits, or fails",
+    )
+
+
+@dataclass(slots=True)
 class Socket:
     """The Phoenix socket: limits of one connection."""
 
@@ -177,6 +205,7 @@ class Settings:
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
     tasks: Tasks = field(default_factory=Tasks)
+    fallback: Fallback = field(default_factory=Fallback)
     socket: Socket = field(default_factory=Socket)
 
     def data_dir(self, environment: Mapping[str, str] = os.environ) -> Path:
@@ -277,6 +306,8 @@ def _from_text(path: str, text: str) -> Any:
             return int(text)
         except ValueError:
             return text
+    if key.kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
     if typing.get_origin(key.kind) is list:
         return [item.strip() for item in text.split(",") if item.strip()]
     pairs = [item.partition("=") for item in text.split(",") if item.strip()]

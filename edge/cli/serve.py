@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import uvloop
 
-from edge.cli.output import note, say
+from edge.cli.output import complain, note, say
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
 
 
 def command(_arguments: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    """Runs until told to stop; 0 after an orderly end."""
+    """Runs until told to stop; 0 after an orderly end, 1 when the node itself cannot go on."""
     chosen = settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     return uvloop.run(_serve(chosen))
@@ -37,16 +37,28 @@ async def _serve(settings: Settings) -> int:
         return 0
     waiting.cancel()
     _greet(starting.result(), settings)
-    await told.wait()
-    note("stopping: running tasks may finish, waiting ones are kept for the next start")
-    left = await node.stop()
+    failing = loop.create_task(node.failed())
+    waiting = loop.create_task(told.wait())
+    await asyncio.wait({failing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if failing.done():
+        # Whoever keeps services running starts another one.
+        waiting.cancel()
+        complain(failing.result())
+    else:
+        failing.cancel()
+        note("stopping: running tasks may finish, waiting ones are kept for the next start")
+    left = await node.stop(drain=told.is_set())
     note(f"stopped; {left} unfinished tasks will go on at the next start")
-    return 0
+    return 0 if told.is_set() else 1
 
 
 def _greet(started: Started, settings: Settings) -> None:
-    mode = ", safe mode: the fast one crashes on this processor" if started.safe_mode else ""
-    note(f"model     {started.model}, {started.context_tokens} tokens of context{mode}")
+    if started.degraded:
+        complain(f"the model {started.model} does not run: {started.degraded}")
+        note("model     none: tasks that allow it are answered without, the others wait for it")
+    else:
+        mode = ", safe mode: the fast one crashes on this processor" if started.safe_mode else ""
+        note(f"model     {started.model}, {started.context_tokens} tokens of context{mode}")
     note(f"database  {started.database}")
     if started.quarantined:
         note(f"          the old one could not be read and is kept as {started.quarantined}")

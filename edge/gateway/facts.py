@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from edge.actors import Actor, Ref, System
+from edge.actors import Actor, Down, Ref, System
 from edge.engine.messages import Ready
-from edge.errors import StartupError
 from edge.inference import EngineGivenUp, EngineUp, Subscribe
 from edge.storage import Store
 
@@ -36,23 +35,34 @@ class NodeFacts:
 
 
 class EngineListener(Actor):
-    """Keeps the node's facts of its engine; ``first_ready`` is the engine's first word, or
-    StartupError when it gave up before."""
+    """Keeps the node's facts of its engine; ``first_word`` is what came first: that it is ready, or
+    that it was given up."""
 
     def __init__(self, facts: NodeFacts) -> None:
         self._facts = facts
-        self.first_ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self.first_word: asyncio.Future[Ready | EngineGivenUp] = (
+            asyncio.get_running_loop().create_future()
+        )
 
     def started(self) -> None:
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         engine = self._facts.engine()
-        assert engine is not None, "the tree has been built"
-        engine.send(Subscribe(self.ref))
+        if engine is not None:
+            self.monitor(engine)
+            engine.send(Subscribe(self.ref))
 
     def handle(self, message: object) -> None:
         if isinstance(message, EngineUp):
             self._facts.context_tokens = message.ready.context_tokens
             self._facts.safe_mode = message.ready.safe_mode
-            if not self.first_ready.done():
-                self.first_ready.set_result(message.ready)
-        elif isinstance(message, EngineGivenUp) and not self.first_ready.done():
-            self.first_ready.set_exception(StartupError(message.reason))
+            self._say(message.ready)
+        elif isinstance(message, EngineGivenUp):
+            self._say(message)
+        elif isinstance(message, Down):
+            self._subscribe()
+
+    def _say(self, word: Ready | EngineGivenUp) -> None:
+        if not self.first_word.done():
+            self.first_word.set_result(word)

@@ -155,8 +155,8 @@ class TasksApi:
                 "model": self._facts.model,
                 "safe_mode": self._facts.safe_mode,
                 "slots": board.slots,
-                "running": len(board.running),
-                "queued": len(board.queue),
+                "running": board.busy,
+                "queued": board.waiting,
                 "durable": self._facts.durable(),
                 "quarantined": self._facts.quarantined,
             }

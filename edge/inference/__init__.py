@@ -2,7 +2,7 @@
 
 from edge.inference.command import EngineCommand, policy_of
 from edge.inference.engine import EngineActor, stop
-from edge.inference.models import ModelFile, resolve
+from edge.inference.models import ModelFile, resolve, standby
 from edge.inference.policy import LifecyclePolicy
 from edge.inference.protocol import (
     Abort,
@@ -38,5 +38,6 @@ __all__ = [
     "Subscribe",
     "policy_of",
     "resolve",
+    "standby",
     "stop",
 ]

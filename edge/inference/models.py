@@ -89,6 +89,15 @@ def embedded(*, manifest: Path | None = None) -> list[ModelFile]:
         ) from error
 
 
+def standby(model: ModelFile, *, manifest: Path | None = None) -> ModelFile | None:
+    """The shipped model that can stand in for this one: the first that is whole and another."""
+    for other in embedded(manifest=manifest):
+        if other.path != model.path:
+            with contextlib.suppress(ModelError):
+                return _checked(other)
+    return None
+
+
 def verify(model: ModelFile) -> ModelFile:
     """Checks the header, and for a shipped model every byte; returns it with what the file says.
 

@@ -92,6 +92,8 @@ class Figures:
         degraded = []
         if board.engine != "ready":
             degraded.append(f"the engine is {board.engine}")
+        if board.outage:
+            degraded.append("tasks that allow it are answered without the model")
         if not durable:
             degraded.append("the database refuses to write; tasks live in memory alone")
         return {
@@ -103,8 +105,8 @@ class Figures:
             "engine": board.engine,
             "model": sources.model(),
             "slots": board.slots,
-            "running": len(board.running),
-            "queued": len(board.queue),
+            "running": board.busy,
+            "queued": board.waiting,
             "wait_ms": board.wait_ms(len(board.queue) + 1),
             "tokens_per_second": self._tokens.read(now_ns),
             "ended": self._ended,

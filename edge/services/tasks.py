@@ -154,7 +154,7 @@ class Tasks:
         queue = self.board.queue
         if not self.accepts:
             raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
-        waiting = len(queue) + len(self._accepting)
+        waiting = self.board.waiting + len(self._accepting)
         own = queue.waiting_of(request.client)
         if waiting >= queue.tasks_max:
             sentence = f"{waiting} tasks are waiting, which is as many as this node takes"

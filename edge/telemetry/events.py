@@ -42,6 +42,7 @@ EVENTS: Final[dict[str, str]] = {
     "task.finished": "task_id, state, source, duration_ms, completion_tokens",
     "fallback.opened": "reason: of the outage",
     "fallback.closed": "",
+    "fallback.engine": "event: one of the engine's, fields: of it",
     "socket.opened": "client",
     "socket.closed": "client, code, reason",
     "channel.joined": "topic",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -17,7 +17,8 @@ from edge.errors import InvalidRequest
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.events import KEEP_ALIVE_MS, EventStreams, event, read_event_id
-from edge.gateway.tasks_api import NodeFacts, TasksApi
+from edge.gateway.facts import NodeFacts
+from edge.gateway.tasks_api import TasksApi
 from edge.services.task_channel import TaskChannel
 from edge.settings import Settings
 from tests.support.rows import uid
@@ -64,7 +65,9 @@ async def serving(bytes_max: int = BYTES_MAX) -> AsyncIterator[Site]:
     shop = Workshop(pumped=True)
     streams = EventStreams(lambda: TaskChannel(shop.tasks), shop.channels, shop.clock, bytes_max)
     app = web.Application()
-    api = TasksApi(shop.tasks, Access({"ada": "secret"}), Settings(), NodeFacts(), streams)
+    api = TasksApi(
+        shop.tasks, Access({"ada": "secret"}), Settings(), cast(NodeFacts, None), streams
+    )
     app.router.add_get("/tasks/{task_id}/events", api.events)
     app.middlewares.append(problems.middleware)
     async with TestClient(TestServer(app), headers={"Authorization": "Bearer secret"}) as client:

@@ -1,0 +1,91 @@
+"""The branch of the node's supervision tree that answers when the model cannot; see `edge.node`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Final
+
+from edge.actors import ChildSpec, Supervisor
+from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, standby
+from edge.services.dispatcher import Board
+from edge.services.fallback import FallbackActor
+from edge.services.held_turn import ENGINE_NAME, FALLBACK_NAME
+from edge.services.history import History
+from edge.services.outage import OutageWatch
+from edge.settings import Settings
+from edge.storage import Store
+from edge.telemetry import Event, Telemetry
+
+SECOND_ENGINE: Final = "fallback engine"
+LOAD_MS_MAX: Final = 60_000
+DEATHS_MAX: Final = 2
+"""Nobody is to wait long for the second best."""
+
+Command = Callable[[bool], tuple[str, ...]]
+
+
+def children(
+    settings: Settings,
+    board: Board,
+    store: Store,
+    telemetry: Telemetry,
+    model: ModelFile,
+    command: Command | None,
+) -> list[ChildSpec]:
+    """The children, in their order; none where the settings want no fallback. `model` is the
+    node's own; `command` replaces the command line of the second engine."""
+    wanted = settings.fallback
+    if not wanted.enabled:
+        return []
+    history = History(store, telemetry)
+    engine = _engine(settings, telemetry, command or _command(settings, model))
+    watch = ChildSpec(
+        "outage",
+        lambda: OutageWatch(ENGINE_NAME, "dispatcher", wanted.outage_ms, telemetry),
+        own_budget=True,
+    )
+    engines = ChildSpec(
+        "standby", lambda: Supervisor(budget="child"), shutdown_ms=15_000, own_budget=True
+    )
+    fallback = ChildSpec(
+        FALLBACK_NAME,
+        lambda: FallbackActor(
+            find=history.find if wanted.history else None,
+            model=engine,
+            supervisor_name="standby",
+            notice=wanted.notice,
+            idle_ms=wanted.idle_ms,
+            board=board,
+        ),
+        own_budget=True,
+    )
+    return [watch, engines, fallback]
+
+
+def _command(settings: Settings, model: ModelFile) -> Command | None:
+    other = standby(model) if settings.fallback.embedded else None
+    if other is None:
+        return None
+    # On the processor, which is sure to be there.
+    small = replace(settings.model, slots=settings.fallback.slots, context_tokens=0, gpu_layers=0)
+    return EngineCommand(other, small)
+
+
+def _engine(settings: Settings, telemetry: Telemetry, command: Command | None) -> ChildSpec | None:
+    if command is None:
+        return None
+    # What happens to it is told under another name: the node's figures are of its own engine.
+    own = Telemetry()
+
+    def pass_on(event: Event) -> None:
+        telemetry.emit("fallback.engine", event=event.name, fields=event.fields)
+
+    own.attach(pass_on)
+    policy = replace(policy_of(settings.model), load_timeout_ms=LOAD_MS_MAX, deaths_max=DEATHS_MAX)
+    return ChildSpec(
+        SECOND_ENGINE,
+        lambda: EngineActor(command, telemetry=own, policy=policy, rng=Random()),
+        shutdown_ms=10_000,
+    )
