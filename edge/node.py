@@ -2,17 +2,17 @@
 
 The supervision tree::
 
-    node (rest for one)
+    node
     ├── engine       owns the engine process
-    ├── dispatcher   owns the waiting line
-    ├── tasks        one transient actor per task, each with a restart budget of its own
-    ├── status       tells the node's figures to who joined ``node:status``
     ├── outage       notices that the engine is out for long
     ├── standby      has the engine of the fallback's model as its child, while that is wanted
-    └── fallback     answers what the model cannot
+    ├── fallback     answers what the model cannot
+    ├── dispatcher   owns the waiting line
+    ├── tasks        one transient actor per task, each with a restart budget of its own
+    └── status       tells the node's figures to who joined ``node:status``
 
-The last three, which are there unless the settings say otherwise, and status may fail for good
-without harm to the rest. When the root has spent its restarts the node has failed (`Node.failed`).
+Status and the fallback's three have budgets of their own: they may fail for good without harm to
+the rest. When the root has spent its restarts the node has failed (`Node.failed`).
 
 Channels belong to their sockets. Nothing else in the house wires anything to anything.
 """
@@ -194,16 +194,22 @@ class Node:
     ) -> None:
         """The supervision tree, but for the tasks themselves."""
         settings = self.settings
-        children = [
-            ChildSpec(
-                "engine",
-                lambda: EngineActor(
-                    command,
-                    telemetry=self.telemetry,
-                    policy=policy_of(settings.model),
-                    rng=Random(),
-                ),
-                shutdown_ms=15_000,
+        assert self._store is not None
+        engine = ChildSpec(
+            "engine",
+            lambda: EngineActor(
+                command,
+                telemetry=self.telemetry,
+                policy=policy_of(settings.model),
+                rng=Random(),
+            ),
+            shutdown_ms=15_000,
+        )
+        # Ended in reverse order: whoever serves tasks outlives them.
+        children = (
+            engine,
+            *fallback_branch.children(
+                settings, board, self._store, self.telemetry, model, self._fallback_command
             ),
             ChildSpec(
                 "dispatcher",
@@ -211,10 +217,6 @@ class Node:
             ),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
             ChildSpec("status", lambda: StatusActor(self._pubsub, figures), own_budget=True),
-        ]
-        assert self._store is not None
-        children += fallback_branch.children(
-            settings, board, self._store, self.telemetry, model, self._fallback_command
         )
         self._root = self.system.spawn(Supervisor(children), name="node")
         self._root.add_watcher(_Watcher(self._root_end))

@@ -227,7 +227,7 @@ async def test_a_kill_from_outside_loses_what_ran_and_it_comes_back(open_house: 
     assert not (await house.status()).safe_mode
 
 
-async def test_a_prompt_that_crashes_the_engine_is_blamed_and_its_neighbours_not(
+async def test_a_prompt_that_crashes_the_engine_is_suspected_with_others_and_blamed_alone(
     open_house: Open,
 ) -> None:
     house = open_house()
@@ -235,9 +235,27 @@ async def test_a_prompt_that_crashes_the_engine_is_blamed_and_its_neighbours_not
     neighbour = house.run(1, "a prompt")
     await neighbour.until(Output)
     poison = house.run(2, "die SIGSEGV")
-    assert (await poison.until(EngineLost)).blamed
-    assert not (await neighbour.until(EngineLost)).blamed
+    for ear, silent in ((poison, True), (neighbour, False)):
+        lost = await ear.until(EngineLost)
+        assert (lost.blamed, lost.suspected, lost.silent) == (False, True, silent)
     await house.news.until(EngineUp)
+    assert (await house.run(3, "die SIGSEGV").until(EngineLost)).blamed
+
+
+async def test_deaths_with_a_culprit_are_not_held_against_the_engine(open_house: Open) -> None:
+    house = open_house(policy=LifecyclePolicy(backoff_base_ms=1, deaths_max=0))
+    for key in range(3):
+        await house.news.until(EngineUp)
+        assert (await house.run(key, "die SIGABRT").until(EngineLost)).blamed
+    await house.news.until(EngineUp)
+    assert [fields["deaths"] for fields in house.told("engine.backoff")] == [0, 0, 0]
+
+
+async def test_an_engine_that_was_given_up_is_tried_again_later(open_house: Open) -> None:
+    policy = LifecyclePolicy(backoff_base_ms=1, deaths_max=0, given_up_ms=10)
+    house = open_house("--dies-loading", "3", policy=policy)
+    for _ in range(2):
+        assert not (await house.news.until(EngineGivenUp)).model_at_fault
 
 
 async def test_a_stopped_process_is_reported_and_then_replaced(open_house: Open) -> None:
@@ -296,7 +314,8 @@ async def test_an_engine_that_always_dies_is_given_up_with_its_last_words(
 
 async def test_a_model_that_cannot_be_loaded_is_given_up_at_once(open_house: Open) -> None:
     house = open_house("--refuses", "this is no model; choose another")
-    assert (await house.news.until(EngineGivenUp)).reason == "this is no model; choose another"
+    given_up = await house.news.until(EngineGivenUp)
+    assert given_up == EngineGivenUp("this is no model; choose another", model_at_fault=True)
     assert house.told("engine.died") == []
     house.engine.send(StartEngine())
     await house.news.until(EngineGivenUp)

@@ -70,6 +70,7 @@ class Channel:
         self.seqs: list[tuple[int, int]] = []
         self.reply: dict[str, Any] = {}
         self.closed = False
+        self.last: dict[str, Any] = {}
 
     async def hear(self) -> str:
         """The next event's name; ``""`` when the socket is over."""
@@ -91,6 +92,7 @@ class Channel:
         if "seq" in payload:
             self.seqs.append((payload.get("from_seq", payload["seq"]), payload["seq"]))
         self.events.append(event)
+        self.last = payload
         return str(event)
 
     async def until(self, *events: str) -> str:

@@ -1,16 +1,17 @@
 """A stand-in for the engine worker: speaks the pipe's protocol, needs no model.
 
 Run as a script. It makes ``--rate`` decode steps a second while sequences run (0: as fast as they
-are read), one token of ``word `` a step for each, and answers all else at once. ``--staggered``
-gives every sequence its own moment of that interval instead of one step for all. ``--stamps`` makes
-each word the time of its step, so that no text comes out twice; ``--unicode`` puts a piece of many
-scripts before each word, cut where code points meet. How it fails:
+are read), one token of ``word `` a step for each, and answers all else at once. With ``--stamps``
+a word is the time of its step; with ``--says WORD`` it is that one; with ``--signed`` it is its
+number and who made it, so that no two engines write the same text. ``--unicode`` puts a piece of
+many scripts before each word, cut where code points meet. ``--staggered`` gives every sequence its
+own moment of that interval instead of one step for all. How it fails:
 
 * ``--dies-loading SIGNAL|STATUS``: before it is up; with ``--only-fast`` in fast mode alone
 * ``--refuses SENTENCE``: says that the model cannot be used, and exits
 * ``--hangs-loading``: never says anything
-* a prompt ``die SIGNAL`` ends it at the first step of that prompt, ``hang`` stops all steps,
-  ``garbage`` sends what is no message, ``reject`` is rejected
+* a prompt ``die SIGNAL`` ends it at the first step of that prompt, ``die SIGNAL N`` when token N of
+  it is due, ``hang`` stops all steps, ``garbage`` sends what is no message, ``reject`` is rejected
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge.engine.messages import (
     Admitted,
@@ -52,9 +53,30 @@ PIECES = (
 """Two, three and four bytes a character, emoji and accents cut in two, what JSON has to escape."""
 
 
-def _stamp() -> str:
+def _plain(_number: int) -> str:
+    return WORD
+
+
+def _stamp(_number: int) -> str:
     """A word that says when it was made, on the clock that all processes share."""
     return f"{time.monotonic_ns()} "
+
+
+def _signed(number: int) -> str:
+    """A word that says which one of its task it is, and whose work."""
+    return f"{number}:{os.getpid()} "
+
+
+def _asked(request: Generate) -> str:
+    """The prompt, or what was said last."""
+    return request.messages[-1][1] if request.messages else request.prompt or ""
+
+
+def _die_of(words: list[str], made: int | None) -> None:
+    """Ends this process if the words say so, of a prompt that has `made` so many tokens."""
+    due = None if len(words) < 3 else int(words[2])
+    if words[:1] == ["die"] and due == made:
+        os.kill(os.getpid(), signal.Signals[words[1]])
 
 
 def command(*flags: str) -> tuple[str, ...]:
@@ -70,12 +92,12 @@ class ScriptedEngine:
         pipe: socket.socket,
         rate: float,
         *,
-        stamps: bool = False,
+        word: Callable[[int], str] = _plain,
         unicode: bool = False,
         staggered: bool = False,
     ) -> None:
         self._pipe = pipe
-        self._stamps = stamps
+        self._word = word
         self._unicode = unicode
         self._staggered = staggered
         self._reader = FrameReader()
@@ -120,11 +142,12 @@ class ScriptedEngine:
         return bool(data)
 
     def _take(self, request: Generate) -> None:
-        if request.prompt == "reject":
+        asked = _asked(request)
+        if asked == "reject":
             self.send(Rejected(request.key, "prompt_too_long", "too long", False, "prompt"))
-        elif request.prompt == "garbage":
+        elif asked == "garbage":
             self._pipe.sendall(b"\x00\x00\x00\x02{]")
-        elif request.prompt == "hang":
+        elif asked == "hang":
             self._hangs = True
         else:
             self._fresh.append(request)
@@ -140,9 +163,8 @@ class ScriptedEngine:
         self._steps += 1
         admitted, outputs = [], []
         for request in self._fresh:
-            words = (request.prompt or "").split()
-            if words[:1] == ["die"]:
-                os.kill(os.getpid(), signal.Signals[words[1]])
+            words = _asked(request).split()
+            _die_of(words, None)
             self._running[request.key] = (request, len(request.resume_tokens))
             if self._staggered:
                 # Multiples of the golden ratio: however many there are, their moments are spread.
@@ -156,7 +178,8 @@ class ScriptedEngine:
         self._cancelled = []
         for key in self._take_due():
             request, made = self._running[key]
-            outputs.append(Output(key, 1, (made,), self._word(made)))
+            _die_of(_asked(request).split(), made)
+            outputs.append(Output(key, 1, (made,), self._text(made)))
             self._running[key] = (request, made + 1)
             if made + 1 >= request.sampling.max_tokens:
                 finished.append(self._finished(key, "length"))
@@ -167,9 +190,9 @@ class ScriptedEngine:
             )
         )  # fmt: skip
 
-    def _word(self, made: int) -> str:
+    def _text(self, made: int) -> str:
         piece = PIECES[made % len(PIECES)] if self._unicode else ""
-        return piece + (_stamp() if self._stamps else WORD)
+        return piece + self._word(made)
 
     def _take_due(self) -> list[int]:
         """Whose token this step makes; sets the time of the next step."""
@@ -189,7 +212,7 @@ class ScriptedEngine:
 
     def _finished(self, key: int, reason: str) -> Finished:
         request, made = self._running.pop(key)
-        prompt_tokens = len((request.prompt or "").split())
+        prompt_tokens = len(_asked(request).split())
         return Finished(key, reason, "", prompt_tokens, 0, made, 1.0, 1.0)
 
 
@@ -202,7 +225,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only-fast", action="store_true")
     parser.add_argument("--hangs-loading", action="store_true")
     parser.add_argument("--refuses", default="")
-    parser.add_argument("--stamps", action="store_true", help="words are the time of their step")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument("--stamps", action="store_const", dest="word", const=_stamp, default=_plain)
+    words.add_argument("--says", type=lambda word: lambda _number: f"{word} ", dest="word")
+    words.add_argument("--signed", action="store_const", dest="word", const=_signed)
     parser.add_argument("--unicode", action="store_true", help="words in many scripts")
     parser.add_argument("--staggered", action="store_true", help="not all in one step")
     parser.add_argument("--safe", action="store_true")
@@ -225,7 +251,7 @@ def main() -> None:
         engine = ScriptedEngine(
             pipe,
             arguments.rate,
-            stamps=arguments.stamps,
+            word=arguments.word,
             unicode=arguments.unicode,
             staggered=arguments.staggered,
         )
