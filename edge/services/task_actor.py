@@ -35,7 +35,7 @@ from edge.tasks import effects, events, machine
 from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import ENGINE_DIED, State, Task, Usage
 
-_OF_A_TURN = (Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
+_OF_A_TURN = (Admitted, Finished, Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,6 @@ class TaskActor(Actor):
         kind = type(message)
         if kind is Output:
             self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
-        elif isinstance(message, Admitted):
-            if self._is_mine(message.key):
-                self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
-        elif isinstance(message, Finished):
-            if self._is_mine(message.key):
-                self._finished(message)
         elif isinstance(message, Turn):
             self._turn(message)
         elif isinstance(message, Watch):
@@ -123,7 +117,7 @@ class TaskActor(Actor):
             if self.task.terminal:
                 self.stop(NORMAL)
         elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
-            self._comes_to_something_else(message)
+            self._in_turn(message)
 
     def _is_mine(self, key: int) -> bool:
         return self._held is not None and self._held.key == key
@@ -209,11 +203,15 @@ class TaskActor(Actor):
 
     # ---- what comes between
 
-    def _comes_to_something_else(self, message: Any) -> None:
-        """The turn did not go as meant, or the fallback has a word."""
+    def _in_turn(self, message: Any) -> None:
+        """What the engine and the fallback say, but for the output."""
         held = self._held
         assert held is not None, "it is of this turn"
-        if isinstance(message, Found):
+        if isinstance(message, Admitted):
+            self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
+        elif isinstance(message, Finished):
+            self._finished(message)
+        elif isinstance(message, Found):
             self._apply(events.Answer(message.text, message.source))
         elif isinstance(message, Standby):
             held.standby = message.engine
