@@ -201,8 +201,6 @@ class TaskActor(Actor):
             queued_ms=self.task.timings.queued_ms,
         )
 
-    # ---- what comes between
-
     def _in_turn(self, message: Any) -> None:
         """What the engine and the fallback say, but for the output."""
         held = self._held

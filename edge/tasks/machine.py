@@ -287,6 +287,7 @@ def _detour(task: Task, event: Detour, now_ns: int) -> list[Effect]:
 def _goes_on(task: Task, source: str) -> Tell:
     """From here on the text is not the model's: whoever watches is told before it comes."""
     task.fallback = Fallback(source, len(task.text), task.tokens_made)
+    task.tokens = []
     return Tell("fallback", {"source": source, "offset": len(task.text)})
 
 
@@ -294,9 +295,7 @@ def _hand_over(task: Task, _event: HandOver, _now_ns: int) -> list[Effect]:
     run = Run(task.request.timeout_ms)
     if task.fallback is not None:
         return [run]
-    told = _goes_on(task, "fallback_model")
-    task.tokens = []
-    return [Record("handed over"), told, run]
+    return [Record("handed over"), _goes_on(task, "fallback_model"), run]
 
 
 def _unanswered(task: Task, event: Unanswered, now_ns: int) -> list[Effect]:
@@ -311,6 +310,7 @@ def _unanswered(task: Task, event: Unanswered, now_ns: int) -> list[Effect]:
 def _answer(task: Task, event: Answer, now_ns: int) -> list[Effect]:
     held: list[Effect] = [Abort(), Release()] if task.state is State.EXECUTING else [Dequeue()]
     marked = _goes_on(task, event.source)
+    task.usage = replace(task.usage, completion_tokens=task.tokens_made)
     offset = _append(task, event.text, now_ns)
     told = TellProgress("fallback", event.text, offset)
     return [*held, marked, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.errors import StartupError
-from edge.inference import StartEngine
+from edge.inference import StartEngine, models
 from tests.support.node_inside import Script, heard_text, scripted_node
 
 WRITER = ("--rate", "100", "--says", "other")
@@ -38,6 +38,26 @@ async def test_the_other_model_goes_on_where_the_text_ends(tmp_path: Path) -> No
         assert (task["result"]["source"], task["result"]["degraded"]) == ("fallback_model", True)
         assert task["fallback"] == {"source": "fallback_model", "offset": offset}
         assert task["attempt"] == 0
+
+
+async def test_the_embedded_model_goes_on_with_what_another_has_begun(tmp_path: Path) -> None:
+    own = tmp_path / "own.gguf"
+    own.write_bytes(models.embedded()[0].path.read_bytes())
+    async with scripted_node(tmp_path, **OUT, model__name=str(own)) as node:
+        task_id = await node.submit("Tell me a story about a dog", max_tokens=30, temperature=0)
+        async with node.watch(task_id) as channel:
+            await heard_text(channel, 10)
+            node.script.flags = BROKEN
+            await node.kill_engine()
+            await channel.until("completed")
+        task = await node.task(task_id)
+        assert task["result"]["text"] == channel.text
+        begun = channel.text[: task["fallback"]["offset"]]
+        assert begun == "word " * (len(begun) // 5)
+        assert len(channel.text) > len(begun)
+        assert task["result"]["source"] == "fallback_model"
+        # The prompt that the other model has read holds what was there of the answer.
+        assert task["result"]["usage"]["prompt_tokens"] > len(begun.split())
 
 
 async def test_a_death_of_the_other_engine_costs_a_pause(tmp_path: Path) -> None:

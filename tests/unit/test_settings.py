@@ -64,3 +64,10 @@ def test_every_default_is_in_its_range() -> None:
         assert key.doc
         assert key.at_least is None or key.at_least <= key.default
         assert key.at_most is None or key.default <= key.at_most
+
+
+def test_yes_and_no_from_the_environment() -> None:
+    assert load(None, {"ELWIFT_FALLBACK__EMBEDDED": "False"}).fallback.embedded is False
+    assert load(None, {"ELWIFT_FALLBACK__EMBEDDED": "true"}).fallback.embedded is True
+    with pytest.raises(SettingsError, match="true or false"):
+        load(None, {"ELWIFT_FALLBACK__EMBEDDED": "1"})

@@ -77,3 +77,8 @@ def test_a_template_that_refuses_or_misbehaves_is_told(template: str) -> None:
         prompts.tokens(None, [("user", "hi")])
     assert caught.value.field == "messages"
     assert prompts.tokens("a", None) == (97,)
+
+
+def test_what_an_answer_begins_with_stands_behind_the_prompt_as_text() -> None:
+    prompts = Prompts(Letters("{{ messages[0].content }}>"))
+    assert prompts.tokens(None, [("user", "hi")], "<s>On") == codes("hi><s>On")

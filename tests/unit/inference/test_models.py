@@ -135,3 +135,14 @@ def test_the_checkouts_own_manifest_is_found(data_dir: Path) -> None:
     model = models.resolve("", data_dir)
     assert model.embedded
     assert models.verify(model).context_tokens > 0
+
+
+def test_another_shipped_model_that_is_whole_can_stand_in(manifest: Path, download: Path) -> None:
+    tiny = models.embedded(manifest=manifest)[0]
+    own = replace(tiny, path=download)
+    found = models.standby(own, manifest=manifest)
+    assert found is not None
+    assert found.path == tiny.path
+    assert models.standby(tiny, manifest=manifest) is None
+    tiny.path.write_bytes(b"no model")
+    assert models.standby(own, manifest=manifest) is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.tasks import effects, events, machine
 from edge.tasks.events import Event
 from edge.tasks.machine import IllegalTransition
-from edge.tasks.task import TERMINAL, Options, Request, State, Task, Usage
+from edge.tasks.task import TERMINAL, Fallback, Options, Request, State, Task, Usage
 
 EVENTS: dict[str, Event] = {
     "Begin": events.Begin(),
@@ -23,6 +23,9 @@ EVENTS: dict[str, Event] = {
     "Finish": events.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
     "Fail": events.Fail("engine_failed", "it broke", True, 100),
     "Lose": events.Lose("gone"),
+    "Detour": events.Detour("no engine"),
+    "HandOver": events.HandOver(),
+    "Unanswered": events.Unanswered("nobody knows"),
     "Answer": events.Answer("sorry", "notice"),
     "Cancel": events.Cancel(),
     "Retry": events.Retry(),
@@ -32,7 +35,13 @@ WAITING = {"Cancel": S.CANCELLED, "Answer": S.COMPLETED, "Fail": S.DISCARDED}
 LEGAL: dict[State, dict[str, State]] = {
     S.SCHEDULED: WAITING | {"Begin": S.SCHEDULED, "Recover": S.SCHEDULED, "Due": S.AVAILABLE},
     S.RETRYABLE: WAITING | {"Recover": S.RETRYABLE, "Due": S.AVAILABLE},
-    S.AVAILABLE: WAITING | {"Begin": S.AVAILABLE, "Recover": S.AVAILABLE, "Start": S.EXECUTING},
+    S.AVAILABLE: WAITING
+    | {
+        "Begin": S.AVAILABLE,
+        "Recover": S.AVAILABLE,
+        "Start": S.EXECUTING,
+        "Detour": S.EXECUTING,
+    },
     S.EXECUTING: {
         "Recover": S.AVAILABLE,
         "Admit": S.EXECUTING,
@@ -45,6 +54,22 @@ LEGAL: dict[State, dict[str, State]] = {
     },
     **{end: {"Retry": S.AVAILABLE} for end in TERMINAL},
 }
+ON_DETOUR: dict[str, State] = {
+    "Recover": S.AVAILABLE,
+    "HandOver": S.EXECUTING,
+    "Admit": S.EXECUTING,
+    "Progress": S.EXECUTING,
+    "Finish": S.COMPLETED,
+    "Fail": S.DISCARDED,
+    "Lose": S.AVAILABLE,
+    "Answer": S.COMPLETED,
+    "Unanswered": S.AVAILABLE,
+    "Cancel": S.CANCELLED,
+}
+
+
+def legal(task: Task) -> dict[str, State]:
+    return ON_DETOUR if task.detour else LEGAL[task.state]
 
 
 def task_in(state: State) -> Task:
@@ -52,12 +77,15 @@ def task_in(state: State) -> Task:
     return Task(request, state, 0, attempt=1 if state is S.EXECUTING else 0)
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize(
+    ("state", "detour"), [*((state, False) for state in State), (S.EXECUTING, True)]
+)
 @pytest.mark.parametrize("name", EVENTS)
-def test_every_pair(state: State, name: str) -> None:
+def test_every_pair(state: State, detour: bool, name: str) -> None:
     task = task_in(state)
+    task.detour = detour
     before = copy.deepcopy(task)
-    wanted = LEGAL[state].get(name)
+    wanted = legal(task).get(name)
     if wanted is None:
         with pytest.raises(IllegalTransition):
             machine.apply(task, EVENTS[name], 5)
@@ -90,8 +118,9 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
         try:
             asked = machine.apply(task, EVENTS[name], now_ns)
         except IllegalTransition:
-            assert name not in LEGAL[task.state]
+            assert name not in legal(task)
             continue
+        assert not task.detour or task.state is S.EXECUTING
         assert 0 <= task.attempt <= task.max_attempts
         assert (task.finished_ns is not None) == task.terminal
         if name == "Retry":
@@ -112,3 +141,77 @@ def test_what_was_cut_back_is_read_again() -> None:
     task.text = "Once upon a time"
     assert task.resume_offset(4) == 4
     assert task.resume_offset(14) == 9
+
+
+def on_detour(text: str = "", tokens: int = 0, attempt: int = 0) -> Task:
+    task = task_in(S.AVAILABLE)
+    task.text, task.tokens, task.attempt = text, [1] * tokens, attempt
+    asked = machine.apply(task, EVENTS["Detour"], 5)
+    assert asked == [effects.Record("fallback", "no engine"), effects.Seek()]
+    return task
+
+
+def test_an_answer_goes_on_behind_the_text_and_is_marked_first() -> None:
+    task = on_detour("Once ", tokens=2)
+    asked = machine.apply(task, events.Answer("upon a time", "history"), 5)
+    marked, told = (
+        asked.index(effects.Tell("fallback", {"source": "history", "offset": 5})),
+        asked.index(effects.TellProgress("fallback", "upon a time", 5)),
+    )
+    assert marked < told
+    assert (task.text, task.source, task.tokens_made) == ("Once upon a time", "history", 2)
+    assert task.fallback == Fallback("history", 5, 2)
+    assert task.attempt == 0
+
+
+def test_another_model_counts_its_own_tokens_and_all_are_told() -> None:
+    task = on_detour("Once ", tokens=2)
+    asked = machine.apply(task, EVENTS["HandOver"], 5)
+    marked = effects.Tell("fallback", {"source": "fallback_model", "offset": 5})
+    assert asked == [effects.Record("handed over"), marked, effects.Run(None)]
+    machine.apply(task, EVENTS["Progress"], 6)
+    assert (task.tokens, task.tokens_made) == ([7], 3)
+    # Its engine is gone: it waits for the next one, and the model could not go on with this.
+    asked = machine.apply(task, EVENTS["Lose"], 7)
+    assert asked[-1] == effects.Enqueue(front=True, detour=True)
+    machine.apply(task, EVENTS["Detour"], 8)
+    assert machine.apply(task, EVENTS["HandOver"], 8) == [effects.Run(None)], "it was marked before"
+    machine.apply(task, events.Finish("stop", "", Usage(9, 0, 1), 1.0, 1.0), 9)
+    assert (task.source, task.usage.completion_tokens) == ("fallback_model", 3)
+
+
+def test_attempts_that_are_used_up_lead_to_a_detour_if_there_is_one() -> None:
+    task = task_in(S.EXECUTING)
+    task.attempt = task.max_attempts
+    failed = events.Fail("engine_failed", "it broke", True, 100, fallback=True)
+    asked = machine.apply(task, failed, 5)
+    assert task.state.value == "available"
+    assert asked[-1] == effects.Enqueue(front=True, detour=True)
+    assert machine.apply(task, EVENTS["Recover"], 6) == [effects.Enqueue(front=False, detour=True)]
+    machine.apply(task, EVENTS["Detour"], 7)
+    machine.apply(task, EVENTS["Unanswered"], 8)
+    assert task.state.value == "discarded"
+    assert [error.code for error in task.errors] == ["engine_failed"]
+
+
+def test_who_was_handed_over_and_finds_no_answer_fails_with_a_word() -> None:
+    task = on_detour()
+    machine.apply(task, EVENTS["HandOver"], 5)
+    machine.apply(task, EVENTS["Unanswered"], 6)
+    assert task.state is S.DISCARDED
+    assert [(error.code, error.message) for error in task.errors] == [("no_answer", "nobody knows")]
+
+
+def test_an_error_of_the_request_is_not_answered_otherwise() -> None:
+    task = task_in(S.EXECUTING)
+    machine.apply(task, events.Fail("prompt_too_long", "too long", False, 0, fallback=True), 5)
+    assert task.state is S.DISCARDED
+
+
+def test_a_retry_begins_with_the_model_again() -> None:
+    task = on_detour("Once ", tokens=2)
+    machine.apply(task, EVENTS["Answer"], 5)
+    asked = machine.apply(task, EVENTS["Retry"], 6)
+    assert asked[-1] == effects.Enqueue(front=False)
+    assert task.fallback is None
+    assert not task.beyond_model

@@ -67,3 +67,12 @@ def test_the_position_foretold_is_the_position_taken(
     foretold = queue.position_of_next(client, priority)
     queue.push("new", client, priority)
     assert queue.positions({"new"}) == {"new": foretold}
+
+
+def test_a_pop_among_some_passes_the_others_by_and_is_fair_too() -> None:
+    queue = FairQueue(10)
+    for task_id in ("a1", "a2", "a3", "b1", "b2"):
+        queue.push(task_id, task_id[0], 0)
+    among = {"a2", "a3", "b2"}
+    assert [queue.pop(among) for _ in range(4)] == ["a2", "b2", "a3", None]
+    assert drained(queue) == ["b1", "a1"]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import orjson
+
 from edge.tasks.task import (
+    ENGINE_DIED,
     ERRORS_KEPT_MAX,
+    Fallback,
     Options,
     Request,
     State,
@@ -17,6 +21,7 @@ REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Optio
 def test_a_snapshot_survives_json() -> None:
     task = Task(REQUEST, State.EXECUTING, 1, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
     task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
+    task.detour, task.fallback = True, Fallback("history", 3, 2)
     request = request_from_json(REQUEST.to_json())
     assert request == REQUEST
     assert snapshot_from_json(request, task.snapshot().to_json()).restore() == task
@@ -42,3 +47,19 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
     assert other.fingerprint() == REQUEST.fingerprint()
     hotter = Request("t", "c", None, REQUEST.messages, None, Options(temperature=1.0))
     assert hotter.fingerprint() != REQUEST.fingerprint()
+
+
+def test_a_snapshot_from_before_the_fallback_can_be_read() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1)
+    fields = orjson.loads(task.snapshot().to_json())
+    del fields["detour"], fields["fallback"]
+    assert snapshot_from_json(REQUEST, orjson.dumps(fields)).restore() == task
+
+
+def test_who_has_ended_the_engine_is_known_by_the_last_error() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1)
+    assert not task.convicted
+    task.add_error(TaskError(1, 0, ENGINE_DIED, "SIGSEGV"))
+    assert task.convicted
+    task.add_error(TaskError(2, 0, "timeout", "slow"))
+    assert not task.convicted
