@@ -19,10 +19,11 @@ def command(_arguments: argparse.Namespace, settings: Callable[[], Settings]) ->
     """Runs until told to stop; 0 after an orderly end, 1 when the node itself cannot go on."""
     chosen = settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    return uvloop.run(_serve(chosen))
+    return uvloop.run(run(chosen))
 
 
-async def _serve(settings: Settings) -> int:
+async def run(settings: Settings) -> int:
+    """See `command`; on a running event loop."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -74,9 +74,10 @@ def _asked(request: Generate) -> str:
 
 def _die_of(words: list[str], made: int | None) -> None:
     """Ends this process if the words say so, of a prompt that has `made` so many tokens."""
-    due = None if len(words) < 3 else int(words[2])
-    if words[:1] == ["die"] and due == made:
-        os.kill(os.getpid(), signal.Signals[words[1]])
+    if words[:1] == ["die"]:
+        due = int(words[2]) if len(words) > 2 else None
+        if due == made:
+            os.kill(os.getpid(), signal.Signals[words[1]])
 
 
 def command(*flags: str) -> tuple[str, ...]:
