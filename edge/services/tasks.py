@@ -125,24 +125,31 @@ class Tasks:
 
     async def _find_same(self, request: Request, own_id: bool) -> str | None:
         """The id of the task that this request was accepted as before, if it was."""
+        stored = await self._find_stored(request, own_id)
+        # Memory is asked last: another submission may have begun while the store was asked.
+        known = self._find_known(request, own_id) or stored
+        if known is not None:
+            await self._await_accepting(known)
+        return known
+
+    def _find_known(self, request: Request, own_id: bool) -> str | None:
+        key, task_id = request.idempotency_key, request.task_id
+        if key is not None and (request.client, key) in self._by_key:
+            return self._by_key[request.client, key]
+        if own_id and (task_id in self._lives or task_id in self._accepting):
+            return task_id
+        return None
+
+    async def _find_stored(self, request: Request, own_id: bool) -> str | None:
         key = request.idempotency_key
+        if self._find_known(request, own_id) is not None:
+            return None
         if key is not None:
-            stored = None
-            if (request.client, key) not in self._by_key:
-                stored = await self._store.find_idempotent(request.client, key)
-            # Looked up again: another submission may have begun while the store was asked.
-            known = self._by_key.get((request.client, key)) or stored
-            if known is not None:
-                await self._await_accepting(known)
-                return known
-        if own_id:
-            task_id = request.task_id
-            known_here = task_id in self._lives or task_id in self._accepting
-            if not known_here and await self._store.get(task_id) is not None:
-                return task_id
-            if task_id in self._lives or task_id in self._accepting:
-                await self._await_accepting(task_id)
-                return task_id
+            stored = await self._store.find_idempotent(request.client, key)
+            if stored is not None:
+                return stored
+        if own_id and await self._store.get(request.task_id) is not None:
+            return request.task_id
         return None
 
     async def _await_accepting(self, task_id: str) -> None:
