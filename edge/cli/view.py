@@ -39,6 +39,7 @@ class TaskView:
         self.progress = 0.0
         self.result: dict[str, Any] | None = None
         self.error: dict[str, Any] | None = None
+        self.fallback: dict[str, Any] | None = None
         self._first_s: float | None = None
         self._first_tokens = 0
 
@@ -49,6 +50,7 @@ class TaskView:
             self.state = document["state"]
             self.text = self.text[: payload["offset"]] + payload["delta"]
             self.result = document["result"]
+            self.fallback = document["fallback"]
             if document["errors"] and self.state == "discarded":
                 self.error = document["errors"][-1]
         elif event == "queued":
@@ -57,12 +59,18 @@ class TaskView:
             self.note = f"place {payload['position']}, about {wait_s:.1f} s to wait"
         elif event == "progress":
             self.state = payload["state"]
-            self.note = "reading the prompt" if payload["phase"] == "prefill" else ""
+            reading = payload["phase"] == "prefill"
+            self.note = "reading the prompt" if reading else self._degraded()
             self.text = self.text[: payload["offset"]] + payload["delta"]
             self.progress = payload["progress"]
             self._count(payload["tokens"])
         elif event == "rewind":
             self.text = self.text[: payload["offset"]]
+            if self.fallback and self.fallback["offset"] >= payload["offset"]:
+                self.fallback = None
+        elif event == "fallback":
+            self.fallback = payload
+            self.note = self._degraded()
         elif event == "retrying":
             self.state = "retrying"
             self.note = payload["error"]["message"]
@@ -70,6 +78,9 @@ class TaskView:
             self.state, self.result, self.note = "completed", payload["result"], ""
         elif event in ("failed", "cancelled"):
             self.state, self.error = event, payload.get("error")
+
+    def _degraded(self) -> str:
+        return f"degraded: answered by {self.fallback['source']}" if self.fallback else ""
 
     def _count(self, tokens: int) -> None:
         if self._first_s is None and tokens:

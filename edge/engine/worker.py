@@ -8,6 +8,7 @@ do it waits for a command; when the pipe closes the node is gone, and so is this
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import queue
@@ -325,10 +326,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _offer_itself() -> None:
+    """When memory runs out, let it be this process: the node brings it back, nobody the node."""
+    with contextlib.suppress(OSError):  # no Linux, or not allowed
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
 def main() -> int:
     """0 after `Shutdown`, when the node is gone or the probe went well; 1 when the model cannot be
     used."""
     given = _arguments()
+    _offer_itself()
     pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.batch_tokens, given.threads,

@@ -1,7 +1,7 @@
 """The node's side of the engine: which models there are, and the process that runs one."""
 
 from edge.inference.command import EngineCommand, policy_of
-from edge.inference.engine import EngineActor, stop
+from edge.inference.engine import EngineActor
 from edge.inference.models import ModelFile, resolve, standby
 from edge.inference.policy import LifecyclePolicy
 from edge.inference.protocol import (
@@ -17,6 +17,7 @@ from edge.inference.protocol import (
     Status,
     StopEngine,
     Subscribe,
+    stop,
 )
 
 __all__ = [

@@ -8,11 +8,12 @@ every token.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from edge.actors import SHUTDOWN, Actor, Crash, Down, Reason, Ref, Reply
+from edge.actors import Actor, Crash, Down, Reason, Ref, Reply
 from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import (
     Cancel,
@@ -47,6 +48,7 @@ from edge.inference.protocol import (
     Subscribe,
 )
 from edge.inference.routes import Routes
+from edge.inference.witness import Witness
 from edge.telemetry import Telemetry
 
 COUNTS_WAITING_MAX: Final = 1_000
@@ -89,6 +91,8 @@ class EngineActor(Actor):
         self._telemetry = telemetry
         self._life = life.Lifecycle(policy, rng, safe=safe)
         self._routes = Routes(self._cancel)
+        self._witness = Witness()
+        self._was_stopped = False
         self._worker: Process | None = None
         self._ready: Ready | None = None
         self._spawned_ns = 0
@@ -277,7 +281,11 @@ class EngineActor(Actor):
         running = len(self._routes)
         if self._life.state in life.WITH_PROCESS:
             expected = self._life.state in {life.State.STOPPING, life.State.REFUSED}
-            exited = life.Exited(code, reason, culprit=self._routes.culprit() is not None)
+            outside = True if self._was_stopped else None
+            if code == -signal.SIGKILL and self._witness.ran_out_of_memory():
+                outside, reason = False, "the engine was ended for lack of memory"
+            culprit = self._routes.culprit() is not None
+            exited = life.Exited(code, reason, culprit, outside)
             effects = self._life.apply(exited, self.system.clock.now_ns())
             lost = next((effect for effect in effects if isinstance(effect, life.Lost)), None)
             if not expected:
@@ -298,6 +306,7 @@ class EngineActor(Actor):
                     self._spawn(safe)
                 case life.Kill():
                     if self._worker is not None:
+                        self._was_stopped = self._witness.is_stopped(self._worker.pid)
                         self._worker.kill()
                 case life.Shut():
                     if self._worker is not None:
@@ -326,6 +335,8 @@ class EngineActor(Actor):
 
     def _spawn(self, safe: bool) -> None:
         self._spawned_ns = self.system.clock.now_ns()
+        self._was_stopped = False
+        self._witness.began()
         if not isinstance(self._news, EngineDown) or self._news.retry_in_ms != 0:
             self._announce(EngineDown(_LOADING, 0))
         worker = self._start_process(
@@ -379,15 +390,3 @@ def _as_error(rejected: Rejected) -> Exception:
     if client_error is not None:
         return client_error(rejected.message, field=rejected.field)
     return EngineError(rejected.message, recoverable=rejected.recoverable)
-
-
-async def stop(ref: Ref, *, deadline_ms: float) -> None:
-    """Stops the engine, waits until its process is gone, and ends the actor behind `ref`.
-
-    Raises `CallTimeout` at the deadline, when the actor is ended all the same and the process
-    killed with it.
-    """
-    try:
-        await ref.call(StopEngine(), deadline_ms=deadline_ms)
-    finally:
-        ref.kill(SHUTDOWN)

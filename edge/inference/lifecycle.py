@@ -91,11 +91,13 @@ class TimeUp:
 class Exited:
     """The process is gone. ``code`` as in subprocess: negative for a signal, None when it could
     not even be started. ``reason`` is a sentence for people. ``culprit``: should it have died of
-    what it was doing, it is known who asked for that."""
+    what it was doing, it is known who asked for that. ``outside``: whether it was ended from
+    outside rather than by what it was doing, where that is known by other signs."""
 
     code: int | None
     reason: str
     culprit: bool = False
+    outside: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +307,11 @@ class Lifecycle:
 
     def _died(self, event: Exited, now_ns: int) -> list[Effect]:
         reason = self._killed_because or event.reason
-        outside = event.code is None or (event.code < 0 and -event.code not in CRASH_SIGNALS)
-        own_fault = bool(self._killed_because) or not outside
+        outside = event.outside
+        if outside is None:
+            by_others = event.code is None or (event.code < 0 and -event.code not in CRASH_SIGNALS)
+            outside = by_others and not self._killed_because
+        own_fault = not outside
         lost = Lost(reason, own_fault)
         self._killed_because = ""
         deaths = self._deaths.add(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.actors import Ref
+from edge.actors import SHUTDOWN, Ref
 from edge.engine.messages import Generate, Ready
 
 # ---- to the actor
@@ -121,3 +121,15 @@ class EngineGivenUp:
 
     reason: str
     model_at_fault: bool = False
+
+
+async def stop(ref: Ref, *, deadline_ms: float) -> None:
+    """Stops the engine, waits until its process is gone, and ends the actor behind `ref`.
+
+    Raises `CallTimeout` at the deadline, when the actor is ended all the same and the process
+    killed with it.
+    """
+    try:
+        await ref.call(StopEngine(), deadline_ms=deadline_ms)
+    finally:
+        ref.kill(SHUTDOWN)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.node_inside import ScriptedNode, scripted_node
+from tests.support.node_inside import ScriptedNode, heard_text, scripted_node
 
 
 async def codes(node: ScriptedNode, task_id: str) -> list[str]:
@@ -52,6 +54,22 @@ async def test_kills_from_outside_are_nobodys_fault_and_spend_no_budget(tmp_path
         assert (task["attempt"], task["errors"]) == (1, [])
         assert len(node.heard.of("engine.died")) == 4
         assert "rewind" not in channel.events
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who stopped it is known on Linux alone")
+async def test_who_was_alone_in_an_engine_that_somebody_stopped_is_not_charged(
+    tmp_path: Path,
+) -> None:
+    limits: dict[str, Any] = {"model__stall_report_ms": 100, "model__stall_kill_ms": 300}
+    async with scripted_node(tmp_path, **limits) as node:
+        task_id = await node.submit("a story", max_tokens=100)
+        async with node.watch(task_id) as channel:
+            await heard_text(channel, 50)
+            await node.kill_engine(signal.SIGSTOP)
+            await channel.until("completed")
+        task = await node.task(task_id)
+        assert (task["attempt"], task["errors"]) == (1, [])
+        assert "no step" in str(node.heard.of("engine.died")[0].fields["reason"])
 
 
 async def test_a_hanging_prompt_is_found_out_too(tmp_path: Path) -> None:

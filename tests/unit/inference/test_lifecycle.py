@@ -147,7 +147,13 @@ def test_a_model_that_loads_for_too_long_is_ended() -> None:
 
 @pytest.mark.parametrize(
     ("end", "own_fault"),
-    [(SEGV, True), (Exited(1, "x"), True), (KILLED_OUTSIDE, False), (Exited(None, "x"), False)],
+    [
+        (SEGV, True),
+        (Exited(1, "x"), True),
+        (KILLED_OUTSIDE, False),
+        (Exited(None, "x"), False),
+        (Exited(-signal.SIGKILL, "out of memory", outside=False), True),
+    ],
 )
 def test_only_an_end_of_its_own_making_is_its_fault(end: Exited, own_fault: bool) -> None:
     assert ready().apply(end, 0)[0] == Lost(end.reason, own_fault)
@@ -189,6 +195,16 @@ def test_silence_is_reported_once_and_then_ended() -> None:
     assert seen[-1] == (4_000, [Disarm(), Kill()])
     assert life.apply(KILLED_OUTSIDE, ms(4_001))[0] == Lost(
         "the engine made no step for 4000 ms", own_fault=True
+    )
+
+
+def test_a_hang_that_somebody_has_brought_about_is_not_its_own() -> None:
+    life = ready()
+    for now in range(250, 4_001, 250):
+        life.apply(TimeUp(), ms(now))
+    stopped = Exited(-signal.SIGKILL, "kill", outside=True)
+    assert life.apply(stopped, ms(4_001))[0] == Lost(
+        "the engine made no step for 4000 ms", own_fault=False
     )
 
 
