@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from edge.actors import Actor, Down, Ref
+from edge.actors import Actor, Down, Ref, Supervisor
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.wire import Place
 from edge.tasks.eta import Estimator
@@ -85,6 +85,19 @@ class Release:
     decode_ms: float
 
 
+class Recount:
+    """To all tasks: say where you stand (`Holding`, and `Enqueue` again). The dispatcher has
+    crashed, and what it had not read yet is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The turn that the task with this actor holds, if it holds one."""
+
+    ref: Ref
+    key: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """Somebody watches this waiting task: it wants to hear of its place."""
@@ -128,6 +141,7 @@ class Board:
         self.detours: dict[int, _Running] = {}
         self.divertible: dict[str, None] = {}  # those that wait and may be answered otherwise
         self.outage = False
+        self.served = False  # there was a dispatcher before
 
     @property
     def waiting(self) -> int:
@@ -188,10 +202,19 @@ class Board:
 
 
 class Dispatcher(Actor):
-    """Owns the line. Permanent: after a crash it goes on with the same `Board`."""
+    """Owns the line. Permanent: after a crash it goes on with the same `Board`, once it has asked
+    the children of the supervisor of the tasks where they stand."""
 
-    def __init__(self, board: Board, engine_name: str, position_push_ms: int) -> None:
+    def __init__(
+        self,
+        board: Board,
+        engine_name: str,
+        position_push_ms: int,
+        tasks_name: str = "tasks",
+    ) -> None:
         self._board = board
+        self._tasks_name = tasks_name
+        self._unconfirmed: dict[Ref, set[int]] = {}
         self._engine_name = engine_name
         self._position_push_ms = position_push_ms
         self._watched: dict[str, None] = {}
@@ -199,8 +222,9 @@ class Dispatcher(Actor):
 
     def started(self) -> None:
         self._board.now_ns = self.system.clock.now_ns
-        for running in (*self._board.running.values(), *self._board.detours.values()):
-            self.monitor(running.ref)
+        if self._board.served:
+            self._recount()
+        self._board.served = True
         engine = self.system.registry.whereis(self._engine_name)
         if engine is not None:
             self.monitor(engine)
@@ -209,6 +233,10 @@ class Dispatcher(Actor):
     def handle(self, message: object) -> None:
         if type(message) is Release:
             self._release(message)
+        elif type(message) is Holding:
+            for key in self._unconfirmed.pop(message.ref, ()):
+                if key != message.key:
+                    self._release(Release(key, 0.0, 0, 0.0))
         elif type(message) is Enqueue:
             self._enqueue(message)
         elif type(message) is Dequeue:
@@ -229,6 +257,15 @@ class Dispatcher(Actor):
         else:
             self._engine_event(message)
 
+    def _recount(self) -> None:
+        for key, running in (*self._board.running.items(), *self._board.detours.items()):
+            self.monitor(running.ref)
+            self._unconfirmed.setdefault(running.ref, set()).add(key)
+        tasks = self.system.registry.whereis(self._tasks_name)
+        if tasks is not None:
+            for ref in Supervisor.of(tasks).children().values():
+                ref.send(Recount())
+
     def _engine_event(self, message: object) -> None:
         board = self._board
         if isinstance(message, Outage):
@@ -247,14 +284,16 @@ class Dispatcher(Actor):
 
     def _enqueue(self, message: Enqueue) -> None:
         board, task_id = self._board, message.task_id
-        # An actor that was restarted enqueues its task again.
-        board.take_out(task_id)
-        if message.trial and not message.detour:
-            board.trials[task_id] = None
-            board.trials.move_to_end(task_id, last=not message.front)
-        else:
-            line = board.detour_line if message.detour else board.queue
-            line.push(task_id, message.client, message.priority, front=message.front)
+        trial = message.trial and not message.detour
+        line = board.detour_line if message.detour else board.queue
+        # Who enqueues again, after a crash of its own or ours, keeps its place.
+        if task_id not in (board.trials if trial else line):
+            board.take_out(task_id)
+            if trial:
+                board.trials[task_id] = None
+                board.trials.move_to_end(task_id, last=not message.front)
+            else:
+                line.push(task_id, message.client, message.priority, front=message.front)
         if message.fallback:
             board.divertible[task_id] = None
         board.refs[task_id] = message.ref

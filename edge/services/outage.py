@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.actors import Actor, Down
+from edge.actors import Actor, Down, Ref
 from edge.clock import Timer
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.dispatcher import Outage
@@ -26,6 +26,7 @@ class OutageWatch(Actor):
         self._telemetry = telemetry
         self._timer: Timer | None = None
         self._out: bool | None = None
+        self._dispatcher: Ref | None = None
         self._reason = ""
 
     def started(self) -> None:
@@ -54,17 +55,26 @@ class OutageWatch(Actor):
                 self._tell(out=True)
             case _Patience():
                 self._tell(out=True)
-            case Down():
-                self._subscribe()
+            case Down(ref=ref):
+                if ref is self._dispatcher:
+                    # It may have crashed before it had read the last word.
+                    self._send()
+                else:
+                    self._subscribe()
 
     def _tell(self, *, out: bool) -> None:
         if out == self._out:
             return
-        # A dispatcher that was not told of an end would go on diverting; so it is told at a start.
+        if out:
+            self._telemetry.emit("fallback.opened", reason=self._reason)
+        elif self._out:
+            self._telemetry.emit("fallback.closed")
+        self._out = out
+        self._send()
+
+    def _send(self) -> None:
         dispatcher = self.system.registry.whereis(self._dispatcher_name)
-        if dispatcher is not None and dispatcher.send(Outage(out)):
-            if out:
-                self._telemetry.emit("fallback.opened", reason=self._reason)
-            elif self._out:
-                self._telemetry.emit("fallback.closed")
-            self._out = out
+        if dispatcher is not None:
+            self._dispatcher = dispatcher
+            self.monitor(dispatcher)
+            dispatcher.send(Outage(bool(self._out)))

@@ -15,9 +15,9 @@ from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, StorageError
 from edge.inference import EngineLost
+from edge.services import dispatcher as line
 from edge.services import wire
 from edge.services.audience import Audience
-from edge.services.dispatcher import Cleared, Dequeue, Enqueue, Turn, Watched
 from edge.services.held_turn import FALLBACK_NAME, HeldTurn, Timeout
 from edge.services.messages import (
     CancelTask,
@@ -52,17 +52,9 @@ class TaskActor(Actor):
     """One task. Transient: it ends normally some time after the task has."""
 
     __slots__ = (
-        "_around",
-        "_audience",
-        "_conclusion",
-        "_due",
-        "_held",
-        "_life",
-        "_no_fallback",
-        "_suspected",
-        "_suspected_most",
-        "task",
-    )
+        "_around", "_audience", "_conclusion", "_due", "_held", "_life", "_no_fallback",
+        "_suspected", "_suspected_most", "task",
+    )  # fmt: skip
 
     def __init__(self, life: Life, around: Surroundings) -> None:
         self.task: Task = life.snapshot.restore()
@@ -94,7 +86,7 @@ class TaskActor(Actor):
         kind = type(message)
         if kind is Output:
             self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
-        elif isinstance(message, Turn):
+        elif isinstance(message, line.Turn):
             self._turn(message)
         elif isinstance(message, Watch):
             self._watch(message)
@@ -109,6 +101,10 @@ class TaskActor(Actor):
                 self._seek()
             else:
                 self._audience.leave(message.ref)
+        elif isinstance(message, line.Recount):
+            self._dispatcher(line.Holding(self.ref, self._held.key if self._held else None))
+            if self.task.state is State.AVAILABLE:
+                self._enqueue(effects.Enqueue(front=False, detour=self.task.beyond_model))
         elif isinstance(message, _Committed):
             self._committed(message)
         elif isinstance(message, Command):
@@ -177,17 +173,18 @@ class TaskActor(Actor):
                 )
             if output.tokens and (held.on_trial or self._suspected):
                 self._suspected = held.on_trial = False
-                self._dispatcher(Cleared(held.key))
+                self._dispatcher(line.Cleared(held.key))
 
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
         self._apply(events.Finish(end.reason, end.text, usage, end.prefill_ms, end.decode_ms))
 
-    def _turn(self, turn: Turn) -> None:
-        self._held = HeldTurn(turn, self)
-        if self.task.state is not State.AVAILABLE:
-            self._release()
+    def _turn(self, turn: line.Turn) -> None:
+        if self._held is not None or self.task.state is not State.AVAILABLE:
+            # It was cancelled, and may run again by another turn.
+            self._dispatcher(line.Release(turn.key, 0.0, 0, 0.0))
             return
+        self._held = HeldTurn(turn, self)
         if turn.detour:
             used_up = self.task.attempt >= self.task.max_attempts
             why = "the attempts are used up" if used_up else self._around.board.engine
@@ -279,7 +276,7 @@ class TaskActor(Actor):
         elif isinstance(effect, effects.Enqueue):
             self._enqueue(effect)
         elif isinstance(effect, effects.Dequeue):
-            self._dispatcher(Dequeue(task.task_id))
+            self._dispatcher(line.Dequeue(task.task_id))
         elif isinstance(effect, effects.Release):
             self._release()
         elif isinstance(effect, effects.Wake):
@@ -302,13 +299,13 @@ class TaskActor(Actor):
         trial = self._suspected or task.convicted
         front = self._suspected_most if self._suspected else effect.front
         self._dispatcher(
-            Enqueue(
+            line.Enqueue(
                 task.task_id, request.client, request.priority, front, self.ref,
                 trial=trial, fallback=fallback, detour=effect.detour,
             )
         )  # fmt: skip
         if self._audience:
-            self._dispatcher(Watched(task.task_id))
+            self._dispatcher(line.Watched(task.task_id))
 
     def _release(self) -> None:
         if self._held is not None:
@@ -370,7 +367,7 @@ class TaskActor(Actor):
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
-            self._dispatcher(Watched(task.task_id))
+            self._dispatcher(line.Watched(task.task_id))
 
     def _tell_progress(self, effect: effects.TellProgress) -> None:
         if self._audience:

@@ -35,7 +35,7 @@ def test_what_is_not_the_models_is_said_for_as_long_as_it_is_there(view: TaskVie
 
 
 def test_who_comes_later_is_told_too(view: TaskView) -> None:
-    document = {
+    document: dict[str, Any] = {
         "state": "executing", "result": None, "errors": [],
         "fallback": {"source": "history", "offset": 0},
     }  # fmt: skip

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from edge.actors import Crash, Ref
+from edge.actors import ChildSpec, Crash, Ref, Supervisor
 from edge.engine.messages import Ready
-from edge.inference import Abort, EngineDown, EngineUp
+from edge.inference import Abort, EngineUp
 from edge.services.dispatcher import (
     Board,
     Cleared,
     Dequeue,
     Dispatcher,
     Enqueue,
+    Holding,
     Outage,
+    Recount,
     Release,
     Turn,
     Watched,
@@ -25,6 +29,10 @@ SLOTS = 2
 UP = EngineUp(Ready("scripted", 0, 0, 100, 4_096, SLOTS, False, "a script", False))
 
 
+def _same(ear: Ear) -> Ear:
+    return ear
+
+
 class Line(Quiet):
     """A dispatcher with an engine that only listens; tasks are named as the test likes."""
 
@@ -32,8 +40,13 @@ class Line(Quiet):
         super().__init__()
         self.board = Board(1_000, detour_slots)
         self.engine, self.engine_ref = self.ear("engine")
-        self.dispatcher = self.system.spawn(Dispatcher(self.board, "engine", 250), name="d")
         self.tasks: dict[str, tuple[Ear, Ref]] = {}
+        self.supervisor = Supervisor(budget="child")
+        self.system.spawn(self.supervisor, name="tasks")
+        self.bring_back()
+
+    def bring_back(self) -> None:
+        self.dispatcher = self.system.spawn(Dispatcher(self.board, "engine", 250), name="d")
         self.work()
 
     def tell(self, message: object) -> None:
@@ -43,7 +56,9 @@ class Line(Quiet):
     def enqueue(self, *names: str, client: str = "ada", front: bool = False, **how: bool) -> None:
         for name in names:
             if name not in self.tasks:
-                self.tasks[name] = self.ear()
+                ear = Ear()
+                spec = ChildSpec(f"task:{name}", partial(_same, ear), restart="temporary")
+                self.tasks[name] = ear, self.supervisor.start_child(spec)
             self.tell(Enqueue(name, client, 0, front, self.tasks[name][1], **how))
 
     def turns(self, name: str) -> list[Turn]:
@@ -176,15 +191,37 @@ def test_without_a_fallback_nobody_is_diverted() -> None:
     assert line.turns("a") == []
 
 
-def test_a_crash_of_the_dispatcher_leaves_the_line_as_it_is(line: Line) -> None:
+def test_after_a_crash_the_tasks_say_where_they_stand(line: Line) -> None:
     line.tell(UP)
-    line.enqueue("a", "b", "c", fallback=True)
+    line.enqueue("a", "b", "c", "d")
+    (a,), (b,) = line.turns("a"), line.turns("b")
+    # What it has not read is lost with it: that a is done, that e has come.
+    line.dispatcher.send(Release(a.key, 1.0, 1, 1.0))
     line.dispatcher.kill(Crash(RuntimeError("asked to")))
     line.work()
-    line.dispatcher = line.system.spawn(Dispatcher(line.board, "engine", 250), name="d")
-    line.tell(EngineDown("it died", 100))
-    line.tell(UP)
     assert line.running() == {"a", "b"}
-    line.tasks["a"][1].kill()
-    line.work()
+    line.bring_back()
+    assert [len(line.tasks[name][0].of(Recount)) for name in "abcd"] == [1] * 4
+    line.tell(Holding(line.tasks["b"][1], b.key))
+    assert line.running() == {"a", "b"}
+    line.tell(Holding(line.tasks["a"][1], None))
     assert line.running() == {"b", "c"}
+    line.enqueue("d", "e")
+    # An answer that was given before a turn of the new dispatcher has nothing to say about it.
+    line.tell(Holding(line.tasks["c"][1], None))
+    assert line.running() == {"b", "c"}
+    assert list(line.board.queue.order()) == ["d", "e"]
+    line.tasks["b"][1].kill()
+    line.work()
+    assert line.running() == {"c", "d"}
+
+
+def test_who_enqueues_again_keeps_its_place_unless_it_changes_the_line(line: Line) -> None:
+    line.enqueue("a", "b")
+    line.enqueue("s", "t", trial=True)
+    line.enqueue("a")
+    line.enqueue("s", trial=True)
+    assert (list(line.board.queue.order()), list(line.board.trials)) == (["a", "b"], ["s", "t"])
+    line.enqueue("a", trial=True)
+    line.enqueue("s")
+    assert (list(line.board.queue.order()), list(line.board.trials)) == (["b", "s"], ["t", "a"])

@@ -89,12 +89,25 @@ def test_the_successor_of_the_engines_actor_is_listened_to(post: Post) -> None:
     assert len(successor.of(Subscribe)) == 1
 
 
+def test_a_dispatcher_that_crashed_is_told_again(post: Post) -> None:
+    post.tell(EngineGivenUp("no model"))
+    ref = post.system.registry.whereis("dispatcher")
+    assert ref is not None
+    successor = Ear()
+    ref.add_watcher(_Succeed(post, successor, "dispatcher"))
+    ref.kill()
+    post.work()
+    assert successor.of(Outage) == [Outage(True)]
+    assert len(post.news.of("fallback.opened")) == 1
+
+
 class _Succeed:
     """Starts a successor under the name before anybody handles the end, as a supervisor would."""
 
-    def __init__(self, post: Post, successor: Ear) -> None:
+    def __init__(self, post: Post, successor: Ear, name: str = "engine") -> None:
+        self._name = name
         self._post = post
         self._successor = successor
 
     def down(self, _ref: Ref, _reason: object) -> None:
-        self._post.system.spawn(self._successor, name="engine")
+        self._post.system.spawn(self._successor, name=self._name)
