@@ -98,8 +98,12 @@ class Model:
         30_000, "longest wait before a dead engine is started again", at_least=1, at_most=3_600_000
     )
     deaths_max: int = setting(
-        10, "deaths of the engine within ten minutes; at one more it is given up", at_least=0,
-        at_most=1_000_000,
+        10, "deaths of the engine within ten minutes, none of which made a token; at one more it is"
+        " given up", at_least=0, at_most=1_000_000,
+    )  # fmt: skip
+    given_up_ms: int = setting(
+        60_000, "how long until an engine that was given up is tried again", at_least=1,
+        at_most=86_400_000,
     )  # fmt: skip
 
 

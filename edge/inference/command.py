@@ -56,6 +56,7 @@ def policy_of(settings: Model) -> LifecyclePolicy:
         backoff_base_ms=settings.restart_base_ms,
         backoff_max_ms=settings.restart_max_ms,
         deaths_max=settings.deaths_max,
+        given_up_ms=settings.given_up_ms,
     )
 
 

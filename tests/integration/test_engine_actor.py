@@ -32,6 +32,7 @@ from edge.inference import (
     Subscribe,
     stop,
 )
+from edge.inference.witness import Witness
 from edge.telemetry import Event, Telemetry
 from tests.support import scripted_engine
 
@@ -240,6 +241,17 @@ async def test_a_prompt_that_crashes_the_engine_is_suspected_with_others_and_bla
         assert (lost.blamed, lost.suspected, lost.silent) == (False, True, silent)
     await house.news.until(EngineUp)
     assert (await house.run(3, "die SIGSEGV").until(EngineLost)).blamed
+
+
+async def test_who_was_alone_when_memory_ran_out_is_blamed(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = open_house()
+    await house.news.until(EngineUp)
+    # The kernel's own count of such ends, which a test had better not raise.
+    monkeypatch.setattr(Witness, "ran_out_of_memory", lambda _self: True)
+    lost = await house.run(1, "die SIGKILL").until(EngineLost)
+    assert (lost.blamed, lost.reason) == (True, "the engine was ended for lack of memory")
 
 
 async def test_deaths_with_a_culprit_are_not_held_against_the_engine(open_house: Open) -> None:

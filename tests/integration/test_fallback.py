@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.errors import StartupError
-from edge.inference import StartEngine, models
+from edge.inference import models
 from tests.support.node_inside import Script, heard_text, scripted_node
 
 WRITER = ("--rate", "100", "--says", "other")
@@ -96,7 +96,7 @@ async def test_the_same_client_gets_its_earlier_answer_again(tmp_path: Path) -> 
 
 
 async def test_a_task_that_wants_no_other_answer_waits_for_the_model(tmp_path: Path) -> None:
-    async with scripted_node(tmp_path, **OUT, fallback__slots=1) as node:
+    async with scripted_node(tmp_path, **OUT, fallback__slots=1, model__given_up_ms=100) as node:
         working = node.script.flags
         node.script.flags = BROKEN
         await node.kill_engine()
@@ -107,11 +107,30 @@ async def test_a_task_that_wants_no_other_answer_waits_for_the_model(tmp_path: P
         assert (await node.task(proud))["state"] == "available"
         assert (await node.call("GET", "/healthz"))[1]["status"] == "degraded"
         node.script.flags = working
-        engine = node.node.system.registry.whereis("engine")
-        assert engine is not None
-        engine.send(StartEngine())
         assert (await node.ended(proud))["result"]["source"] == "model"
         await node.heard.next("fallback.closed")
+
+
+async def test_a_model_that_vanished_is_waited_for_and_the_text_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(models.embedded()[0].path.read_bytes())
+    limits: dict[str, Any] = {"model__name": str(path), "model__given_up_ms": 100}
+    async with scripted_node(tmp_path, real=True, **limits) as node:
+        task_id = await node.submit(
+            "Tell me a story", max_tokens=200, ignore_eos=True, fallback=False
+        )
+        async with node.watch(task_id) as channel:
+            await heard_text(channel, 40)
+            path.rename(tmp_path / "elsewhere")
+            await node.kill_engine()
+            given_up = await node.heard.next("engine.given_up")
+            assert "cannot read the model" in str(given_up.fields["reason"])
+            (tmp_path / "elsewhere").rename(path)
+            await channel.until("completed")
+        task = await node.task(task_id)
+        assert task["result"]["text"] == channel.text
+        assert (task["result"]["usage"]["completion_tokens"], task["attempt"]) == (200, 1)
+        assert "rewind" not in channel.events
 
 
 async def test_attempts_that_are_used_up_lead_to_another_answer(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from edge.cli import serve
 from edge.node import Node, Started
 from edge.settings import Settings, load
 from edge.telemetry import Event
-from tests.support.scripted_node import QUICK, Script, ScriptedNode, heard_text, scripted_node
+from tests.support.node_inside import QUICK, Script, ScriptedNode, heard_text, scripted_node
 
 
 def actor(node: Node, name: str) -> Ref:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.scripted_node import Script, ScriptedNode, heard_text, scripted_node
+from tests.support.node_inside import Script, ScriptedNode, heard_text, scripted_node
 
 ENDLESS: dict[str, Any] = {"max_tokens": 100_000, "fallback": False}
 

@@ -129,13 +129,19 @@ async def heard_text(channel: Channel, chars: int) -> None:
 
 @asynccontextmanager
 async def scripted_node(
-    data_dir: Path, *flags: str, fallback: Script | None = None, **settings: Any
+    data_dir: Path, *flags: str, fallback: Script | None = None, real: bool = False, **settings: Any
 ) -> AsyncIterator[ScriptedNode]:
-    """A node for the time of the block. Settings are given as ``section__name``."""
+    """A node for the time of the block, on a real engine if that is wanted. Settings are given as
+    ``section__name``."""
     given = {name.replace("__", "."): value for name, value in settings.items()}
     chosen = load(environment={}, flags=QUICK | {"data.dir": str(data_dir)} | given)
     heard, script = Heard(), Script("--rate", "200", *flags)
-    node = Node(chosen, telemetry=heard.telemetry, engine_command=script, fallback_command=fallback)
+    node = Node(
+        chosen,
+        telemetry=heard.telemetry,
+        engine_command=None if real else script,
+        fallback_command=fallback,
+    )
     started = await node.start()
     try:
         async with aiohttp.ClientSession() as http:
