@@ -108,6 +108,8 @@ async def _find_node(
     settings.data.dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="elwift-"))
     settings.server.port = 0
     settings.server.tokens = {}
+    # Whoever runs one prompt would rather hear why the model does not work.
+    settings.fallback.enabled = False
     node = Node(settings)
     started = await node.start()
     stack.push_async_callback(node.stop, drain=False)

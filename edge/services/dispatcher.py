@@ -139,7 +139,7 @@ class Board:
         self.detour_slots = detour_slots
         self.detour_line = FairQueue(tasks_max)
         self.detours: dict[int, _Running] = {}
-        self.divertible: dict[str, None] = {}  # those that wait and may be answered otherwise
+        self.divertible: set[str] = set()  # those that wait and may be answered otherwise
         self.outage = False
         self.served = False  # there was a dispatcher before
 
@@ -177,7 +177,7 @@ class Board:
 
     def take_out(self, task_id: str) -> bool:
         """Takes a task out of whichever line it stands in; False when it stands in none."""
-        self.divertible.pop(task_id, None)
+        self.divertible.discard(task_id)
         if task_id in self.trials:
             del self.trials[task_id]
             return True
@@ -295,7 +295,9 @@ class Dispatcher(Actor):
             else:
                 line.push(task_id, message.client, message.priority, front=message.front)
         if message.fallback:
-            board.divertible[task_id] = None
+            board.divertible.add(task_id)
+        else:
+            board.divertible.discard(task_id)
         board.refs[task_id] = message.ref
         self._give_turns()
         self._places_changed()
@@ -322,7 +324,7 @@ class Dispatcher(Actor):
     ) -> int | None:
         """The key of the turn; None when nobody is there to take it."""
         board = self._board
-        board.divertible.pop(task_id, None)
+        board.divertible.discard(task_id)
         self._watched.pop(task_id, None)
         ref = board.refs.pop(task_id)
         if not ref.alive:

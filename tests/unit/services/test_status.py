@@ -110,10 +110,11 @@ def test_the_reply_has_the_figures(node: Node) -> None:
 def test_what_is_wrong_is_said(node: Node) -> None:
     node.durable = False
     node.board.engine = "restarting: killed"
+    node.board.outage = True
     figures = join(node.client())
     assert figures["status"] == "degraded"
     assert [sentence.partition(" ")[2][:12] for sentence in figures["degraded"]] == [
-        "engine is re", "database ref",
+        "engine is re", "that allow i", "database ref",
     ]  # fmt: skip
 
 
