@@ -117,12 +117,12 @@ async def test_a_node_that_cannot_go_on_says_so_and_keeps_all_tasks(
     tmp_path: Path, name: str
 ) -> None:
     async with scripted_node(tmp_path) as node:
-        task_id = await node.submit("a story", max_tokens=1_000)
+        task_id = await node.submit("a story", max_tokens=300)
         async with node.watch(task_id) as channel:
             await heard_text(channel, 50)
             assert f"restarts used up by {name}" in await break_for_good(node, name)
     async with scripted_node(tmp_path) as node:
-        assert (await node.ended(task_id))["result"]["text"] == "word " * 1_000
+        assert (await node.ended(task_id))["result"]["text"] == "word " * 300
 
 
 async def test_serve_ends_with_a_sentence_and_not_with_zero(
