@@ -1,0 +1,95 @@
+"""Kills a node and its engine again and again under load; who submitted must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from edge.node import DATABASE
+from tests.support.keeper import Keeper, kept
+from tests.support.ledger import Verdict
+from tests.support.load import Load, read_back
+
+SETTINGS = {
+    "MODEL__RESTART_BASE_MS": 1,
+    "MODEL__RESTART_MAX_MS": 1,
+    "MODEL__DEATHS_MAX": 1_000_000,
+    # Some ends are read from memory, some from the database.
+    "TASKS__FINISHED_KEEP_MS": 300,
+    "TASKS__RETRY_BASE_MS": 1,
+    "TASKS__RETRY_MAX_MS": 1,
+    "DATA__SNAPSHOT_MS": 200,
+}
+SCRIPTED = ("--rate", "100", "--slots", "8", "--signed")
+BODY = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
+STORY = {"prompt": "Write a story about a brave little fox", "ignore_eos": True}
+
+BEATS_MAX = 60
+"""Messages that clients hear between two kills, at most."""
+
+
+class Killer:
+    """One seed's faults, one after the other. ``kills`` counts processes that were killed."""
+
+    def __init__(self, keeper: Keeper, load: Load, rng: Random) -> None:
+        self.kills: Counter[str] = Counter()
+        self._keeper = keeper
+        self._load = load
+        self._rng = rng
+
+    async def run(self, kills: int) -> None:
+        """Kills so many processes, or one more."""
+        while self.kills.total() < kills:
+            await self._load.pulse.after(self._rng.randint(1, BEATS_MAX))
+            fault = self._rng.choices(
+                (self._engine, self._engine_while_loading, self._node, self._node_while_starting),
+                (0.74, 0.10, 0.12, 0.04),
+            )[0]
+            await fault()
+
+    async def _engine(self, number: int = signal.SIGKILL) -> None:
+        if self._keeper.signal_engine(number):
+            self.kills["engine"] += 1
+
+    async def _engine_while_loading(self) -> None:
+        since = len(self._keeper.events)
+        await self._engine()
+        await self._keeper.event("engine.started", since)
+        await self._engine()
+
+    async def _node(self) -> None:
+        await self._keeper.kill()
+        self.kills["node"] += 1
+        await self._keeper.start()
+
+    async def _node_while_starting(self) -> None:
+        await self._keeper.kill()
+        await self._keeper.spawn()
+        await asyncio.sleep(self._rng.uniform(0, 1))
+        await self._keeper.kill()
+        self.kills["node"] += 2
+        await self._keeper.start()
+
+
+async def chaos(
+    folder: Path, *, kills: int, clients: int, seed: int, model: bool = False
+) -> tuple[Verdict, Counter[str]]:
+    """Kills so many times under so many clients. What became of all tasks, and who was killed."""
+    rng = Random(seed)
+    flags = ("--model",) if model else SCRIPTED
+    body: dict[str, Any] = BODY | (STORY if model else {})
+    async with kept(Keeper(folder, *flags, settings=SETTINGS)) as keeper:
+        await keeper.start()
+        load = Load(keeper, Random(rng.getrandbits(64)), body)
+        killer = Killer(keeper, load, Random(rng.getrandbits(64)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run(clients))
+            await killer.run(kills)
+            load.stop()
+        await load.settle()
+    read_back(folder / DATABASE, load.ledger)
+    return load.ledger.judge(), killer.kills

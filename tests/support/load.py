@@ -1,0 +1,195 @@
+"""Clients that submit tasks, watch them through every cut, and write down what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+
+from edge.storage.database import connect
+from edge.storage.queries import TERMINAL
+from tests.support.keeper import Keeper
+from tests.support.ledger import Entry, Ledger
+
+CUTS = (aiohttp.ClientError, ConnectionError, TimeoutError)
+"""What a client sees of a node that is killed."""
+
+UNFINISHED_STATES = ("scheduled", "available", "executing", "retryable")
+CANCELS_SHARE = 0.05
+TIMEOUT = aiohttp.ClientTimeout(total=60)
+
+
+class Pulse:
+    """Counts what clients hear: the moments of faults are counts and not times."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self._wanted: list[tuple[int, asyncio.Future[None]]] = []
+
+    def beat(self) -> None:
+        self.beats += 1
+        while self._wanted and self._wanted[0][0] <= self.beats:
+            _, future = self._wanted.pop(0)
+            if not future.done():
+                future.set_result(None)
+
+    async def after(self, beats: int, within_s: float = 60) -> None:
+        """Waits until clients have heard so many messages more. TimeoutError when they don't."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wanted.append((self.beats + beats, future))
+        self._wanted.sort(key=lambda wanted: wanted[0])
+        async with asyncio.timeout(within_s):
+            await future
+
+
+class Load:
+    """Clients without pause: each submits a task, follows it to its end, and submits the next.
+
+    ``body`` is what all tasks have in common; chance does the rest. `stop` lets the clients finish
+    what they have begun.
+    """
+
+    def __init__(
+        self, keeper: Keeper, rng: Random, body: dict[str, Any], tokens_max: int = 200
+    ) -> None:
+        self.ledger = Ledger()
+        self.pulse = Pulse()
+        self._keeper = keeper
+        self._rng = rng
+        self._body = body
+        self._tokens_max = tokens_max
+        self._stopped = False
+
+    def stop(self) -> None:
+        """No further submissions."""
+        self._stopped = True
+
+    async def run(self, clients: int) -> None:
+        """Until every client is done."""
+        async with aiohttp.ClientSession(timeout=TIMEOUT) as http, asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(self._client(http, Random(self._rng.getrandbits(64))))
+
+    async def _client(self, http: aiohttp.ClientSession, rng: Random) -> None:
+        while not self._stopped:
+            entry = self._new_entry(rng)
+            if await self._submit(http, entry, copies=rng.choice((1, 1, 1, 2))):
+                await self._follow(http, entry, rng)
+
+    def _new_entry(self, rng: Random) -> Entry:
+        body = self._body | {
+            "max_tokens": rng.randint(1, self._tokens_max),
+            "priority": rng.choice((0, 0, 0, 5)),
+            "schedule_in_ms": rng.choice((0, 0, 0, rng.randint(1, 300))),
+        }
+        identity = rng.choice(("own id", "key", "none"))
+        if identity == "own id":
+            body["task_id"] = str(UUID(int=rng.getrandbits(128), version=4))
+        return self.ledger.add(body, f"{rng.getrandbits(64):x}" if identity == "key" else None)
+
+    async def _submit(self, http: aiohttp.ClientSession, entry: Entry, copies: int) -> bool:
+        """Submits until it is answered; what can be repeated is, also side by side. False when it
+        cannot be repeated and the node died over it."""
+        if not entry.repeatable:
+            return await self._post(http, entry)
+        while not all(await asyncio.gather(*(self._post(http, entry) for _ in range(copies)))):
+            pass
+        return True
+
+    async def _post(self, http: aiohttp.ClientSession, entry: Entry) -> bool:
+        url = await self._keeper.up()
+        headers = {} if entry.key is None else {"Idempotency-Key": entry.key}
+        try:
+            async with http.post(f"{url}/tasks", json=entry.body, headers=headers) as answer:
+                accepted = await answer.json()
+        except CUTS:
+            return False
+        assert answer.status == 202, accepted
+        self.pulse.beat()
+        entry.task_ids.add(accepted["task_id"])
+        entry.durable = accepted["durable"]
+        return True
+
+    async def _follow(self, http: aiohttp.ClientSession, entry: Entry, rng: Random) -> None:
+        """Watches the task to its end, over as many connections as it takes."""
+        cancels = rng.random() < CANCELS_SHARE
+        while not entry.reader.done:
+            # Some connections are cut by the client itself, in the middle.
+            frames_max = rng.choice((None, rng.randint(1, 40)))
+            url = await self._keeper.up()
+            try:
+                await self._watch(http, url, entry, frames_max)
+                if cancels and not entry.reader.done:
+                    cancels = False
+                    await self._cancel(http, url, entry)
+            except CUTS:
+                continue
+
+    async def _watch(
+        self, http: aiohttp.ClientSession, url: str, entry: Entry, frames_max: int | None
+    ) -> None:
+        """One connection: until the task ends, the node is gone, or enough is heard."""
+        reader = entry.reader
+        topic = f"task:{min(entry.task_ids)}"
+        async with http.ws_connect(f"{url}/socket/websocket?vsn=2.0.0", max_msg_size=0) as socket:
+            await socket.send_json(["1", "1", topic, "phx_join", {"offset": len(reader.text)}])
+            async for message in socket:
+                _, _, _, event, payload = json.loads(message.data)
+                reader.hear(event, payload)
+                self.pulse.beat()
+                if reader.done or event == "phx_error":
+                    return
+                if frames_max is not None:
+                    frames_max -= 1
+                    if frames_max <= 0:
+                        return
+
+    async def _cancel(self, http: aiohttp.ClientSession, url: str, entry: Entry) -> None:
+        async with http.delete(f"{url}/tasks/{min(entry.task_ids)}") as answer:
+            assert answer.status in (200, 409), await answer.text()
+            self.pulse.beat()
+
+    async def settle(self) -> None:
+        """After all is over: waits for the tasks whose `202` got lost, and asks for those that
+        were accepted."""
+        url = await self._keeper.up()
+        async with aiohttp.ClientSession(url, timeout=TIMEOUT) as http:
+            known = {min(entry.task_ids) for entry in self.ledger.entries if entry.accepted}
+            for state in UNFINISHED_STATES:
+                async with http.get("/tasks", params={"state": state, "limit": 500}) as answer:
+                    tasks = (await answer.json())["tasks"]
+                for task in tasks:
+                    if task["task_id"] not in known:
+                        unknown = Entry(-1, {}, None, task_ids={task["task_id"]})
+                        await self._watch(http, url, unknown, None)
+            for entry in self.ledger.entries:
+                if entry.accepted:
+                    async with http.get(f"/tasks/{min(entry.task_ids)}") as answer:
+                        entry.document = await answer.json() if answer.status == 200 else None
+
+
+def read_back(database: Path, ledger: Ledger) -> None:
+    """Reads from the file of a node that is dead what it kept of every submission."""
+    with connect(database, memory_mib_max=512) as connection:
+        ends = dict(connection.execute(_ENDS).fetchall())
+        tasks = connection.execute(_TASKS).fetchall()
+    for task_id, state, spec in tasks:
+        number = json.loads(json.loads(spec)["metadata"])["number"]
+        entry = ledger.entries[number]
+        entry.kept[task_id] = state
+        entry.recorded_ends = max(entry.recorded_ends, ends.get(task_id, 0))
+
+
+_ENDS = f"""
+    SELECT task_id::VARCHAR, count(*) FROM journal
+    WHERE version IS NULL AND state IN {TERMINAL} GROUP BY task_id
+"""
+_TASKS = """
+    SELECT task_id::VARCHAR, max_by(state, version), min_by(spec, version) FROM journal
+    WHERE version IS NOT NULL GROUP BY task_id
+"""
