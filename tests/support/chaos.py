@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from edge.node import DATABASE
 from tests.support.keeper import Keeper, kept
@@ -25,8 +25,8 @@ SETTINGS = {
     "DATA__SNAPSHOT_MS": 200,
 }
 SCRIPTED = ("--rate", "100", "--slots", "8", "--signed")
-BODY = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
-STORY = {"prompt": "Write a story about a brave little fox", "ignore_eos": True}
+BODY: dict[str, object] = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
+STORY: dict[str, object] = {"prompt": "Write a story about a brave little fox", "ignore_eos": True}
 
 BEATS_MAX = 60
 """Messages that clients hear between two kills, at most."""
@@ -75,21 +75,29 @@ class Killer:
         await self._keeper.start()
 
 
+Attack = Callable[[Keeper, Load], Awaitable[object]]
+
+
+async def attacked(keeper: Keeper, attack: Attack, *, load: Load, clients: int) -> Verdict:
+    """What became of all tasks after the attack on a node under load. The node is dead then."""
+    async with kept(keeper):
+        await keeper.start()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run(clients))
+            await attack(keeper, load)
+            load.stop()
+        await load.settle()
+    read_back(keeper.data_dir / DATABASE, load.ledger)
+    return load.ledger.judge()
+
+
 async def chaos(
     folder: Path, *, kills: int, clients: int, seed: int, model: bool = False
 ) -> tuple[Verdict, Counter[str]]:
     """Kills so many times under so many clients. What became of all tasks, and who was killed."""
     rng = Random(seed)
-    flags = ("--model",) if model else SCRIPTED
-    body: dict[str, Any] = BODY | (STORY if model else {})
-    async with kept(Keeper(folder, *flags, settings=SETTINGS)) as keeper:
-        await keeper.start()
-        load = Load(keeper, Random(rng.getrandbits(64)), body)
-        killer = Killer(keeper, load, Random(rng.getrandbits(64)))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(load.run(clients))
-            await killer.run(kills)
-            load.stop()
-        await load.settle()
-    read_back(folder / DATABASE, load.ledger)
-    return load.ledger.judge(), killer.kills
+    keeper = Keeper(folder, *(("--model",) if model else SCRIPTED), settings=SETTINGS)
+    load = Load(keeper, Random(rng.getrandbits(64)), BODY | (STORY if model else {}))
+    killer = Killer(keeper, load, Random(rng.getrandbits(64)))
+    verdict = await attacked(keeper, lambda *_: killer.run(kills), load=load, clients=clients)
+    return verdict, killer.kills
