@@ -102,7 +102,7 @@ class Tasks:
             self._by_key[request.client, request.idempotency_key] = request.task_id
         try:
             task, _ = machine.accept(request, self._system.clock.wall_ns(), schedule_in_ms)
-            await self._commit(task)
+            durable = await self._commit(task)
             place = self.board.place_of_next(request.client, request.priority)
             waits = task.state == "available"
             answer = {
@@ -111,7 +111,7 @@ class Tasks:
                 "state": task.state,
                 "position": place.position if waits else None,
                 "eta_ms": place.eta_ms if waits else schedule_in_ms,
-                "durable": self._journal.durable,
+                "durable": durable,
             }
             told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
             for follower in self.followers.of(request.client):
@@ -171,16 +171,16 @@ class Tasks:
             return
         raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))
 
-    async def _commit(self, task: Task) -> None:
-        committed = asyncio.get_running_loop().create_future()
+    async def _commit(self, task: Task) -> bool:
+        """Whether it is written down. If not it lives in memory, and the answer says so."""
+        committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def done(error: StorageError | None) -> None:
-            # A task that could not be written down lives in memory; the answer says so.
             if not committed.done():
-                committed.set_result(error)
+                committed.set_result(error is None)
 
         self._journal.record(task, "accepted", None, done=done)
-        await committed
+        return await committed
 
     def _start(self, task: Task, *, fresh: bool = False) -> Ref:
         life = Life(task.snapshot(), fresh)

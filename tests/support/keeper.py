@@ -84,11 +84,12 @@ class Keeper:
         assert process is not None
         assert reader is not None
         self._process = None
-        process.send_signal(signal.SIGSTOP)
-        self._orphans += psutil.Process(process.pid).children()
         self.url, self.engine_pid = "", None
-        process.send_signal(number)
-        process.send_signal(signal.SIGCONT)
+        if process.returncode is None:
+            process.send_signal(signal.SIGSTOP)
+            self._orphans += psutil.Process(process.pid).children()
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
         await process.wait()
         await reader
 

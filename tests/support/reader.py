@@ -35,7 +35,8 @@ class Reader:
 
     def _joined(self, status: str, response: dict[str, Any]) -> None:
         if status != "ok":
-            self._odd(f"the join was refused: {response}")
+            # There is no such task: without an end it is lost.
+            self.done = True
             return
         state, delta, offset = response["task"]["state"], response["delta"], response["offset"]
         if delta and offset != len(self.text):
