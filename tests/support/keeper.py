@@ -129,14 +129,12 @@ class Keeper:
 
     async def event(self, name: str, since: int = 0) -> dict[str, Any]:
         """The fields of the first event of this name after the first ``since`` of `events`."""
+        await self._until(lambda: self.said(name, since), name)
+        return next(fields for each, fields in self.events[since:] if each == name)
 
-        def found() -> dict[str, Any] | None:
-            return next((fields for each, fields in self.events[since:] if each == name), None)
-
-        await self._until(lambda: found() is not None, name)
-        fields = found()
-        assert fields is not None
-        return fields
+    def said(self, name: str, since: int = 0) -> bool:
+        """Whether there was such an event."""
+        return any(each == name for each, _ in self.events[since:])
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
