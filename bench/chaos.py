@@ -1,8 +1,8 @@
 """Kills node and engine a thousand times under load, and counts what got lost.
 
-``python -m bench.chaos --kills 1000 --clients 20 [--seed N] [--model]`` prints the figures; the exit
-code is 0 only when nothing was lost, duplicated or told wrong. The engine is a scripted one unless
-``--model`` asks for the embedded model.
+``python -m bench.chaos --kills 1000 --clients 20 [--seed N] [--model]`` prints the figures; the
+exit code is 0 only when nothing was lost, duplicated or told wrong. The engine is a scripted one
+unless ``--model`` asks for the embedded model.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,9 @@ SETTINGS = {
 SCRIPTED = ("--rate", "100", "--slots", "8", "--signed")
 BODY: dict[str, object] = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
 STORY: dict[str, object] = {"prompt": "Write a story about a brave little fox", "ignore_eos": True}
+
+START_S = 1.5
+"""About as long as a node takes to start on a busy machine."""
 
 BEATS_MAX = 60
 """Messages that clients hear between two kills, at most."""
@@ -69,7 +73,9 @@ class Killer:
     async def _node_while_starting(self) -> None:
         await self._keeper.kill()
         await self._keeper.spawn()
-        await asyncio.sleep(self._rng.uniform(0, 1))
+        with contextlib.suppress(TimeoutError):  # it is killed on its way
+            async with asyncio.timeout(self._rng.uniform(0, START_S)):
+                await self._keeper.up()
         await self._keeper.kill()
         self.kills["node"] += 2
         await self._keeper.start()

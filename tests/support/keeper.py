@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Keeper:
         self,
         data_dir: Path,
         *flags: str,
-        settings: dict[str, object] | None = None,
+        settings: Mapping[str, object] | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
@@ -141,7 +141,8 @@ class Keeper:
             async with asyncio.timeout(EVENT_S), self._news:
                 await self._news.wait_for(lambda: condition() or self._failed())
         except TimeoutError:
-            raise NodeFailed(f"no {what} within {EVENT_S:g} s; events: {self.events[-5:]}") from None
+            sentence = f"no {what} within {EVENT_S:g} s; events: {self.events[-5:]}"
+            raise NodeFailed(sentence) from None
         if not condition():
             raise NodeFailed(f"the node ended by itself; events: {self.events[-5:]}")
 

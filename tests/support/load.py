@@ -55,7 +55,7 @@ class Load:
     """
 
     def __init__(
-        self, keeper: Keeper, rng: Random, body: dict[str, Any], tokens_max: int = 200
+        self, keeper: Keeper, rng: Random, body: dict[str, Any], tokens_max: int = 50
     ) -> None:
         self.ledger = Ledger()
         self.pulse = Pulse()

@@ -1,9 +1,9 @@
 """A node in a process of its own that tells what happens in it; its engine is the scripted one.
 
 ``python -m tests.support.node_process DATA_DIR [--model] [FLAG…]`` takes its settings from the
-environment and serves until killed. With ``--model`` its engine is the real one, else the flags are
-the scripted engine's. Each line that it prints is a telemetry event: a JSON list of name and fields.
-Left out are those that come by the thousand.
+environment and serves until killed. With ``--model`` its engine is the real one, else the flags
+are the scripted engine's. Each line that it prints is a telemetry event: a JSON list of name and
+fields. Left out are those that come by the thousand.
 """
 
 from __future__ import annotations
