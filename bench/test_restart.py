@@ -17,7 +17,7 @@ from tests.support.chaos import STORY
 from tests.support.keeper import Keeper, kept
 from tests.support.node import joined
 
-CHARS_BEFORE = 200
+CHARS_BEFORE = 100
 """The story so far when the engine is killed."""
 
 
@@ -33,7 +33,7 @@ async def restarts(folder: Path, count: int) -> list[float]:
 
 async def pause_ms(http: aiohttp.ClientSession, url: str, keeper: Keeper) -> float:
     """One story and the pause in it."""
-    async with http.post(f"{url}/tasks", json=STORY | {"max_tokens": 256}) as answer:
+    async with http.post(f"{url}/tasks", json=STORY | {"max_tokens": 96}) as answer:
         assert answer.status == 202, await answer.text()
         task_id = (await answer.json())["task_id"]
     async with joined(http, url, task_id) as channel:

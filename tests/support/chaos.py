@@ -24,6 +24,7 @@ SETTINGS = {
     "TASKS__RETRY_BASE_MS": 1,
     "TASKS__RETRY_MAX_MS": 1,
     "DATA__SNAPSHOT_MS": 200,
+    "SERVER__DRAIN_MS": 300,
 }
 SCRIPTED = ("--rate", "100", "--slots", "8", "--signed")
 BODY: dict[str, object] = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
@@ -44,19 +45,24 @@ class Killer:
         self._keeper = keeper
         self._load = load
         self._rng = rng
+        self._faults = {
+            self._engine: 70,
+            self._engine_while_loading: 10,
+            self._engine_while_starting: 3,
+            self._node: 10,
+            self._node_while_starting: 4,
+            self._node_in_order: 3,
+        }
 
     async def run(self, kills: int) -> None:
         """Kills so many processes, or one more."""
         while self.kills.total() < kills:
             await self._load.pulse.after(self._rng.randint(1, BEATS_MAX))
-            fault = self._rng.choices(
-                (self._engine, self._engine_while_loading, self._node, self._node_while_starting),
-                (0.74, 0.10, 0.12, 0.04),
-            )[0]
+            fault = self._rng.choices(tuple(self._faults), tuple(self._faults.values()))[0]
             await fault()
 
-    async def _engine(self, number: int = signal.SIGKILL) -> None:
-        if self._keeper.signal_engine(number):
+    async def _engine(self) -> None:
+        if self._keeper.signal_engine():
             self.kills["engine"] += 1
 
     async def _engine_while_loading(self) -> None:
@@ -65,10 +71,22 @@ class Killer:
         await self._keeper.event("engine.started", since)
         await self._engine()
 
-    async def _node(self) -> None:
+    async def _engine_while_starting(self) -> None:
         await self._keeper.kill()
         self.kills["node"] += 1
+        since = len(self._keeper.events)
+        await self._keeper.spawn()
+        await self._keeper.event("engine.started", since)
+        await self._engine()
+        await self._keeper.up()
+
+    async def _node(self, number: int = signal.SIGKILL) -> None:
+        await self._keeper.kill(number)
+        self.kills["node"] += 1
         await self._keeper.start()
+
+    async def _node_in_order(self) -> None:
+        await self._node(signal.SIGTERM)
 
     async def _node_while_starting(self) -> None:
         await self._keeper.kill()

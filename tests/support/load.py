@@ -109,6 +109,8 @@ class Load:
                 accepted = await answer.json()
         except CUTS:
             return False
+        if answer.status == 503:
+            return False  # it is stopping; the next one takes it
         assert answer.status == 202, accepted
         self.pulse.beat()
         entry.task_ids.add(accepted["task_id"])

@@ -1,9 +1,9 @@
 """A node in a process of its own that tells what happens in it; its engine is the scripted one.
 
 ``python -m tests.support.node_process DATA_DIR [--model] [FLAG…]`` takes its settings from the
-environment and serves until killed. With ``--model`` its engine is the real one, else the flags
-are the scripted engine's. Each line that it prints is a telemetry event: a JSON list of name and
-fields. Left out are those that come by the thousand.
+environment and serves until killed, or until SIGTERM stops it in order. With ``--model`` its engine
+is the real one, else the flags are the scripted engine's. Each line that it prints is a telemetry
+event: a JSON list of name and fields. Left out are those that come by the thousand.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 
 import uvloop
@@ -32,7 +33,7 @@ def tell(event: Event) -> None:
 
 
 async def serve(data_dir: str, *, model: bool, flags: list[str]) -> None:
-    """Serves for as long as the process lives."""
+    """Serves until it is told to stop."""
     telemetry = Telemetry()
     telemetry.attach(tell)
     argv = command(*flags)
@@ -41,8 +42,11 @@ async def serve(data_dir: str, *, model: bool, flags: list[str]) -> None:
         telemetry=telemetry,
         engine_command=None if model else lambda _safe: argv,
     )
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     await node.start()
-    await asyncio.Event().wait()
+    await told.wait()
+    await node.stop()
 
 
 if __name__ == "__main__":
