@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -310,6 +312,14 @@ def self_test(llama: Llama) -> bool:
     return divisible
 
 
+def _end_with_the_node() -> None:
+    """On Linux the kernel ends this process with the node even if it hangs, which then keeps no
+    memory from the engine of the next node. Elsewhere it ends after the step that it is at."""
+    if sys.platform == "linux":
+        # PR_SET_PDEATHSIG of prctl(2).
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edge.engine.worker", description=__doc__)
     way = parser.add_mutually_exclusive_group(required=True)
@@ -337,7 +347,10 @@ def main() -> int:
     used."""
     given = _arguments()
     _offer_itself()
-    pipe = None if given.probe else Pipe(given.fd)
+    pipe = None
+    if not given.probe:
+        _end_with_the_node()
+        pipe = Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.batch_tokens, given.threads,
         given.gpu_layers, given.safe,

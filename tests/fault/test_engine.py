@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.support.chaos import BODY, SCRIPTED, SETTINGS, attacked
-from tests.support.keeper import Keeper
+from tests.support.keeper import Keeper, kept
 from tests.support.load import Load
 
 IMPATIENT = SETTINGS | {"MODEL__STALL_REPORT_MS": 200, "MODEL__STALL_KILL_MS": 2_000}
@@ -51,6 +52,15 @@ async def test_a_hang_that_passes_is_only_reported(tmp_path: Path, rng: Random) 
     load = Load(keeper, rng, BODY)
     verdict = await attacked(keeper, pause, load=load, clients=10)
     assert verdict.good, verdict
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+async def test_an_engine_that_hangs_ends_with_its_node(tmp_path: Path) -> None:
+    async with kept(Keeper(tmp_path, "--model")) as keeper:
+        await keeper.start()
+        assert keeper.signal_engine(signal.SIGSTOP)
+        await keeper.kill()
+        await keeper.orphans_gone()
 
 
 # With one client the task that runs is the only suspect, with ten nobody is.
