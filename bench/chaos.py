@@ -18,6 +18,14 @@ import uvloop
 
 from tests.support.chaos import chaos
 
+ODDITIES_SHOWN = 20
+
+
+def show_progress(kills: int) -> None:
+    """For somebody who waits."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{kills} killed ")
+
 
 def main() -> int:
     """The script."""
@@ -38,12 +46,13 @@ def main() -> int:
                 clients=given.clients,
                 seed=given.seed,
                 model=given.model,
+                progress=show_progress,
             )
         )
-    for sentence in verdict.oddities:
-        sys.stdout.write(f"{sentence}\n")
+    for sentence in verdict.oddities[:ODDITIES_SHOWN]:
+        sys.stdout.write(f"\n{sentence}")
     sys.stdout.write(
-        f"killed {killed['engine']} engines and {killed['node']} nodes"
+        f"\nkilled {killed['engine']} engines and {killed['node']} nodes"
         f" in {time.monotonic() - started_s:.0f} s\n"
         f"accepted {verdict.accepted}, completed {verdict.completed},"
         f" cancelled {verdict.cancelled}, lost = {verdict.lost},"

@@ -38,10 +38,15 @@ BEATS_MAX = 60
 
 
 class Killer:
-    """One seed's faults, one after the other. ``kills`` counts processes that were killed."""
+    """One seed's faults, one after the other. ``kills`` counts the processes that were killed; a
+    node that is stopped in order now and then does not count. `progress` is told
+    how many it were."""
 
-    def __init__(self, keeper: Keeper, load: Load, rng: Random) -> None:
+    def __init__(
+        self, keeper: Keeper, load: Load, rng: Random, progress: Callable[[int], object]
+    ) -> None:
         self.kills: Counter[str] = Counter()
+        self._progress = progress
         self._keeper = keeper
         self._load = load
         self._rng = rng
@@ -60,6 +65,7 @@ class Killer:
             await self._load.pulse.after(self._rng.randint(1, BEATS_MAX))
             fault = self._rng.choices(tuple(self._faults), tuple(self._faults.values()))[0]
             await fault()
+            self._progress(self.kills.total())
 
     async def _engine(self) -> None:
         if self._keeper.signal_engine():
@@ -80,13 +86,14 @@ class Killer:
         await self._engine()
         await self._keeper.up()
 
-    async def _node(self, number: int = signal.SIGKILL) -> None:
-        await self._keeper.kill(number)
+    async def _node(self) -> None:
+        await self._keeper.kill()
         self.kills["node"] += 1
         await self._keeper.start()
 
     async def _node_in_order(self) -> None:
-        await self._node(signal.SIGTERM)
+        await self._keeper.kill(signal.SIGTERM)
+        await self._keeper.start()
 
     async def _node_while_starting(self) -> None:
         await self._keeper.kill()
@@ -116,12 +123,19 @@ async def attacked(keeper: Keeper, attack: Attack, *, load: Load, clients: int) 
 
 
 async def chaos(
-    folder: Path, *, kills: int, clients: int, seed: int, model: bool = False
+    folder: Path,
+    *,
+    kills: int,
+    clients: int,
+    seed: int,
+    model: bool = False,
+    progress: Callable[[int], object] = lambda _kills: None,
 ) -> tuple[Verdict, Counter[str]]:
-    """Kills so many times under so many clients. What became of all tasks, and who was killed."""
+    """Kills so many times under so many clients. What became of all tasks, and who was killed;
+    `progress` is told how many were killed so far."""
     rng = Random(seed)
     keeper = Keeper(folder, *(("--model",) if model else SCRIPTED), settings=SETTINGS)
     load = Load(keeper, Random(rng.getrandbits(64)), BODY | (STORY if model else {}))
-    killer = Killer(keeper, load, Random(rng.getrandbits(64)))
+    killer = Killer(keeper, load, Random(rng.getrandbits(64)), progress)
     verdict = await attacked(keeper, lambda *_: killer.run(kills), load=load, clients=clients)
     return verdict, killer.kills
