@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,12 +18,14 @@ from edge.storage.database import connect
 from edge.storage.queries import TERMINAL
 from tests.support.keeper import Keeper
 from tests.support.ledger import Entry, Ledger
+from tests.support.reader import Reader
 
 CUTS = (aiohttp.ClientError, ConnectionError, TimeoutError)
 """What a client sees of a node that is killed."""
 
 UNFINISHED_STATES = ("scheduled", "available", "executing", "retryable")
 CANCELS_SHARE = 0.05
+LOOKS_AGAIN_SHARE = 0.2
 TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
@@ -45,6 +50,38 @@ class Pulse:
         self._wanted.sort(key=lambda wanted: wanted[0])
         async with asyncio.timeout(within_s):
             await future
+
+
+async def by_channel(
+    http: aiohttp.ClientSession, url: str, task_id: str, offset: int
+) -> AsyncGenerator[tuple[str, Any], None]:
+    """What the task's channel says, from the join's reply on."""
+    async with http.ws_connect(f"{url}/socket/websocket?vsn=2.0.0", max_msg_size=0) as socket:
+        await socket.send_json(["1", "1", f"task:{task_id}", "phx_join", {"offset": offset}])
+        async for message in socket:
+            _, _, _, event, payload = json.loads(message.data)
+            yield event, payload
+
+
+async def by_events(
+    http: aiohttp.ClientSession, url: str, task_id: str, offset: int
+) -> AsyncGenerator[tuple[str, Any], None]:
+    """The same by Server-Sent Events, in the channel's words."""
+    headers = {"Last-Event-ID": str(offset)}
+    async with http.get(f"{url}/tasks/{task_id}/events", headers=headers) as stream:
+        if stream.status != 200:
+            yield "phx_reply", {"status": "error", "response": await stream.text()}
+            return
+        event = ""
+        async for line in stream.content:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name == "event":
+                event = value
+            elif name == "data" and event == "task":
+                yield "phx_reply", {"status": "ok", "response": json.loads(value)}
+            elif name == "data":
+                yield event, json.loads(value)
+        yield "phx_close", {}
 
 
 class Load:
@@ -80,6 +117,8 @@ class Load:
             entry = self._new_entry(rng)
             if await self._submit(http, entry, copies=rng.choice((1, 1, 1, 2))):
                 await self._follow(http, entry, rng)
+                if rng.random() < LOOKS_AGAIN_SHARE:
+                    await self._look_again(http, entry, rng)
 
     def _new_entry(self, rng: Random) -> Entry:
         body = self._body | {
@@ -132,16 +171,23 @@ class Load:
             except CUTS:
                 continue
 
+    async def _look_again(self, http: aiohttp.ClientSession, entry: Entry, rng: Random) -> None:
+        """Somebody else has the same end, and the same text from the first character on."""
+        other = replace(entry, reader=Reader())
+        await self._follow(http, other, rng)
+        same = (entry.reader.text, entry.reader.ends) == (other.reader.text, other.reader.ends)
+        entry.reader.oddities += other.reader.oddities
+        if not same:
+            entry.reader.oddities.append(f"another client is told {other.reader!r}")
+
     async def _watch(
         self, http: aiohttp.ClientSession, url: str, entry: Entry, frames_max: int | None
     ) -> None:
         """One connection: until the task ends, the node is gone, or enough is heard."""
-        reader = entry.reader
-        topic = f"task:{min(entry.task_ids)}"
-        async with http.ws_connect(f"{url}/socket/websocket?vsn=2.0.0", max_msg_size=0) as socket:
-            await socket.send_json(["1", "1", topic, "phx_join", {"offset": len(reader.text)}])
-            async for message in socket:
-                _, _, _, event, payload = json.loads(message.data)
+        connect = by_events if entry.number % 4 == 0 else by_channel
+        task_id, reader = min(entry.task_ids), entry.reader
+        async with aclosing(connect(http, url, task_id, len(reader.text))) as messages:
+            async for event, payload in messages:
                 reader.hear(event, payload)
                 self.pulse.beat()
                 if reader.done or event == "phx_error":

@@ -21,13 +21,17 @@ class Reader:
         self.done = False
         self.oddities: list[str] = []
         self._seq = 0
+        self._state = ""  # as the last join had it
+
+    def __repr__(self) -> str:
+        return f"{self.ends} and {self.text!r}"
 
     def hear(self, event: str, payload: dict[str, Any]) -> None:
         """One message of the task's topic; the first of a connection is the join's reply."""
         if event == "phx_reply":
             self._joined(payload["status"], payload["response"])
         elif event == "phx_close":
-            self.done = bool(self.ends)
+            self._closed()
         elif event == "phx_error":
             self._odd("the channel crashed")
         else:
@@ -43,10 +47,15 @@ class Reader:
             self._odd(f"joined with {len(self.text)} characters, told those from {offset} on")
         self.text += delta
         self._seq = response["task"]["seq"]
+        self._state = state
         if self.ends and self.ends[-1] != state:
             self._odd(f"the task was {self.ends[-1]} and is {state}")
-        elif state in END_STATES and not self.ends:
-            self.ends.append(state)
+
+    def _closed(self) -> None:
+        """Who joins after the end may be told of it by the reply alone."""
+        if self._state in END_STATES and not self.ends:
+            self.ends.append(self._state)
+        self.done = bool(self.ends)
 
     def _event(self, event: str, payload: dict[str, Any]) -> None:
         if self.done:
@@ -67,7 +76,11 @@ class Reader:
     def _count(self, event: str, payload: dict[str, Any]) -> None:
         """Events are gapless in their order; what repeats the past at a join does not count."""
         seq = payload["seq"]
-        repeats = event == "rewind" or payload.get("phase") == "catch_up"
+        repeats = (
+            event == "rewind"
+            or payload.get("phase") == "catch_up"
+            or (event in STATE_OF_END and self._state in END_STATES)
+        )
         if payload.get("from_seq", seq) != self._seq + 1 and not (repeats and seq == self._seq):
             self._odd(f"{event} number {seq} follows number {self._seq}")
         self._seq = seq
