@@ -31,13 +31,14 @@ KEEP_MS = 1_000
 
 
 class Shelf:
-    """A disk that always works and is never slow: the store of the workshop."""
+    """A disk that is never slow, and works unless there is a ``refusal``: the workshop's store."""
 
     durable = True
 
     def __init__(self) -> None:
         self.specs: dict[str, bytes] = {}
         self.rows: dict[str, TaskRow] = {}
+        self.refusal: StorageError | None = None
 
     def write(
         self, rows: Sequence[Row], done: Callable[[StorageError | None], object] | None = None
@@ -48,7 +49,7 @@ class Shelf:
                     self.specs[row.task_id] = row.spec
                 self.rows[row.task_id] = row
         if done is not None:
-            done(None)
+            done(self.refusal)
         return True
 
     async def get(self, task_id: str) -> StoredTask | None:
