@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ledger import Entry, Ledger
+from tests.support.ledger import COUNT, Entry, Ledger
 from tests.support.reader import Reader
 
 
@@ -72,6 +72,7 @@ def served() -> tuple[Ledger, Entry]:
     entry.reader.text, entry.reader.ends = "0:1 1:2 ", ["completed"]
     entry.document = {
         "state": "completed",
+        "prompt": COUNT,
         "options": {"max_tokens": 2},
         "result": {"text": "0:1 1:2 ", "usage": {"completion_tokens": 2}},
     }

@@ -12,7 +12,7 @@ from random import Random
 
 from edge.node import DATABASE
 from tests.support.keeper import Keeper, kept
-from tests.support.ledger import Verdict
+from tests.support.ledger import COUNT, Verdict
 from tests.support.load import Load, read_back
 
 SETTINGS = {
@@ -26,8 +26,8 @@ SETTINGS = {
     "DATA__SNAPSHOT_MS": 200,
     "SERVER__DRAIN_MS": 300,
 }
-SCRIPTED = ("--rate", "100", "--slots", "8", "--signed")
-BODY: dict[str, object] = {"prompt": "tell", "fallback": False, "max_attempts": 1_000}
+SCRIPTED = ("--rate", "100", "--slots", "8", "--signed", "--unicode")
+BODY: dict[str, object] = {"prompt": COUNT, "fallback": False, "max_attempts": 1_000}
 STORY: dict[str, object] = {"prompt": "Write a story about a brave little fox", "ignore_eos": True}
 
 START_S = 1.5

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.support.reader import END_STATES, Reader
+
+COUNT: Final = "count"
+"""The prompt of tasks for the scripted engine with its signed words, which count up."""
+
+SIGNED: Final = re.compile(r"(\d+):\d+ ")
 
 
 @dataclass(slots=True)
@@ -108,14 +114,14 @@ def _text(document: dict[str, Any]) -> str | None:
 
 
 def _whole(document: dict[str, Any]) -> bool:
-    """A completed text has all its tokens, and the scripted engine's `signed` words count up."""
+    """A completed text has all its tokens, and signed words count up."""
     result = document["result"]
-    words = result["text"].split()
     tokens = result["usage"]["completion_tokens"]
-    if words and words[0].startswith("0:"):
-        if [word.partition(":")[0] for word in words] != [str(n) for n in range(len(words))]:
+    if document["prompt"] == COUNT:
+        numbers = [int(number) for number in SIGNED.findall(result["text"])]
+        if numbers != list(range(len(numbers))):
             return False
-        tokens = len(words)
+        tokens = len(numbers)
     return bool(document["state"] != "completed" or tokens == document["options"]["max_tokens"])
 
 
