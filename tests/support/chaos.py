@@ -39,8 +39,8 @@ BEATS_MAX = 60
 
 class Killer:
     """One seed's faults, one after the other. ``kills`` counts the processes that were killed; a
-    node that is stopped in order now and then does not count. `progress` is told
-    how many it were."""
+    node that is stopped in order now and then does not count. `progress` is told how many they
+    are."""
 
     def __init__(
         self, keeper: Keeper, load: Load, rng: Random, progress: Callable[[int], object]

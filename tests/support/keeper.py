@@ -64,6 +64,7 @@ class Keeper:
         }
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._failed = False
         self._orphans: list[psutil.Process] = []
         self._news = asyncio.Condition()
 
@@ -75,6 +76,7 @@ class Keeper:
 
     async def spawn(self) -> None:
         """Starts a process; `up` waits until it serves."""
+        self._failed = False
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdout=asyncio.subprocess.PIPE, env=self._environment
         )
@@ -108,6 +110,12 @@ class Keeper:
         await process.wait()
         await reader
 
+    async def close(self) -> None:
+        """Ends the node, if there is one, and waits for all that it and others left behind."""
+        if self._process is not None:
+            await self.kill()
+        await self.orphans_gone()
+
     async def orphans_gone(self) -> None:
         """Waits until all children of dead nodes have ended, by themselves. NodeFailed if not."""
         orphans, self._orphans = self._orphans, []
@@ -139,15 +147,12 @@ class Keeper:
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
             async with asyncio.timeout(EVENT_S), self._news:
-                await self._news.wait_for(lambda: condition() or self._failed())
+                await self._news.wait_for(lambda: condition() or self._failed)
         except TimeoutError:
             sentence = f"no {what} within {EVENT_S:g} s; events: {self.events[-5:]}"
             raise NodeFailed(sentence) from None
         if not condition():
             raise NodeFailed(f"the node ended by itself; events: {self.events[-5:]}")
-
-    def _failed(self) -> bool:
-        return self._reader is not None and self._process is not None and self._reader.done()
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -164,6 +169,8 @@ class Keeper:
                 self.engine_pid = None
             async with self._news:
                 self._news.notify_all()
+        if process is self._process:
+            self.url, self.engine_pid, self._failed = "", None, True
         async with self._news:
             self._news.notify_all()
 
@@ -174,6 +181,4 @@ async def kept(keeper: Keeper) -> AsyncIterator[Keeper]:
     try:
         yield keeper
     finally:
-        if keeper._process is not None:
-            await keeper.kill()
-        await keeper.orphans_gone()
+        await keeper.close()

@@ -24,6 +24,7 @@ CUTS = (aiohttp.ClientError, ConnectionError, TimeoutError)
 """What a client sees of a node that is killed."""
 
 UNFINISHED_STATES = ("scheduled", "available", "executing", "retryable")
+SILENCE_S = 60
 CANCELS_SHARE = 0.05
 LOOKS_AGAIN_SHARE = 0.2
 TIMEOUT = aiohttp.ClientTimeout(total=60)
@@ -33,23 +34,22 @@ class Pulse:
     """Counts what clients hear: the moments of faults are counts and not times."""
 
     def __init__(self) -> None:
-        self.beats = 0
-        self._wanted: list[tuple[int, asyncio.Future[None]]] = []
+        self._left = 0
+        self._due = asyncio.Event()
 
     def beat(self) -> None:
-        self.beats += 1
-        while self._wanted and self._wanted[0][0] <= self.beats:
-            _, future = self._wanted.pop(0)
-            if not future.done():
-                future.set_result(None)
+        """A client has heard something."""
+        self._left -= 1
+        if self._left <= 0:
+            self._due.set()
 
-    async def after(self, beats: int, within_s: float = 60) -> None:
-        """Waits until clients have heard so many messages more. TimeoutError when they don't."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wanted.append((self.beats + beats, future))
-        self._wanted.sort(key=lambda wanted: wanted[0])
-        async with asyncio.timeout(within_s):
-            await future
+    async def after(self, beats: int) -> None:
+        """Waits until clients have heard so many messages more, for one who waits at a time.
+        TimeoutError when they don't."""
+        self._left = beats
+        self._due.clear()
+        async with asyncio.timeout(SILENCE_S):
+            await self._due.wait()
 
 
 async def by_channel(
@@ -153,7 +153,7 @@ class Load:
         assert answer.status == 202, accepted
         self.pulse.beat()
         entry.task_ids.add(accepted["task_id"])
-        entry.durable = accepted["durable"]
+        entry.durable |= accepted["durable"]
         return True
 
     async def _follow(self, http: aiohttp.ClientSession, entry: Entry, rng: Random) -> None:

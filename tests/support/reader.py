@@ -52,10 +52,11 @@ class Reader:
             self._odd(f"the task was {self.ends[-1]} and is {state}")
 
     def _closed(self) -> None:
-        """Who joins after the end may be told of it by the reply alone."""
         if self._state in END_STATES and not self.ends:
-            self.ends.append(self._state)
-        self.done = bool(self.ends)
+            self._odd("closed without a word of the end")
+            self.done = True
+        elif self.ends:
+            self.done = True
 
     def _event(self, event: str, payload: dict[str, Any]) -> None:
         if self.done:
