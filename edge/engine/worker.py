@@ -313,8 +313,8 @@ def self_test(llama: Llama) -> bool:
 
 
 def _end_with_the_node() -> None:
-    """On Linux the kernel ends this process with the node even if it hangs, which then keeps no
-    memory from the engine of the next node. Elsewhere it ends after the step that it is at."""
+    """Even if it hangs: it would keep memory from the engine of the next node. Other systems than
+    Linux cannot do that, and it ends after the step that it is at."""
     if sys.platform == "linux":
         # PR_SET_PDEATHSIG of prctl(2).
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -347,10 +347,8 @@ def main() -> int:
     used."""
     given = _arguments()
     _offer_itself()
-    pipe = None
-    if not given.probe:
-        _end_with_the_node()
-        pipe = Pipe(given.fd)
+    _end_with_the_node()
+    pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.batch_tokens, given.threads,
         given.gpu_layers, given.safe,
