@@ -248,8 +248,9 @@ class Dispatcher(Actor):
             self._trial_over(message.key)
             self._give_turns()
         elif type(message) is Watched:
-            self._watched[message.task_id] = None
-            self._places_changed()
+            if message.task_id in self._board.refs:  # else its turn is under way to it
+                self._watched[message.task_id] = None
+                self._places_changed()
         elif type(message) is Down:
             self._down(message.ref)
         elif type(message) is _PushPlaces:

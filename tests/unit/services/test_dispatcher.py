@@ -106,6 +106,15 @@ def test_who_is_watched_hears_of_its_place(line: Line) -> None:
     assert [place.position for place in line.tasks["b"][0].of(Place)] == [2, 1]
 
 
+def test_who_has_its_turn_already_has_no_place_to_hear_of(line: Line) -> None:
+    line.tell(UP)
+    line.enqueue("a")
+    line.tell(Watched("a"))
+    line.advance(250)
+    assert line.tasks["a"][0].of(Place) == []
+    assert line.clock.timers_pending() == 0
+
+
 def test_suspects_come_first_and_one_by_one(line: Line) -> None:
     line.enqueue("other", "more")
     line.enqueue("less", trial=True)
