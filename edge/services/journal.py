@@ -5,7 +5,7 @@ Running tasks mark themselves as changed; once in a while those that did are wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from edge.clock import NS_PER_MS, Clock
@@ -96,9 +96,10 @@ class Journal:
         from_state: State | None,
         cause: str | None = None,
         done: Callable[[StorageError | None], object] | None = None,
-    ) -> None:
+    ) -> bool:
         """Writes the task's new version and one audit row; `done` is called once that is
-        committed, with None, or has failed, with the error."""
+        committed, with None, or has failed, with the error. False, and `done` is not called, when
+        too much waits for the disk to take any more."""
         audit = AuditRow(
             task_id=task.task_id,
             at_ns=self._clock.wall_ns(),
@@ -107,8 +108,13 @@ class Journal:
             to_state=str(task.state),
             cause=cause,
         )
-        if not self._store.write([_row(task), audit], done) and done is not None:
-            done(StorageError("too many rows wait for the disk"))
+        return self._store.write([_row(task), audit], done)
+
+    def write_again(
+        self, task: Task, done: Callable[[StorageError | None], object] | None = None
+    ) -> bool:
+        """As `record`, for a change that has its audit row already."""
+        return self._store.write([_row(task)], done)
 
     def mark(self, dirty: Dirty) -> None:
         """The task has changed in a way that may be lost for as long as ``snapshot_ms``."""
@@ -126,14 +132,16 @@ class Journal:
         dirty, self._dirty = self._dirty, {}
         self.write_all(dirty)
 
-    def write_all(self, dirty: Iterable[Dirty]) -> None:
-        """Writes the present version of all these tasks, without an audit row."""
+    def write_all(self, dirty: Collection[Dirty]) -> None:
+        """Writes the present version of all these tasks, without an audit row; later, when too
+        much waits for the disk now."""
         rows = []
         for each in dirty:
             rows.append(_row(each.task))
             each.written()
-        if rows:
-            self._store.write(rows)
+        if rows and not self._store.write(rows):
+            for each in dirty:
+                self.mark(each)
 
     def flush(self) -> None:
         """Writes what is marked now; for a stop."""

@@ -16,10 +16,16 @@ from edge.telemetry import Telemetry
 
 @dataclass(slots=True)
 class Life:
-    """What outlives the actor's crashes: its last snapshot; ``fresh`` until the task has begun."""
+    """What outlives the actor's crashes: its last snapshot; ``fresh`` until the task has begun.
+
+    Its end is ``unwritten`` until the disk has it, and ``untold`` until the clients may know of it;
+    see `edge.services.ending`. ``given_up`` once only a last actor is left."""
 
     snapshot: Snapshot
     fresh: bool = False
+    unwritten: bool = False
+    untold: bool = False
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,19 @@ from the last snapshot, which is kept by the `Life` that outlives it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.actors import NORMAL, Actor, Down, Reason, Reply
-from edge.clock import NS_PER_MS, Timer
+from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
-from edge.errors import Conflict, StorageError
+from edge.errors import Conflict
 from edge.inference import EngineLost
 from edge.services import dispatcher as line
 from edge.services import wire
 from edge.services.audience import Audience
+from edge.services.ending import Committed, Ending, WriteAgain
 from edge.services.held_turn import FALLBACK_NAME, HeldTurn, Timeout
 from edge.services.messages import (
     CancelTask,
@@ -39,20 +41,17 @@ _OF_A_TURN = (Admitted, Finished, Rejected, EngineLost, Timeout, Found, Standby,
 
 
 @dataclass(frozen=True, slots=True)
-class _Committed:
-    version: int
-    error: StorageError | None
-
-
 class _Expire:
-    """An ended task has been kept long enough."""
+    """A task that ended with this version has been kept long enough."""
+
+    version: int
 
 
 class TaskActor(Actor):
     """One task. Transient: it ends normally some time after the task has."""
 
     __slots__ = (
-        "_around", "_audience", "_conclusion", "_due", "_held", "_life", "_no_fallback",
+        "_around", "_audience", "_due", "_ending", "_held", "_life", "_no_fallback",
         "_suspected", "_suspected_most", "task",
     )  # fmt: skip
 
@@ -62,14 +61,17 @@ class TaskActor(Actor):
         self._around = around
         self._audience = Audience(self.task, around.followers)
         self._held: HeldTurn | None = None
-        self._conclusion: effects.Conclude | None = None
+        self._ending = Ending(self, self, life, around, self._audience)
         self._due: Timer | None = None
         # It may have ended an engine; most likely so if it had made no token there.
         self._suspected = self._suspected_most = False
         self._no_fallback = False
 
     def started(self) -> None:
-        if self.task.terminal:
+        if self._ending.unwritten:
+            # A predecessor crashed before it heard of the commit.
+            self._ending.write_again()
+        elif self.task.terminal:
             self._expire_later()
         elif self._life.fresh:
             self._life.fresh = False
@@ -105,13 +107,16 @@ class TaskActor(Actor):
             self._dispatcher(line.Holding(self.ref, self._held.key if self._held else None))
             if self.task.state is State.AVAILABLE:
                 self._enqueue(effects.Enqueue(front=False, detour=self.task.beyond_model))
-        elif isinstance(message, _Committed):
+        elif isinstance(message, Committed):
             self._committed(message)
+        elif isinstance(message, WriteAgain):
+            self._ending.write_again()
         elif isinstance(message, Command):
             self._command(message)
-        elif isinstance(message, _Expire):
-            if self.task.terminal:
-                self.stop(NORMAL)
+        elif isinstance(message, _Expire) and message.version == self.task.version:
+            self.stop(NORMAL)
+        elif isinstance(message, events.Fail) and not self.task.terminal:
+            self._apply(message)
         elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
             self._in_turn(message)
 
@@ -123,29 +128,46 @@ class TaskActor(Actor):
             reply(self.document())
             return
         try:
-            self._obey(request)
+            self._obey(request, lambda: reply(self.document()))
         except Conflict as error:
             reply.fail(error)
-        else:
-            reply(self.document())
 
-    def _obey(self, request: object) -> None:
+    def _obey(self, request: object, answer: Callable[[], object]) -> None:
         cancel = isinstance(request, CancelTask)
-        if self._conclusion is not None:
+        if self._ending.untold:
             raise Conflict("the task is just ending; try again in a moment")
         try:
-            self._apply(events.Cancel() if cancel else events.Retry())
+            if cancel:
+                self._apply(events.Cancel())
+                answer()
+            else:
+                self._retry(answer)
         except IllegalTransition as error:
             wish = "cancelled" if cancel else "run again"
             raise Conflict(f"the task is {self.task.state} and cannot be {wish}") from error
 
+    def _retry(self, answer: Callable[[], object]) -> None:
+        """Written down before anything comes of it: or text of the new run could be in the hands of
+        clients when a crash brings the old one back."""
+        before = self.task.state
+        record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.wall_ns())
+        assert isinstance(record, effects.Record)
+        version = self.task.version + 1
+
+        def go_on() -> None:
+            if self.task.version == version:  # else it was cancelled meanwhile
+                for effect in rest:
+                    self._carry_out(effect, before)
+            answer()
+
+        self._ending.undo(record, before, go_on)
+
     def _command(self, message: Command) -> None:
+        channel, ref = message.channel, message.ref
         try:
-            self._obey(message.request)
+            self._obey(message.request, lambda: channel.send(Commanded(ref, self.document(), None)))
         except Conflict as error:
-            message.channel.send(Commanded(message.ref, None, str(error)))
-        else:
-            message.channel.send(Commanded(message.ref, self.document(), None))
+            channel.send(Commanded(ref, None, str(error)))
 
     def stopped(self, reason: Reason) -> None:
         journal = self._around.journal
@@ -267,7 +289,8 @@ class TaskActor(Actor):
         if isinstance(effect, effects.TellProgress):
             self._tell_progress(effect)
         elif isinstance(effect, effects.Record):
-            self._around.journal.record(task, effect.event, before, effect.cause)
+            if not self._around.journal.record(task, effect.event, before, effect.cause):
+                self._around.journal.mark(self)
             self.written()
         elif isinstance(effect, effects.Conclude):
             self._conclude(effect, before)
@@ -320,39 +343,20 @@ class TaskActor(Actor):
     # ---- the end
 
     def _conclude(self, effect: effects.Conclude, before: State) -> None:
-        """Committed first, told afterwards: nobody hears of an end that could be lost."""
         if self._due is not None:
             self._due.cancel()
-        self._conclusion = effect
-        self._around.journal.forget(self)
-        version, ref = self.task.version + 1, self.ref
+        self._ending.begin(effect, before)
 
-        def done(error: StorageError | None) -> None:
-            ref.send(_Committed(version, error))
-
-        self._around.journal.record(self.task, effect.event, before, effect.cause, done)
-        self.written()
-
-    def _committed(self, message: _Committed) -> None:
-        effect = self._conclusion
-        if effect is None or message.version != self.task.version:
+    def _committed(self, message: Committed) -> None:
+        if message.then is not None:
+            message.then()
             return
-        self._conclusion = None
-        task = self.task
-        self._audience.tell(*wire.end_event(self.document()), last=True)
-        self._audience.dismiss()
-        self._around.telemetry.emit(
-            "task.finished",
-            task_id=task.task_id,
-            state=str(task.state),
-            source=task.source,
-            duration_ms=((task.finished_ns or 0) - task.created_ns) / NS_PER_MS,
-            completion_tokens=task.usage.completion_tokens,
-        )
-        self._expire_later()
+        self._ending.committed(message)
+        if self.task.terminal and not self._ending.unwritten:
+            self._expire_later()
 
     def _expire_later(self) -> None:
-        self.send_after(self._around.finished_keep_ms, _Expire())
+        self.send_after(self._around.finished_keep_ms, _Expire(self.task.version))
 
     def written(self) -> None:
         """The task as it is now has been handed to the store (`Dirty`)."""
@@ -363,7 +367,7 @@ class TaskActor(Actor):
     def _watch(self, message: Watch) -> None:
         task = self.task
         # An end that is not committed yet has not happened for anybody outside.
-        ended = task.terminal and self._conclusion is None
+        ended = task.terminal and not self._ending.untold
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
@@ -391,6 +395,6 @@ class TaskActor(Actor):
             eta_ms=self._left_ms() if task.state is State.EXECUTING else None,
             durable=self._around.journal.durable,
         )
-        if self._conclusion is not None:
+        if self._ending.untold:
             shown |= {"state": str(State.EXECUTING), "result": None, "finished_at": None}
         return shown

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from edge.actors import ActorDown, ChildSpec, Ref, Supervisor, System
+from edge.actors import ActorDown, ChildSpec, Crash, Ref, Supervisor, System
 from edge.errors import NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
@@ -26,6 +26,8 @@ from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
 RECOVER_BATCH = 500
+BEHIND_MS = 5_000
+"""When to come back to a node whose disk is behind."""
 
 
 class TaskStore(Protocol):
@@ -66,7 +68,7 @@ class Tasks:
         self._lives: dict[str, Life] = {}
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
-        self._accepting: dict[str, asyncio.Future[None]] = {}
+        self._accepting: dict[str, asyncio.Future[bool]] = {}
         self._runners: set[asyncio.Task[Task | None]] = set()
         self.accepts = True
 
@@ -92,9 +94,11 @@ class Tasks:
         `own_id` says that the client made the id: then, and with an idempotency key, submitting
         again gives the same task. Raises `Overloaded`, and `NotFound` for a foreign task's id.
         """
-        same = await self._find_same(request, own_id)
-        if same is not None:
-            return await self.answer(same, request.client)
+        while (same := await self._find_same(request, own_id)) is not None:
+            accepting = self._accepting.get(same)
+            if accepting is None or await asyncio.shield(accepting):
+                return await self.answer(same, request.client)
+            # That one was not accepted after all.
         self._check_room(request)
         accepted = asyncio.get_running_loop().create_future()
         self._accepting[request.task_id] = accepted
@@ -117,20 +121,20 @@ class Tasks:
             for follower in self.followers.of(request.client):
                 follower.send(told)
             self._start(task, fresh=True)
+        except BaseException:
+            self._forget_key(request)
+            raise
         finally:
             del self._accepting[request.task_id]
-            accepted.set_result(None)
+            accepted.set_result(request.task_id in self._lives)
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
         return answer
 
     async def _find_same(self, request: Request, own_id: bool) -> str | None:
-        """The id of the task that this request was accepted as before, if it was."""
+        """The id of the task that this request was accepted as before, or is being accepted as."""
         stored = await self._find_stored(request, own_id)
         # Memory is asked last: another submission may have begun while the store was asked.
-        known = self._find_known(request, own_id) or stored
-        if known is not None:
-            await self._await_accepting(known)
-        return known
+        return self._find_known(request, own_id) or stored
 
     def _find_known(self, request: Request, own_id: bool) -> str | None:
         key, task_id = request.idempotency_key, request.task_id
@@ -152,11 +156,6 @@ class Tasks:
             return request.task_id
         return None
 
-    async def _await_accepting(self, task_id: str) -> None:
-        accepting = self._accepting.get(task_id)
-        if accepting is not None:
-            await asyncio.shield(accepting)
-
     def _check_room(self, request: Request) -> None:
         queue = self.board.queue
         if not self.accepts:
@@ -172,29 +171,35 @@ class Tasks:
         raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))
 
     async def _commit(self, task: Task) -> bool:
-        """Whether it is written down. If not it lives in memory, and the answer says so."""
+        """Whether it is written down. If not it lives in memory, and the answer says so; if it can
+        be neither, `Overloaded`."""
         committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def done(error: StorageError | None) -> None:
             if not committed.done():
                 committed.set_result(error is None)
 
-        self._journal.record(task, "accepted", None, done=done)
+        if not self._journal.record(task, "accepted", None, done=done):
+            sentence = "more waits for the disk than this node can keep; try again later"
+            raise Overloaded(sentence, retry_after_ms=BEHIND_MS)
         return await committed
 
     def _start(self, task: Task, *, fresh: bool = False) -> Ref:
         life = Life(task.snapshot(), fresh)
+        ref = self._spawn(life)
+        self._lives[task.task_id] = life
+        self._of_client.setdefault(task.request.client, {})[task.task_id] = None
+        return ref
+
+    def _spawn(self, life: Life) -> Ref:
         around = self._around
-        ref = self._supervisor.start_child(
+        return self._supervisor.start_child(
             ChildSpec(
-                name=wire.topic(task.task_id),
+                name=wire.topic(life.snapshot.request.task_id),
                 start=lambda: TaskActor(life, around),
                 restart="transient",
             )
         )
-        self._lives[task.task_id] = life
-        self._of_client.setdefault(task.request.client, {})[task.task_id] = None
-        return ref
 
     # ---- what has ended
 
@@ -204,28 +209,35 @@ class Tasks:
         if life is None:
             return
         request = life.snapshot.request
-        if request.idempotency_key is not None:
-            self._by_key.pop((request.client, request.idempotency_key), None)
+        self._forget_key(request)
         own = self._of_client[request.client]
         del own[task_id]
         if not own:
             del self._of_client[request.client]
 
+    def _forget_key(self, request: Request) -> None:
+        if request.idempotency_key is not None:
+            self._by_key.pop((request.client, request.idempotency_key), None)
+
     def give_up(self, name: str, reason: object) -> None:
-        """A task's actor crashed more often than its budget allows: the task is discarded."""
+        """A task's actor crashed more often than its budget allows: the task is discarded. By a
+        last actor if that can do it, so that the end is written down and told as any other is."""
         task_id = name.removeprefix(wire.TOPIC_PREFIX)
         life = self._lives.get(task_id)
         if life is None:
             return
+        sentence = f"working on this task failed again and again ({reason}); this is a defect"
+        discard = events.Fail("internal_error", sentence, False, 0)
         task = life.snapshot.restore()
+        if not life.given_up:
+            life.given_up = True
+            last = self._spawn(life)
+            if not task.terminal:
+                last.send(discard)
+            return
         if not task.terminal:
-            sentence = f"working on this task failed again and again ({reason}); this is a defect"
             before = task.state
-            machine.apply(
-                task,
-                events.Fail("internal_error", sentence, False, 0),
-                self._system.clock.wall_ns(),
-            )
+            machine.apply(task, discard, self._system.clock.wall_ns())
             self._journal.record(task, "failed", before, sentence)
         self.forget(task_id)
 
@@ -269,9 +281,12 @@ class Tasks:
             if ended.cancelled():
                 return
             error = ended.exception()
-            if error is not None:
+            if error is None:
+                channel.send(Fetched(task_id, ended.result()))
+            else:
+                # Whether there is such a task is not known: the client comes back and asks again.
                 self.telemetry.emit("store.failed", error=error, rows_waiting=0)
-            channel.send(Fetched(task_id, None if error is not None else ended.result()))
+                channel.kill(Crash(error))
 
         runner = asyncio.get_running_loop().create_task(read())
         self._runners.add(runner)

@@ -16,6 +16,7 @@ from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
 from edge.services.audience import Followers
 from edge.services.dispatcher import Board, Dispatcher
 from edge.services.journal import Journal
+from edge.services.messages import CancelTask, Command, Commanded, RetryTask
 from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.surroundings import Surroundings
 from edge.services.task_channel import TaskChannel
@@ -84,7 +85,7 @@ class PlayedEngine(Actor):
         elif isinstance(message, Subscribe):
             message.ref.send(EngineUp(READY))
         else:
-            assert isinstance(message, Abort)
+            assert isinstance(message, (Abort, Commanded))
 
 
 def _asked(request: Generate) -> str:
@@ -96,13 +97,13 @@ def _asked(request: Generate) -> str:
 class Workshop(House):
     """To be made on a running event loop. Tasks are named by their number."""
 
-    def __init__(self, *, pumped: bool = False) -> None:
+    def __init__(self, *, pumped: bool = False, shelf: Shelf | None = None) -> None:
         super().__init__(
             (MINE_TOPIC, lambda: MineChannel(self.tasks)),
             ("task:*", lambda: TaskChannel(self.tasks)),
             pumped=pumped,
         )
-        self.shelf = Shelf()
+        self.shelf = shelf or Shelf()
         self.board = Board(1_000)
         self.engine = PlayedEngine()
         self.journal = Journal(self.shelf, self.clock, 500)
@@ -110,7 +111,13 @@ class Workshop(House):
             (
                 ChildSpec("engine", lambda: self.engine),
                 ChildSpec("dispatcher", lambda: Dispatcher(self.board, "engine", 250)),
-                ChildSpec("tasks", lambda: Supervisor(budget="child")),
+                ChildSpec(
+                    "tasks",
+                    lambda: Supervisor(
+                        budget="child",
+                        on_exhausted=lambda name, reason: self.tasks.give_up(name, reason),
+                    ),
+                ),
             )
         )
         self.system.spawn(supervisor, name="node")
@@ -176,6 +183,14 @@ class Workshop(House):
         ref = self.tasks.live(uid(number))
         assert ref is not None
         ref.kill(Crash(RuntimeError("asked to")))
+        self.work()
+
+    def ask(self, event: str, number: int) -> None:
+        """Cancel or retry, without waiting for what becomes of it."""
+        ref = self.tasks.live(uid(number))
+        assert ref is not None
+        request = CancelTask() if event == "cancel" else RetryTask()
+        ref.send(Command(request, self.engine.ref, None))
         self.work()
 
     def socket(self, topic: str, client: str = "ada") -> Client:

@@ -1,13 +1,44 @@
-"""Accepting tasks, on real actors and a manual clock."""
+"""Accepting tasks on a disk that refuses, is full or is slow; reading them from one that fails."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from typing import Any
+
 import pytest
 
-from edge.errors import StorageError
+from edge.errors import Overloaded, StorageError
+from edge.storage import StoredTask
 from edge.tasks.task import Options, Request
 from tests.support.rows import uid
 from tests.support.workshop import Workshop
+from tests.unit.services.test_ending import HeldShelf
+
+
+def request(number: int, key: str | None = None) -> Request:
+    return Request(uid(number), "ada", str(number), None, None, Options(), idempotency_key=key)
+
+
+async def submit(shop: Workshop, number: int, key: str | None = None) -> dict[str, Any]:
+    return await shop.tasks.submit(request(number, key), own_id=False)
+
+
+async def let_run() -> None:
+    """Whatever waits for nothing runs."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_disk_that_takes_no_more_is_no_room() -> None:
+    shelf = HeldShelf()
+    shop = Workshop(shelf=shelf)
+    shelf.mode = "full"
+    with pytest.raises(Overloaded):
+        await submit(shop, 1, "key")
+    assert shop.tasks.live(uid(1)) is None
+    shelf.mode = "works"
+    assert (await submit(shop, 2, "key"))["task_id"] == uid(2)
 
 
 @pytest.mark.parametrize("refusal", [None, StorageError("the disk is full")])
@@ -15,6 +46,38 @@ async def test_an_answer_says_what_became_of_its_own_commit(refusal: StorageErro
     """Whatever the disk does by the time of the answer."""
     shop = Workshop()
     shop.shelf.refusal = refusal
-    request = Request(uid(1), "ada", "hi", None, None, Options())
-    answer = await shop.tasks.submit(request, own_id=False)
-    assert answer["durable"] is (refusal is None)
+    assert (await submit(shop, 1))["durable"] is (refusal is None)
+
+
+async def test_who_waited_for_a_submission_that_failed_is_accepted_itself() -> None:
+    class Moody(HeldShelf):
+        async def find_idempotent(self, client: str, key: str) -> str | None:
+            await asyncio.sleep(0)
+            return None
+
+    shelf = Moody()
+    shop = Workshop(shelf=shelf)
+    shelf.mode = "waits"
+    first = asyncio.create_task(submit(shop, 1, "key"))
+    await let_run()
+    second = asyncio.create_task(submit(shop, 2, "key"))
+    await let_run()
+    first.cancel()
+    await asyncio.wait([first])
+    shelf.commit()
+    assert (await second)["task_id"] == uid(2)
+
+
+async def test_a_task_that_cannot_be_read_is_not_one_that_is_missing() -> None:
+    class Unreadable(HeldShelf):
+        async def get(self, task_id: str) -> StoredTask | None:
+            raise StorageError("cannot be read")
+
+    shop = Workshop(shelf=Unreadable())
+    socket = shop.socket(f"task:{uid(1)}")
+    socket.send("1", "phx_join", {})
+    socket.run()
+    await let_run()
+    ((*_, event, payload),) = [json.loads(frame) for frame in socket.run()]
+    assert event == "phx_reply"
+    assert payload == {"status": "error", "response": {"reason": "join crashed"}}

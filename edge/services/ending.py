@@ -1,0 +1,126 @@
+"""What is written down first and told afterwards: a task's end, and that it begins again.
+
+Nobody hears of an end that could be lost, unless the disk refuses: then it is told, since that may
+go on for hours, and written down as soon as the disk lets it. Until then the task stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge.actors import Actor
+from edge.clock import NS_PER_MS
+from edge.errors import StorageError
+from edge.services import wire
+from edge.services.audience import Audience
+from edge.services.journal import Dirty
+from edge.services.surroundings import Life, Surroundings
+from edge.tasks.effects import Conclude, Record
+from edge.tasks.task import State
+
+WRITE_AGAIN_MS: Final = 2_000
+"""How often an ended task that the disk does not have yet is given to it again."""
+
+Done = Callable[[StorageError | None], object]
+Then = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """This version is on disk, or for this reason not yet; ``then`` is what had to wait for it, if
+    it is no end."""
+
+    version: int
+    error: StorageError | None
+    then: Then | None = None
+
+
+class WriteAgain:
+    """It is time to write the end down once more."""
+
+
+class Ending:
+    """The end of the task of one actor, `owner`, to which `Committed` and `WriteAgain` go. What it
+    knows is in the actor's `Life`, so that a successor goes on with it."""
+
+    __slots__ = ("_audience", "_dirty", "_journal", "_life", "_owner", "_telemetry")
+
+    def __init__(
+        self, owner: Actor, dirty: Dirty, life: Life, around: Surroundings, audience: Audience
+    ) -> None:
+        self._owner = owner
+        self._dirty = dirty
+        self._life = life
+        self._journal = around.journal
+        self._telemetry = around.telemetry
+        self._audience = audience
+
+    @property
+    def untold(self) -> bool:
+        """The task has ended, but for nobody outside."""
+        return self._life.untold
+
+    @property
+    def unwritten(self) -> bool:
+        """The task has ended, but not on disk."""
+        return self._life.unwritten and self._dirty.task.terminal
+
+    def begin(self, effect: Conclude, before: State) -> None:
+        """The task has ended in this turn of its actor."""
+        self._life.untold = self._life.unwritten = True
+        self._journal.forget(self._dirty)
+        self._record(effect, before, None)
+
+    def undo(self, effect: Record, before: State, then: Then) -> None:
+        """The task begins again in this turn of its actor: `then` follows once that is written."""
+        self._record(effect, before, then)
+
+    def write_again(self) -> None:
+        """Writes the end once more, if it is not on disk."""
+        if self.unwritten:
+            self._write(lambda done: self._journal.write_again(self._dirty.task, done), None)
+
+    def _record(self, effect: Conclude | Record, before: State, then: Then | None) -> None:
+        journal, task = self._journal, self._dirty.task
+        self._write(
+            lambda done: journal.record(task, effect.event, before, effect.cause, done), then
+        )
+
+    def _write(self, write: Callable[[Done], bool], then: Then | None) -> None:
+        version, ref = self._dirty.task.version + 1, self._owner.ref
+
+        def done(error: StorageError | None) -> None:
+            ref.send(Committed(version, error, then))
+
+        if not write(done):
+            done(StorageError("too many rows wait for the disk"))
+        self._dirty.written()
+
+    def committed(self, message: Committed) -> None:
+        """The end is on disk, or is not: tells it, if that is to be done now."""
+        if not self.unwritten or message.version != self._dirty.task.version:
+            return
+        self._life.unwritten = message.error is not None
+        if message.error is not None:
+            self._owner.send_after(WRITE_AGAIN_MS, WriteAgain())
+            if self._journal.durable:
+                # The disk works and is only behind: the end is told once it has caught up.
+                return
+        if self._life.untold:
+            self._life.untold = False
+            self._tell()
+
+    def _tell(self) -> None:
+        task = self._dirty.task
+        self._audience.tell(*wire.end_event(wire.document(task)), last=True)
+        self._audience.dismiss()
+        self._telemetry.emit(
+            "task.finished",
+            task_id=task.task_id,
+            state=str(task.state),
+            source=task.source,
+            duration_ms=((task.finished_ns or 0) - task.created_ns) / NS_PER_MS,
+            completion_tokens=task.usage.completion_tokens,
+        )
