@@ -1,0 +1,286 @@
+"""The promises, checked after every breath of the node's loop and once more at the end of all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from edge.clock import NS_PER_MS, NS_PER_S
+from edge.engine.messages import Generate
+from edge.services.journal import rebuild
+from edge.storage import StoredTask
+from edge.tasks.task import Snapshot, State
+from edge.telemetry import Event
+from tests.simulation.engine import Prompt, text_of
+from tests.simulation.node import Life
+from tests.simulation.truth import TERMINAL, End, Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+INNOCENT: Final = frozenset({"outside", "stopped"})
+
+COMMIT_NS_MAX: Final = NS_PER_S // 4
+"""How long a commit takes at most, with all that waits before it, while the disk works."""
+
+
+def after_a_breath(world: World, life: Life) -> None:
+    """What has to hold at any time."""
+    if world.broken is not None:
+        raise world.broken
+    if life.loop.failures:
+        raise Violation("defect", f"a callback raised: {life.loop.failures[0]}")
+    for error in life.failures:
+        if life.serving and "simulated" not in str(error):
+            raise Violation("defect", f"an actor crashed: {error!r}")
+    life.failures.clear()
+    if len(life.board.running) > world.config.slots:
+        raise Violation("bounds", f"{len(life.board.running)} tasks run at once")
+    latest = world.disk.latest
+    for known in world.truth.tasks.values():
+        if known.task_id in latest:
+            if life.serving and latest[known.task_id].state not in TERMINAL:
+                _lives(life, known.number, known.task_id)
+        elif known.durable:
+            raise Violation("never lost", f"task {known.number} was accepted and is not on disk")
+
+
+def _lives(life: Life, number: int, task_id: str) -> None:
+    if life.tasks.live(task_id) is None and not life.store.rows_waiting:
+        raise Violation("never lost", f"task {number} has not ended, and has no actor")
+
+
+def heard(world: World, life: Life, event: Event) -> None:
+    """The node's own account of what it does."""
+    if event.name == "task.accepted":
+        # Who comes back to the line always finds a place; those who never left it are bounded.
+        tasks = [ref.actor().task for ref in life.board.refs.values() if ref.alive]  # type: ignore[attr-defined]
+        waiting = sum(task.started_ns is None and task.available_ns is None for task in tasks)
+        if waiting > world.config.queue_max:
+            raise Violation("bounds", f"{waiting} tasks wait")
+    elif event.name == "task.finished":
+        row = world.disk.latest.get(str(event.fields["task_id"]))
+        written = row is not None and row.state == event.fields["state"]
+        if not written and not life.store.durable:
+            world.told_in_memory.add(str(event.fields["task_id"]))
+        elif not written:
+            raise Violation("commit first", f"the end was told before its commit: {event.fields}")
+
+
+def answering(world: World, life: Life, document: dict[str, Any]) -> None:
+    """An HTTP answer is about to leave."""
+    task_id = document["task_id"]
+    row = world.disk.latest.get(task_id)
+    if document["durable"] and row is None:
+        raise Violation("never lost", f"task {task_id} was called durable and is not on disk")
+    known = world.truth.tasks.get(task_id)
+    if known is None or document["state"] not in TERMINAL or known.retries_sent:
+        return
+    untold = life.store.durable and task_id not in world.told_in_memory
+    if untold and (row is None or row.state not in TERMINAL):
+        raise Violation("commit first", f"an answer shows an end that is not on disk: {document}")
+    known.announced(End(document["state"], (document.get("result") or {}).get("text")))
+
+
+def generate(world: World, prompt: Prompt, request: Generate) -> None:
+    """The node has sent a request to the engine: it goes on behind what clients have."""
+    said = text_of(request.resume_tokens, request.sampling.stop, final=False)
+    if len(said) != request.resume_chars:
+        raise Violation(
+            "text", f"task {prompt.number} goes on at {request.resume_chars} after {said!r}"
+        )
+
+
+def before_a_kill(world: World) -> None:
+    """What lived in memory alone is about to be lost; that may be nothing that was promised."""
+    _check_snapshots(world)
+    for known in tuple(world.truth.tasks.values()):
+        row = world.disk.latest.get(known.task_id)
+        if row is None:
+            world.truth.forget(known)
+            world.known = {n: each for n, each in world.known.items() if each is not known}
+        elif row.state not in TERMINAL and known.ends and not known.retries_sent:
+            # Its end was told while the disk refused, which the answers said; it ends once more.
+            known.ends.clear()
+        else:
+            continue
+        for client in world.clients.values():
+            client.drop(known)
+
+
+def _check_snapshots(world: World) -> None:
+    """Of text no more is lost than what came after the last snapshot was due."""
+    due_ns = world.clock.now_ns() - world.config.snapshot_ms * NS_PER_MS - COMMIT_NS_MAX
+    if due_ns < world.disk.trouble_ns or world.config.rows_waiting_max < 100:
+        return  # too few rows may wait to promise anything
+    for client in world.clients.values():
+        for view in client.views:
+            known = view.known
+            heard = view.heard_by(due_ns)
+            if not view.joined or not heard or known.retries_sent or known.crashes:
+                continue
+            kept = len(_snapshot(world, known.task_id).text)
+            if kept < heard:
+                raise Violation("snapshots", f"{view} had {heard} characters, {kept} are kept")
+
+
+# ---- at the end
+
+
+def at_the_end(world: World) -> None:
+    """Everything has ended as promised, and nothing is left over."""
+    life = world.life
+    if life is None or not life.serving:
+        raise Violation("at rest", "the node does not come up")
+    _everything_ended(world, life)
+    for task_id in world.disk.latest:
+        _check_task(world, _snapshot(world, task_id))
+    for key, ids in world.disk.by_key.items():
+        if len(ids) > 1:
+            raise Violation("idempotency", f"{key} was accepted {len(ids)} times")
+    _nothing_left(world, life)
+
+
+def _everything_ended(world: World, life: Life) -> None:
+    for task_id, row in world.disk.latest.items():
+        if row.state not in TERMINAL:
+            snapshot = _snapshot(world, task_id)
+            raise Violation("one end", f"a task never ends: {snapshot}")
+    for known in world.truth.tasks.values():
+        if known.task_id not in world.disk.latest:
+            raise Violation("never lost", f"task {known.number} is not on disk")
+    for client in world.clients.values():
+        for view in client.views:
+            if not view.closed:
+                raise Violation("one end", f"{view} never saw an end")
+    if names := life.system.registry.names("task:"):
+        raise Violation("leak", f"the actors of ended tasks stay: {names}")
+    if life.store.rows_waiting:
+        raise Violation("leak", f"{life.store.rows_waiting} rows wait for a disk that works")
+
+
+def _snapshot(world: World, task_id: str) -> Snapshot:
+    stored = world.disk.stored(task_id)
+    if not stored:
+        raise Violation("never lost", f"task {task_id} is on disk without its request")
+    return rebuild(StoredTask(*stored[0]))
+
+
+def _check_task(world: World, snapshot: Snapshot) -> None:
+    number = int((snapshot.request.prompt or "").split()[0])
+    completed = snapshot.state is State.COMPLETED
+    stop = snapshot.request.options.stop
+    by_model = snapshot.fallback is None or snapshot.fallback.source == "fallback_model"
+    begun = snapshot.fallback.offset if snapshot.fallback is not None else 0
+    if by_model and snapshot.text[begun:] != text_of(snapshot.tokens, stop, final=completed):
+        raise Violation("text", f"task {number} has another text than its tokens: {snapshot}")
+    machine = world.machine if snapshot.fallback is None else world.second
+    if by_model and completed and snapshot.tokens not in machine.finished.get(number, ()):
+        raise Violation("text", f"task {number} has not what the engine said: {snapshot}")
+    known = world.truth.tasks.get(snapshot.request.task_id)
+    if known is not None and known.ends:
+        _check_views(world, snapshot)
+    _check_attempts(world, number, snapshot)
+    if known is not None and not known.crashes:
+        _check_trail(world, snapshot)
+
+
+def _check_trail(world: World, snapshot: Snapshot) -> None:
+    """Every change of state has left a row, where none can have been lost with a node."""
+    if world.lives > 1 or world.config.rows_waiting_max < 100:
+        return
+    state = ""
+    for row in world.disk.trails[snapshot.request.task_id]:
+        if row.from_state != state:
+            raise Violation("trail", f"after {state!r} comes {row}")
+        state = row.to_state
+    if state != snapshot.state:
+        raise Violation("trail", f"the trail ends with {state!r}, not {snapshot.state!r}")
+
+
+def _check_views(world: World, snapshot: Snapshot) -> None:
+    for client in world.clients.values():
+        for view in client.views:
+            known = view.known
+            if known.task_id != snapshot.request.task_id or known.retries_sent:
+                continue
+            if view.end is not None and view.end.state != snapshot.state:
+                raise Violation("one end", f"{view} saw {view.end}, and on disk is {snapshot}")
+            if view.text != snapshot.text:
+                raise Violation("text", f"{view} reads {view.text!r}, not {snapshot.text!r}")
+
+
+def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
+    """Who did nothing is charged nothing."""
+    deaths = rejections = 0
+    for error in snapshot.errors:
+        deaths += error.code == "engine_died"
+        rejections += error.code == "engine_error"
+    suspected = sum(
+        number in death.running and death.cause not in INNOCENT and death.culprit in (None, number)
+        for death in world.machine.deaths
+    )
+    if suspected and world.lives > 1:
+        # Once suspected by bad luck, it is the nearest at hand when a node that was killed has
+        # forgotten who really did it.
+        suspected += sum(number in death.running for death in world.machine.deaths)
+    innocent = "poison" not in (snapshot.request.prompt or "")
+    if innocent and deaths > suspected:
+        raise Violation("attempts", f"task {number} was charged {deaths} deaths, not {suspected}")
+    if rejections > world.machine.rejected.get(number, 0):
+        raise Violation("attempts", f"task {number} was charged {rejections} failed steps")
+    charged = sum(error.code != "prompt_too_long" for error in snapshot.errors)
+    known = world.truth.tasks.get(snapshot.request.task_id)
+    retries = known.retries_sent if known is not None else 0
+    if snapshot.attempt > charged + 1 + retries:
+        raise Violation("attempts", f"task {number} is at attempt {snapshot.attempt}: {snapshot}")
+
+
+def _nothing_left(world: World, life: Life) -> None:
+    for client in world.clients.values():
+        client.views.clear()
+        if client.link is not None:
+            client.link.break_off()
+    for link in tuple(life.links):
+        link.notice()
+    world.settle_for(NS_PER_S)
+    board, tasks = life.board, life.tasks
+    engine, dispatcher = life.ref("engine"), life.ref("dispatcher")
+    assert engine is not None
+    assert dispatcher is not None
+    left: dict[str, object] = {
+        "waiting": len(board.queue),
+        "running": board.running,
+        "detours": board.detours,
+        "trials": board.trials,
+        "detour line": len(board.detour_line),
+        "divertible": board.divertible,
+        "refs": board.refs,
+        "lives": tasks._lives,
+        "keys": tasks._by_key,
+        "accepting": tasks._accepting,
+        "fetching": tasks._runners,
+        "dirty": life.journal._dirty,
+        "rows": life.store.rows_waiting,
+        "sockets": life.sockets.sockets,
+        "monitors": set(dispatcher._watching or ()) - {engine},
+        "watched": dispatcher.actor()._watched,  # type: ignore[attr-defined]
+        "channels": life.system.registry.names("channel:"),
+        "coroutines": life.loop.runners,
+        "requests": life.asking,
+    }
+    _check_left(left)
+    life.loop.call_now(life.root.stop)
+    world.settle_for(20 * NS_PER_S)
+    _check_left(
+        {
+            "actors": {ref for ref in life.system.actors if ref is not life.listener.ref},
+            "mailboxes": life.system.run_queue,
+            "timers": life.clock.timers_pending(),
+        }
+    )
+
+
+def _check_left(left: dict[str, object]) -> None:
+    found = {name: what for name, what in left.items() if what}
+    if found:
+        raise Violation("leak", f"left over: {found}")

@@ -1,0 +1,94 @@
+"""How each trouble of a script is made."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from edge.actors import Crash
+from edge.clock import NS_PER_MS
+from edge.storage import StoreOptions
+from tests.simulation import script
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def network(world: World, entry: script.Network) -> None:
+    """A socket breaks, or its client stops reading."""
+    link = world.clients[entry.user, entry.device].link
+    if link is None:
+        return
+    if entry.what == "cut":
+        link.break_off()
+        world.clock.call_after(entry.ms * NS_PER_MS, link.notice)
+    else:
+        link.stall()
+        world.clock.call_after(entry.ms * NS_PER_MS, link.resume)
+
+
+def engine(world: World, what: str) -> None:
+    """The engine dies, hangs, fails, or will not load."""
+    process = world.machine.process
+    if what in ("refuse", "crash_load", "hang_load"):
+        world.machine.next_loads.append(what.removesuffix("_load"))
+    elif process is None or not process.alive:
+        return
+    elif what == "crash":
+        process.crash_next = True
+    elif what == "hang":
+        process.hangs = True
+    elif what == "kill":
+        process.die(-9, "outside")
+    else:
+        process.fail_next = True
+
+
+def disk(world: World, entry: script.DiskFault) -> None:
+    """The disk refuses, or is slow, for a while."""
+    disk = world.disk
+    # The store may not try again before its longest pause is over.
+    trouble_ms = entry.ms + StoreOptions().retry_ms[-1]
+    disk.trouble_ns = world.clock.now_ns() + trouble_ms * NS_PER_MS
+    if entry.what == "slow":
+        disk.slow_ms = entry.ms
+    disk.refuses_writes = disk.refuses_writes or entry.what in ("writes", "both")
+    disk.refuses_reads = disk.refuses_reads or entry.what in ("reads", "both")
+    world.clock.call_after(entry.ms * NS_PER_MS, lambda: heal_disk(world))
+
+
+def heal_disk(world: World) -> None:
+    """The disk works again."""
+    world.disk.refuses_writes = world.disk.refuses_reads = False
+    world.disk.slow_ms = 0
+
+
+CRASH_GAP_NS: Final = 20 * NS_PER_MS
+LASTS_NS_MAX: Final = 10 * CRASH_GAP_NS
+"""How long the crashes of one entry can go on."""
+
+
+def crash_actor(world: World, entry: script.CrashActor) -> None:
+    """An exception in an actor, and maybe again and again."""
+    for turn in range(entry.times):
+        world.clock.call_after(turn * CRASH_GAP_NS, lambda: _crash_once(world, entry))
+
+
+def _crash_once(world: World, entry: script.CrashActor) -> None:
+    life, known = world.life, world.known.get(entry.number)
+    if life is None or not life.serving:
+        return
+    names = [entry.what]
+    if entry.what == "task" or entry.what == "channel":
+        if known is None:
+            return
+        names = [f"task:{known.task_id}"]
+        if entry.what == "channel":
+            names = life.channels_of(names[0])
+    for name in names:
+        ref = life.ref(name)
+        if ref is not None and ref.alive:
+            if known is not None and entry.what == "task":
+                known.crashes += 1
+            crash = Crash(RuntimeError("simulated"))
+            life.loop.call_now(partial(ref.kill, crash))

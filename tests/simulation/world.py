@@ -1,0 +1,236 @@
+"""The world: a node, its clients, its engine's machine and its disk, from a seed to the end of all.
+
+Time passes in instants. At each one the clocks' timers run, then the node's loop, breath by breath,
+until it is at rest; now and then a little time passes between two breaths, so that whatever comes
+from outside comes in the middle of something, too. After every breath the promises are checked.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import Any
+
+from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
+from edge.telemetry import Event
+from tests.simulation import checks, script, troubles
+from tests.simulation.client import Client
+from tests.simulation.disk import Disk
+from tests.simulation.engine import Machine
+from tests.simulation.node import Config, Life
+from tests.simulation.requests import Requests
+from tests.simulation.sockets import Link
+from tests.simulation.truth import TERMINAL, Known, Truth, Violation
+
+CALM_S_MAX = 1_800
+"""How long after the last trouble everything may take to end."""
+
+_QUIET = frozenset({"engine.step", "store.committed", "actor.crashed"})
+
+
+class World:
+    """One run of one script. ``trace`` is all that happened, in order."""
+
+    def __init__(self, seed: int, entries: script.Script) -> None:
+        self.seed = seed
+        self.entries = entries
+        self.clock = ManualClock()
+        self.trace: list[Any] = []
+        self.truth = Truth()
+        self.config = Config.draw(self._rng("config"))
+        self.disk = Disk(self.clock, self._rng("disk"))
+        self.machine = Machine(
+            self.clock, self._rng("engine"), self.config.slots, self.config.step_ms
+        )
+        self.second = Machine(self.clock, self._rng("second engine"), 1, self.config.step_ms)
+        for machine in (self.machine, self.second):
+            machine.on_generate = partial(checks.generate, self)
+        self.clients = {
+            (user, device): Client(
+                user, self.clock, self._rng(f"{user} {device}"), self, self.disk, self.trace
+            )
+            for user in script.USERS
+            for device in range(script.DEVICES)
+        }
+        self.submitted: dict[int, script.Submit] = {}
+        self.known: dict[int, Known] = {}
+        self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
+        self.broken: Violation | None = None
+        self.life: Life | None = None
+        self.lives = 0
+        self._breaths = self._rng("breaths")
+        self._network = self._rng("network")
+        self.requests = Requests(self, self._network, self._rng("ids"))
+
+    def _rng(self, name: str) -> Random:
+        return Random(f"{self.seed} {name}")
+
+    def note(self, what: str, *details: Any) -> None:
+        """Writes something into the trace."""
+        self.trace.append((self.clock.now_ns(), what, *details))
+
+    # ---- time
+
+    def run(self) -> None:
+        """Everything, to the end. `Violation` when a promise is broken."""
+        try:
+            self._run()
+        finally:
+            if self.life is not None:
+                self.life.kill()
+
+    def _run(self) -> None:
+        self._start_node()
+        for at_us, entry in self.entries:
+            self.clock.call_after(at_us * 1_000, partial(self._happen, entry))
+        last_us = self.entries[-1][0] if self.entries else 0
+        self._run_until(last_us * 1_000 + troubles.LASTS_NS_MAX)
+        self._calm_down()
+        self._run_until(self.clock.now_ns() + CALM_S_MAX * NS_PER_S, self._at_rest)
+        checks.at_the_end(self)
+
+    def _run_until(self, until_ns: int, over: Any = lambda: False) -> None:
+        while True:
+            self._settle()
+            if over():
+                return
+            due_ns = self._next_due_ns()
+            if due_ns is None or due_ns > until_ns:
+                self._pass(max(0, until_ns - self.clock.now_ns()))
+                return
+            self._pass(due_ns - self.clock.now_ns())
+
+    def _next_due_ns(self) -> int | None:
+        dues = [self.clock.next_due_ns(), self.life.clock.next_due_ns() if self.life else None]
+        return min((due for due in dues if due is not None), default=None)
+
+    def _pass(self, delta_ns: int) -> None:
+        """Time passes, for the world first and then for the node, if it still lives."""
+        life = self.life
+        target_ns = self.clock.now_ns() + delta_ns
+        self.clock.advance(delta_ns)
+        if life is not None and life.alive:
+            life.pass_until(target_ns)
+
+    def _settle(self) -> None:
+        while (life := self.life) is not None and len(life.loop):
+            life.loop.breath()
+            checks.after_a_breath(self, life)
+            if self._breaths.random() < 0.3:
+                self._pass(self._breaths.choice((20_000, 200_000, 1_000_000)))
+
+    def settle_for(self, span_ns: int) -> None:
+        """Lets this much time pass."""
+        self._run_until(self.clock.now_ns() + span_ns)
+
+    # ---- the node
+
+    def _start_node(self) -> None:
+        self.lives += 1
+        rng = self._rng(f"life {self.lives}")
+        self.note("node starts", self.lives)
+        life = Life(
+            self.config, self.clock, self.disk, self.machine, self.second, rng, self._node_ends
+        )
+        self.life = life
+        life.telemetry.attach(lambda event: self._heard(life, event))
+
+    def _heard(self, life: Life, event: Event) -> None:
+        if event.name not in _QUIET:
+            fields = {k: str(v) if k == "error" else v for k, v in event.fields.items()}
+            self.note(event.name, fields)
+        self.watched(checks.heard, life, event)
+
+    def watched(self, check: Any, *arguments: Any) -> None:
+        """A check inside of the node's own calls: what it finds is raised outside of them."""
+        try:
+            check(self, *arguments)
+        except Violation as violation:
+            self.broken = self.broken or violation
+
+    def _node_ends(self) -> None:
+        """It could not start, or could not go on; whoever looks after it starts it again."""
+        if self.life is not None:
+            self.life.serving = False
+        self.clock.call_after(0, lambda: self._kill_node(1_000))
+
+    def _kill_node(self, down_ms: int) -> None:
+        life = self.life
+        if life is None:
+            return
+        self.note("node killed")
+        checks.before_a_kill(self)
+        life.kill()
+        for machine in (self.machine, self.second):
+            if machine.process is not None:
+                machine.process.vanish()
+        self.life = None
+        for failed in life.asking.values():
+            failed(ConnectionResetError("the node is gone"))
+        self.clock.call_after(down_ms * NS_PER_MS, self._start_node)
+
+    def connect(self, client: Client) -> Link | None:
+        """See `Host`."""
+        life = self.life
+        if life is None or not life.serving:
+            return None
+        link = Link(
+            self.clock, self._network, life.loop.real, client,
+            lambda: life.store.durable,
+        )  # fmt: skip
+        life.loop.call_now(lambda: life.accept(link, client.name))
+        return link
+
+    # ---- what happens
+
+    def _happen(self, entry: script.Entry) -> None:
+        self.note("script", entry)
+        match entry:
+            case script.Submit():
+                self.submitted[entry.number] = entry
+                self.requests.post(entry)
+            case script.Repeat(number):
+                if number in self.submitted:
+                    self.requests.post(self.submitted[number])
+            case script.Watch(number, device):
+                self._with(number, lambda known: self.clients[known.client, device].watch(known))
+            case script.Leave(number, device):
+                self._with(number, lambda known: self.clients[known.client, device].leave(known))
+            case script.Command():
+                self._with(entry.number, lambda known: self.requests.command(known, entry))
+            case script.Network():
+                troubles.network(self, entry)
+            case script.Engine(what):
+                troubles.engine(self, what)
+            case script.DiskFault():
+                troubles.disk(self, entry)
+            case script.CrashActor():
+                troubles.crash_actor(self, entry)
+            case script.KillNode(down_ms):
+                self._kill_node(down_ms)
+
+    def _with(self, number: int, act: Any) -> None:
+        known = self.known.get(number)
+        if known is not None:
+            act(known)
+
+    # ---- the end
+
+    def _calm_down(self) -> None:
+        """No trouble from now on, and everybody looks."""
+        self.note("calm")
+        troubles.heal_disk(self)
+        self.machine.next_loads.clear()
+        for client in self.clients.values():
+            if client.link is not None:
+                client.link.resume()
+
+    def _at_rest(self) -> bool:
+        life = self.life
+        if life is None or not life.serving or life.asking or self.requests.under_way:
+            return False
+        if any(row.state not in TERMINAL for row in self.disk.latest.values()):
+            return False
+        if any(not view.closed for client in self.clients.values() for view in client.views):
+            return False
+        return not life.system.registry.names("task:") and life.store.rows_waiting == 0
