@@ -1,26 +1,12 @@
-"""The settings: one tree, three ways in, a limit and a clear sentence for every key.
-
-A setting has one name in three forms: ``[server] port`` in a TOML file, ``ELWIFT_SERVER__PORT`` in
-the environment, and a flag of the command line for the common ones. A later one wins: defaults,
-file, environment, flags. An unknown key, a wrong type or a value out of range raises
-`SettingsError`, which names the key and where it was found.
-"""
+"""The tree of all settings: each with its default, its range and what it means."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import tomllib
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-from edge.errors import SettingsError
-
-ENVIRONMENT_PREFIX: Final = "ELWIFT_"
+from typing import Any
 
 
 def setting(
@@ -120,6 +106,16 @@ class Data:
     rows_waiting_max: int = setting(
         200_000, "rows that wait for the disk at most", at_least=1_000, at_most=10_000_000
     )
+    keep_hours: int = setting(
+        720, "hours for which ended tasks are kept", at_least=1, at_most=876_000
+    )
+    keep_tasks_max: int = setting(
+        1_000_000, "ended tasks kept at most; the oldest go", at_least=0, at_most=100_000_000
+    )
+    prune_every_ms: int = setting(
+        600_000, "how often the database is cleared of what need not be kept", at_least=1_000,
+        at_most=86_400_000,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -202,6 +198,24 @@ class Socket:
 
 
 @dataclass(slots=True)
+class Health:
+    """What ``/readyz`` takes for well."""
+
+    limit_ms: int = setting(
+        5_000, "time for the engine to make a token, and for the database to commit", at_least=50,
+        at_most=600_000,
+    )  # fmt: skip
+    lag_max_ms: int = setting(500, "how late the event loop may be", at_least=1, at_most=60_000)
+    disk_free_min_mib: int = setting(
+        500, "free space on the disk of the data directory, in MiB", at_least=0,
+        at_most=1_000_000_000,
+    )  # fmt: skip
+    memory_free_min_mib: int = setting(
+        200, "free memory of the machine, in MiB", at_least=0, at_most=1_000_000_000
+    )
+
+
+@dataclass(slots=True)
 class Settings:
     """The whole tree. Made by `load`; plain values from there on."""
 
@@ -211,6 +225,7 @@ class Settings:
     tasks: Tasks = field(default_factory=Tasks)
     fallback: Fallback = field(default_factory=Fallback)
     socket: Socket = field(default_factory=Socket)
+    health: Health = field(default_factory=Health)
 
     def data_dir(self, environment: Mapping[str, str] = os.environ) -> Path:
         """The data directory, made absolute; it need not exist."""
@@ -218,168 +233,3 @@ class Settings:
             return Path(self.data.dir).expanduser().absolute()
         base = environment.get("XDG_DATA_HOME") or "~/.local/share"
         return (Path(base).expanduser() / "elwift").absolute()
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting as found in the tree: ``section.name``, its type, default, range and meaning."""
-
-    section: str
-    name: str
-    kind: Any
-    default: Any
-    doc: str
-    at_least: float | None
-    at_most: float | None
-
-    @property
-    def path(self) -> str:
-        return f"{self.section}.{self.name}"
-
-    @property
-    def variable(self) -> str:
-        return f"{ENVIRONMENT_PREFIX}{self.section.upper()}__{self.name.upper()}"
-
-
-def keys() -> Iterator[Key]:
-    """All settings, section by section."""
-    defaults = Settings()
-    for section in dataclasses.fields(Settings):
-        group = getattr(defaults, section.name)
-        hints = typing.get_type_hints(type(group))
-        for entry in dataclasses.fields(group):
-            yield Key(
-                section.name,
-                entry.name,
-                hints[entry.name],
-                getattr(group, entry.name),
-                **entry.metadata,
-            )
-
-
-_KEYS: Final = {key.path: key for key in keys()}
-
-
-def load(
-    file: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
-    flags: Mapping[str, Any] | None = None,
-) -> Settings:
-    """The settings from all three sources. `flags` maps ``section.name`` to a value; entries that
-    are None were not given. Raises `SettingsError`."""
-    settings = Settings()
-    for path, value in (_from_file(file) if file else {}).items():
-        _assign(settings, path, value, f"in {file}")
-    for variable, text in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
-            path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1)
-            _assign(settings, path, _from_text(path, text), f"in the environment as {variable}")
-    for path, value in (flags or {}).items():
-        if value is not None:
-            _assign(settings, path, value, "on the command line")
-    _check_together(settings)
-    return settings
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SettingsError(f"cannot read the settings file {file}: {reason}", key="") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}", key="") from error
-    flat: dict[str, Any] = {}
-    for section, group in tree.items():
-        if not isinstance(group, dict):
-            known = ", ".join(f"[{entry.name}]" for entry in dataclasses.fields(Settings))
-            raise SettingsError(
-                f"{section!r} in {file} is not in a section; the sections are {known}", key=section
-            )
-        flat |= {f"{section}.{name}": value for name, value in group.items()}
-    return flat
-
-
-def _from_text(path: str, text: str) -> Any:
-    """An environment variable's text as the type of its setting."""
-    key = _KEYS.get(path)
-    if key is None or key.kind is str:
-        return text
-    if key.kind is int:
-        try:
-            return int(text)
-        except ValueError:
-            return text
-    if key.kind is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if typing.get_origin(key.kind) is list:
-        return [item.strip() for item in text.split(",") if item.strip()]
-    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _assign(settings: Settings, path: str, value: Any, where: str) -> None:
-    key = _KEYS.get(path)
-    if key is None:
-        raise SettingsError(
-            f"there is no setting {path!r} ({where}){_did_you_mean(path)}", key=path
-        )
-    if not _fits(value, key.kind):
-        raise SettingsError(
-            f"{path} has to be {_kind_name(key.kind)}, not {value!r} ({where})", key=path
-        )
-    low, high = key.at_least, key.at_most
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise SettingsError(
-            f"{path} has to be from {low} to {high}, not {value} ({where})", key=path
-        )
-    setattr(getattr(settings, key.section), key.name, value)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            isinstance(name, str) and isinstance(item, str) for name, item in value.items()
-        )
-    if origin is list:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind is int:
-        # In Python a bool is an int; in a settings file it is a mistake.
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _kind_name(kind: Any) -> str:
-    names = {int: "a whole number", str: "text", bool: "true or false"}
-    if isinstance(kind, types.GenericAlias):
-        return "a table of texts" if typing.get_origin(kind) is dict else "a list of texts"
-    return names[kind]
-
-
-def _did_you_mean(path: str) -> str:
-    import difflib  # only ever needed on the way to an error
-
-    close = difflib.get_close_matches(path, _KEYS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; `elwift config show` lists all"
-
-
-def _check_together(settings: Settings) -> None:
-    if settings.model.stall_kill_ms <= settings.model.stall_report_ms:
-        raise SettingsError(
-            "model.stall_kill_ms has to be more than model.stall_report_ms,"
-            " or the report would come after the end",
-            key="model.stall_kill_ms",
-        )
-    if not settings.server.tokens and not is_loopback(settings.server.host):
-        raise SettingsError(
-            f"listening on {settings.server.host} lets the whole network in; name who may connect"
-            ' in [server] tokens, such as tokens = { phone = "a long secret" },'
-            " or listen on 127.0.0.1",
-            key="server.tokens",
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on `host`."""
-    return host in {"localhost", "::1"} or host.startswith("127.")

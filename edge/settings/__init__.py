@@ -1,0 +1,25 @@
+"""The settings: one tree, three ways in, a limit and a clear sentence for every key.
+
+A setting has one name in three forms: ``[server] port`` in a TOML file, ``ELWIFT_SERVER__PORT`` in
+the environment, and a flag of the command line for the common ones. A later one wins: defaults,
+file, environment, flags. An unknown key, a wrong type or a value out of range raises
+`SettingsError`, which names the key and where it was found.
+"""
+
+from edge.settings.load import Key, is_loopback, keys, load
+from edge.settings.tree import Data, Fallback, Health, Model, Server, Settings, Socket, Tasks
+
+__all__ = [
+    "Data",
+    "Fallback",
+    "Health",
+    "Key",
+    "Model",
+    "Server",
+    "Settings",
+    "Socket",
+    "Tasks",
+    "is_loopback",
+    "keys",
+    "load",
+]
