@@ -63,7 +63,16 @@ from edge.tasks.events import (
     Start,
     Unanswered,
 )
-from edge.tasks.task import Fallback, Request, State, Task, TaskError, Timings, Usage
+from edge.tasks.task import (
+    Fallback,
+    Request,
+    Snapshot,
+    State,
+    Task,
+    TaskError,
+    Timings,
+    Usage,
+)
 
 
 class IllegalTransition(Exception):
@@ -105,7 +114,8 @@ def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
 
 def _wait(task: Task, now_ns: int) -> list[Effect]:
     if task.state is State.AVAILABLE:
-        return [Enqueue(front=False, detour=task.beyond_model)]
+        # One that had its turn since it was last ready has lost it, and goes before the others.
+        return [Enqueue(front=(task.started_ns or 0) > ready_ns(task), detour=task.beyond_model)]
     due_ns = task.scheduled_ns or now_ns
     return [Wake(max(0, due_ns - now_ns) // NS_PER_MS)]
 
@@ -132,8 +142,7 @@ def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect
 
 def _due(task: Task, _event: Due, now_ns: int) -> list[Effect]:
     task.state = State.AVAILABLE
-    if task.started_ns is None:
-        task.available_ns = now_ns
+    task.available_ns = now_ns
     task.scheduled_ns = None
     return [Record("due"), Enqueue(front=False)]
 
@@ -143,7 +152,7 @@ def _execute(task: Task, now_ns: int) -> None:
     task.prefill_done = 0
     if task.started_ns is None:
         task.started_ns = now_ns
-        waited_ns = max(0, now_ns - _ready_ns(task))
+        waited_ns = max(0, now_ns - ready_ns(task))
         task.timings = replace(task.timings, queued_ms=waited_ns / NS_PER_MS)
 
 
@@ -165,7 +174,8 @@ def _admit(task: Task, event: Admit, _now_ns: int) -> list[Effect]:
     return []
 
 
-def _ready_ns(task: Task) -> int:
+def ready_ns(task: Task | Snapshot) -> int:
+    """When the task last became ready to run."""
     return task.created_ns if task.available_ns is None else task.available_ns
 
 
@@ -175,7 +185,9 @@ def _append(task: Task, text: str, now_ns: int) -> int:
     if text:
         task.text += text
         if task.timings.ttft_ms is None:
-            ttft_ms = max(0, now_ns - _ready_ns(task)) / NS_PER_MS
+            # From when it first became ready, whatever attempts and pauses were between.
+            since_ns = ready_ns(task) if task.started_ns is None else task.started_ns
+            ttft_ms = max(0, now_ns - since_ns) / NS_PER_MS + (task.timings.queued_ms or 0.0)
             task.timings = replace(task.timings, ttft_ms=ttft_ms)
     return offset
 

@@ -1,19 +1,30 @@
 """The waiting line: by priority, fair between clients, first come first served within a client.
 
 Inside one priority the clients take turns, so that one client's thousand tasks do not stand before
-another's first. Removing a task from the middle (a cancel) and putting one back to the front (its
-engine died) are O(1); looking up a position walks the line up to it.
+another's first. Tasks that had their turn and lost it through no fault of their own (their engine
+died, or the node) go before all turns of their priority, in the order in which they came back.
+Taking a task out of the middle (a cancel) is O(1); looking up a position walks the line up to it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Container, Iterator
-from typing import Final, TypeAlias
+from itertools import chain
+from typing import Final
 
 PRIORITIES: Final = 10
 
-_Level: TypeAlias = OrderedDict[str, OrderedDict[str, None]]
+
+class _Line:
+    """Tasks in their order, each with its client."""
+
+    __slots__ = ("client", "priority", "tasks")
+
+    def __init__(self, priority: int, client: str | None) -> None:
+        self.priority = priority
+        self.client = client  # None for those that come back
+        self.tasks: OrderedDict[str, str] = OrderedDict()
 
 
 class FairQueue:
@@ -21,9 +32,10 @@ class FairQueue:
 
     def __init__(self, tasks_max: int) -> None:
         self.tasks_max = tasks_max
-        # Per priority: clients in the order of their turns, each with its line of task ids.
-        self._levels: list[_Level] = [OrderedDict() for _ in range(PRIORITIES)]
-        self._where: dict[str, tuple[int, str]] = {}
+        self._returning = [_Line(priority, None) for priority in range(PRIORITIES)]
+        # Per priority: clients in the order of their turns, each with its line.
+        self._levels: list[OrderedDict[str, _Line]] = [OrderedDict() for _ in range(PRIORITIES)]
+        self._where: dict[str, _Line] = {}
 
     def __len__(self) -> int:
         return len(self._where)
@@ -37,10 +49,13 @@ class FairQueue:
 
     def waiting_of(self, client: str) -> int:
         """How many tasks of this client wait."""
-        return sum(len(level[client]) for level in self._levels if client in level)
+        waiting = sum(len(level[client].tasks) for level in self._levels if client in level)
+        for line in self._returning:
+            waiting += sum(each == client for each in line.tasks.values())
+        return waiting
 
     def push(self, task_id: str, client: str, priority: int, *, front: bool = False) -> None:
-        """Adds a task at the end of its client's line, or at its front if it was running before.
+        """Adds a task at the end of its client's line, or among those that come back to the front.
 
         The bound is the business of who accepts tasks (`full`): what was accepted always fits.
         Raises ValueError for a task that is waiting already.
@@ -48,51 +63,49 @@ class FairQueue:
         if task_id in self._where:
             raise ValueError(f"task {task_id} is in the queue already")
         level = self._levels[priority]
-        line = level.get(client)
+        line = self._returning[priority] if front else level.get(client)
         if line is None:
-            line = level[client] = OrderedDict()
-        line[task_id] = None
-        if front:
-            line.move_to_end(task_id, last=False)
-            level.move_to_end(client, last=False)
-        self._where[task_id] = (priority, client)
+            line = level[client] = _Line(priority, client)
+        line.tasks[task_id] = client
+        self._where[task_id] = line
 
     def pop(self, among: Container[str] | None = None) -> str | None:
         """Takes the next task, or the next one that is `among` these, for which it walks past the
-        others; its client goes to the end of the turns."""
-        for level in self._levels:
-            for client, line in level.items():
-                for task_id in line:
+        others; the client whose turn it was goes to the end of the turns."""
+        for returning, level in zip(self._returning, self._levels, strict=True):
+            for line in chain((returning,), level.values()):
+                for task_id in line.tasks:
                     if among is None or task_id in among:
-                        self._take(level, client, task_id)
+                        self._take(line, task_id)
                         return task_id
         return None
 
-    def _take(self, level: _Level, client: str, task_id: str) -> None:
-        line = level[client]
-        del line[task_id], self._where[task_id]
-        if line:
-            level.move_to_end(client)
+    def _take(self, line: _Line, task_id: str) -> None:
+        del line.tasks[task_id], self._where[task_id]
+        if line.client is None:
+            return
+        level = self._levels[line.priority]
+        if line.tasks:
+            level.move_to_end(line.client)
         else:
-            del level[client]
+            del level[line.client]
 
     def remove(self, task_id: str) -> bool:
         """Takes a task out wherever it stands; False when it was not waiting."""
-        where = self._where.pop(task_id, None)
-        if where is None:
+        line = self._where.pop(task_id, None)
+        if line is None:
             return False
-        priority, client = where
-        line = self._levels[priority][client]
-        del line[task_id]
-        if not line:
-            del self._levels[priority][client]
+        del line.tasks[task_id]
+        if not line.tasks and line.client is not None:
+            del self._levels[line.priority][line.client]
         return True
 
     def order(self) -> Iterator[str]:
         """All waiting tasks in the order in which `pop` would give them, if nothing came between.
         The queue must not change during the walk."""
-        for level in self._levels:
-            lines = [iter(line) for line in level.values()]
+        for returning, level in zip(self._returning, self._levels, strict=True):
+            yield from returning.tasks
+            lines = [iter(line.tasks) for line in level.values()]
             while lines:
                 still = []
                 for line in lines:
@@ -119,9 +132,12 @@ class FairQueue:
 
     def position_of_next(self, client: str, priority: int) -> int:
         """The position that a task pushed now would have; walks the clients, not the tasks."""
-        before = sum(len(line) for level in self._levels[:priority] for line in level.values())
+        before = sum(
+            len(line.tasks) for level in self._levels[:priority] for line in level.values()
+        )
+        before += sum(len(line.tasks) for line in self._returning[: priority + 1])
         level = self._levels[priority]
-        own = len(level.get(client, ()))
+        own = len(level[client].tasks) if client in level else 0
         turn_passed = False
         for other, line in level.items():
             if other == client:
@@ -130,5 +146,5 @@ class FairQueue:
             else:
                 # A client whose turn is before ours has one more chance to go first.
                 reached = own if turn_passed else own + 1
-                before += min(len(line), reached)
+                before += min(len(line.tasks), reached)
         return before + 1

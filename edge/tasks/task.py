@@ -7,8 +7,11 @@ are measured by whoever has the monotonic clock and given in milliseconds.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import sys
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -86,11 +89,20 @@ class Request:
 def request_from_json(data: bytes) -> Request:
     """The inverse of `Request.to_json`; raises ValueError or TypeError on anything else."""
     fields: dict[str, Any] = orjson.loads(data)
-    options = fields.pop("options")
+    options = fields["options"]
     options["stop"] = tuple(options["stop"])
-    messages = fields.pop("messages")
-    pairs = None if messages is None else tuple((role, text) for role, text in messages)
-    return Request(**fields, messages=pairs, options=Options(**options))
+    fields["options"] = _options(**options)
+    messages = fields["messages"]
+    if messages is not None:
+        fields["messages"] = tuple((role, text) for role, text in messages)
+    fields["client"] = sys.intern(fields["client"])
+    return Request(**fields)
+
+
+@lru_cache(maxsize=256)
+def _options(**fields: Any) -> Options:
+    """Most requests ask for the same: a hundred thousand of them share one object."""
+    return Options(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +218,7 @@ class Task:
 
     def snapshot(self) -> Snapshot:
         """The state as it is now, in a form that later changes do not touch."""
-        shared = {name: getattr(self, name) for name in _SHARED}
-        return Snapshot(**shared, tokens=tuple(self.tokens))
+        return Snapshot(**_shared(self), tokens=tuple(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +250,7 @@ class Snapshot:
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""
-        shared = {name: getattr(self, name) for name in _SHARED}
-        return Task(**shared, tokens=list(self.tokens))
+        return Task(**_shared(self), tokens=list(self.tokens))
 
     def to_json(self) -> bytes:
         """Everything but the request, which is stored once on its own."""
@@ -252,20 +262,27 @@ class Snapshot:
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
     fields: dict[str, Any] = orjson.loads(data)
+    fields["state"] = State(fields["state"])
+    fields["tokens"] = tuple(fields["tokens"])
+    usage, timings = fields["usage"], fields["timings"]
+    fields["usage"] = _NO_USAGE if usage == _NO_USAGE_FIELDS else Usage(**usage)
+    fields["timings"] = _NO_TIMINGS if timings == _NO_TIMINGS_FIELDS else Timings(**timings)
+    fields["errors"] = tuple(TaskError(**error) for error in fields["errors"])
     fallback = fields.get("fallback")
-    return Snapshot(
-        **fields
-        | {
-            "request": request,
-            "state": State(fields["state"]),
-            "tokens": tuple(fields["tokens"]),
-            "usage": Usage(**fields["usage"]),
-            "timings": Timings(**fields["timings"]),
-            "errors": tuple(TaskError(**error) for error in fields["errors"]),
-            "fallback": Fallback(**fallback) if fallback else None,
-        }
-    )
+    fields["fallback"] = Fallback(**fallback) if fallback else None
+    return Snapshot(request=request, **fields)
 
+
+# Tasks that wait share these.
+_NO_USAGE: Final = Usage()
+_NO_TIMINGS: Final = Timings()
+_NO_USAGE_FIELDS: Final = asdict(_NO_USAGE)
+_NO_TIMINGS_FIELDS: Final = asdict(_NO_TIMINGS)
 
 _SHARED: Final = tuple(name for name in Snapshot.__slots__ if name != "tokens")
 """The fields that a task and its snapshot have alike: immutable values, shared by both."""
+_values_of_shared: Final = attrgetter(*_SHARED)
+
+
+def _shared(state: Task | Snapshot) -> dict[str, Any]:
+    return dict(zip(_SHARED, _values_of_shared(state), strict=True))

@@ -50,6 +50,19 @@ def test_front_goes_before_other_clients_and_remove_takes_one_out() -> None:
     assert drained(queue) == ["b0", "b1"]
 
 
+def test_those_that_come_back_go_first_in_their_order_and_take_no_turn() -> None:
+    queue = FairQueue(10)
+    for task_id, client, front in [
+        ("a2", "a", False),
+        ("b1", "b", False),
+        ("a0", "a", True),
+        ("a1", "a", True),
+    ]:
+        queue.push(task_id, client, 0, front=front)
+    assert queue.waiting_of("a") == 3
+    assert drained(queue) == ["a0", "a1", "a2", "b1"]
+
+
 @settings(deadline=None, max_examples=80)
 @given(ROWS)
 def test_positions_are_the_order_of_pop(rows: list[tuple[str, int, bool, bool]]) -> None:

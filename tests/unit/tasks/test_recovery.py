@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.tasks import machine
+from edge.tasks.effects import Effect, Enqueue
+from edge.tasks.events import Due, Fail, Lose, Recover, Start
+from edge.tasks.queue import FairQueue
+from edge.tasks.recovery import in_order
+from edge.tasks.task import Options, Request, State, Task
+
+OPTIONS = Options()
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 2)), max_size=40
+)
+
+
+def request(task_id: str, client: str = "a", priority: int = 0) -> Request:
+    return Request(task_id, client, "x", None, None, OPTIONS, priority=priority)
+
+
+def accepted(task_id: str, now_ns: int, client: str = "a", priority: int = 0) -> Task:
+    return machine.accept(request(task_id, client, priority), now_ns)[0]
+
+
+class Line:
+    """A waiting line and the tasks in it, as the dispatcher has them."""
+
+    def __init__(self) -> None:
+        self.queue = FairQueue(10_000)
+        self.tasks: dict[str, Task] = {}
+        self.running: list[str] = []
+
+    def carry_out(self, task: Task, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Enqueue):
+                self.queue.push(
+                    task.task_id, task.request.client, task.request.priority, front=effect.front
+                )
+
+    def recover(self) -> Line:
+        """The line that a new node makes of the tasks as they are."""
+        new = Line()
+        for snapshot in in_order(task.snapshot() for task in self.tasks.values()):
+            task = new.tasks[snapshot.request.task_id] = snapshot.restore()
+            new.carry_out(task, machine.apply(task, Recover(), 10**9))
+        return new
+
+
+@settings(deadline=None, max_examples=100)
+@given(STEPS)
+def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int, int]]) -> None:
+    line = Line()
+    now_ns = 1_000
+    for client, priority, pops in steps:
+        now_ns += 1
+        task = accepted(str(now_ns), now_ns, client, priority)
+        line.tasks[task.task_id] = task
+        line.queue.push(task.task_id, client, priority)
+        for _ in range(pops):
+            now_ns += 1
+            popped = line.queue.pop()
+            if popped is not None:
+                machine.apply(line.tasks[popped], Start(), now_ns)
+                line.running.append(popped)
+    before = list(line.queue.order())
+    expected = [
+        task_id
+        for priority in range(3)
+        for task_id in [*line.running, *before]
+        if line.tasks[task_id].request.priority == priority
+    ]
+    once = line.recover()
+    assert list(once.queue.order()) == expected
+    # And once more before any of them had its turn again.
+    assert list(once.recover().queue.order()) == expected
+
+
+def test_a_task_that_failed_waits_behind_those_that_came_while_it_paused() -> None:
+    failed, other = accepted("failed", 1), accepted("other", 50)
+    machine.apply(failed, Start(), 10)
+    machine.apply(failed, Fail("timeout", "too slow", True, 0), 20)
+    machine.apply(failed, Due(), 60)
+    assert [task.request.task_id for task in in_order([failed.snapshot(), other.snapshot()])] == [
+        "other",
+        "failed",
+    ]
+
+
+def test_a_task_that_lost_its_engine_goes_before_the_waiting_ones() -> None:
+    waiting, lost = accepted("waiting", 1), accepted("lost", 2)
+    machine.apply(lost, Start(), 10)
+    machine.apply(lost, Lose("killed"), 20)
+    assert lost.state is State.AVAILABLE
+    ordered = in_order([waiting.snapshot(), lost.snapshot()])
+    assert [task.request.task_id for task in ordered] == ["lost", "waiting"]
+
+
+def test_what_waits_for_a_time_comes_last_and_by_that_time() -> None:
+    late = machine.accept(request("late"), 1, schedule_in_ms=2)[0]
+    early = machine.accept(request("early"), 2, schedule_in_ms=1)[0]
+    now = accepted("now", 3)
+    ordered = in_order(task.snapshot() for task in (late, early, now))
+    assert [task.request.task_id for task in ordered] == ["now", "early", "late"]
