@@ -4,5 +4,6 @@ Code emits events; it neither logs nor counts. Whoever wants to know attaches a 
 """
 
 from edge.telemetry.events import EVENTS, Event, Telemetry
+from edge.telemetry.log import log_events
 
-__all__ = ["EVENTS", "Event", "Telemetry"]
+__all__ = ["EVENTS", "Event", "Telemetry", "log_events"]

@@ -35,6 +35,8 @@ EVENTS: Final[dict[str, str]] = {
     "store.committed": "rows, commits_waiting, commit_us",
     "store.failed": "error, rows_waiting",
     "store.recovered": "rows",
+    "store.pruned": "tasks, versions",
+    "store.prune_failed": "error",
     "task.accepted": "task_id, client",
     "task.started": "task_id, attempt, queued_ms",
     "task.first_text": "task_id, ttft_ms",
