@@ -72,6 +72,28 @@ def fail() -> None:
     raise duckdb.IOException("No space left on device")
 
 
+def test_rows_that_nobody_waits_for_share_the_next_commit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.storage.writer._GATHER_S", 3_600.0)
+    assert bench.writer.put([task_row(1)], None)
+    assert bench.writer.put([task_row(2)], None)
+    assert bench.writer.put([task_row(3)], told)
+    report = bench.report()
+    assert (report.rows, report.done) == (3, [told])
+    # An end does not wait for them either.
+    assert bench.writer.put([task_row(4)], None)
+    assert bench.writer.stop() == 0
+    assert bench.report().rows == 1
+
+
+def test_but_not_for_long(bench: Bench) -> None:
+    assert bench.writer.put([task_row(1)], None)
+    assert bench.report().rows == 1
+    assert bench.writer.put([task_row(2)], None)
+    assert bench.report().rows == 1
+
+
 def test_one_write_is_one_commit(bench: Bench) -> None:
     assert bench.writer.put([task_row(1), task_row(2)], told)
     report = bench.report()
