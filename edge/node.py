@@ -9,7 +9,9 @@ The supervision tree::
     ├── fallback     answers what the model cannot
     ├── dispatcher   owns the waiting line
     ├── tasks        one transient actor per task, each with a restart budget of its own
-    └── status       tells the node's figures to who joined ``node:status``
+    ├── status       tells the node's figures to who joined ``node:status``
+    ├── health       has the parts prove that they work, for ``/readyz``
+    └── janitor      clears the database of what need not be kept
 
 Status and the fallback's three have budgets of their own: they may fail for good without harm to
 the rest. When the root has spent its restarts the node has failed (`Node.failed`).
@@ -30,20 +32,23 @@ from typing import Any
 
 from aiohttp import web
 
-from edge import fallback_branch
+from edge import fallback_branch, upkeep_branch
 from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS, SystemClock
 from edge.engine.messages import Ready
 from edge.errors import Forbidden, InternalError, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
+from edge.gateway.archive_api import ArchiveApi
 from edge.gateway.events import EventStreams
 from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.handshake import Refusal
+from edge.gateway.health_api import HealthApi
 from edge.gateway.listen import listen, url_of
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, resolve
+from edge.services.archive import Archive
 from edge.services.audience import Followers
 from edge.services.channel import Channels
 from edge.services.dispatcher import Board, Dispatcher
@@ -129,6 +134,7 @@ class Node:
         try:
             return await self._start(listener, data_dir, model)
         except BaseException:
+            gc.enable()
             listener.close()
             await self.stop(drain=False)
             raise
@@ -146,14 +152,19 @@ class Node:
         fallback = settings.fallback
         board = Board(settings.tasks.queue_max, fallback.slots if fallback.enabled else 0)
         facts = NodeFacts(self.system, store, model.name)
-        sources = Sources(board, facts.durable, lambda: facts.model, self._socket_figures)
+        sources = Sources(
+            board, facts.durable, lambda: facts.model, self._socket_figures, store.quarantined
+        )
         figures = Figures(sources, self.telemetry, self.clock)
         self._build(command, model, board, figures)
         listening = EngineListener(facts)
         self.system.spawn(listening, name="engine listener")
-        up, degraded = await self._first_word(listening)
         tasks = self._make_tasks(store, board)
+        # A hundred thousand tasks make no garbage, and looking for it would take half the time.
+        gc.disable()
+        # While the model loads.
         recovered = await tasks.recover()
+        up, degraded = await self._first_word(listening)
         app = self._application(tasks, facts, figures)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -162,6 +173,7 @@ class Node:
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
         self.telemetry.emit(
             "node.started", url=url, model=model.name, database=str(data_dir / DATABASE)
         )
@@ -217,9 +229,13 @@ class Node:
             ),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
             ChildSpec("status", lambda: StatusActor(self._pubsub, figures), own_budget=True),
+            *upkeep_branch.children(settings, board, self._store, self.telemetry, self._accepts),
         )
         self._root = self.system.spawn(Supervisor(children), name="node")
         self._root.add_watcher(_Watcher(self._root_end))
+
+    def _accepts(self) -> bool:
+        return self.tasks is not None and self.tasks.accepts
 
     def _task_supervisor(self) -> Supervisor:
         if self.tasks is not None:
@@ -278,7 +294,11 @@ class Node:
         self._streams = EventStreams(
             lambda: TaskChannel(tasks), channels, self.clock, settings.socket.outbox_bytes_max
         )
+        assert self._store is not None
+        # Its /tasks/export comes before /tasks/{task_id}.
+        ArchiveApi(Archive(tasks, self._store), access, self.clock).mount(app)
         TasksApi(tasks, access, settings, facts, self._streams).mount(app)
+        HealthApi(self.system, tasks.board, facts, settings.health.limit_ms).mount(app)
 
         def connect(info: ConnectInfo) -> Accepted | Refusal:
             try:

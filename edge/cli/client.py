@@ -6,15 +6,19 @@ text that it has.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import aiohttp
 import orjson
 
 from edge.errors import ElwiftError
+from edge.settings import Settings
 
+EXPORT_S: Final = 3_600
 RECONNECT_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
 
 
@@ -53,22 +57,49 @@ class NodeClient:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def call(self, method: str, path: str, body: object = None) -> Any:
-        """One HTTP call. NodeError with the node's sentence unless it succeeded."""
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str | None] | None = None,
+    ) -> Any:
+        """One HTTP call; parts of the query that are None are left out. NodeError with the node's
+        sentence unless it succeeded."""
         try:
             async with self._http.request(
-                method, self.url + path, json=body, timeout=_timeout(30)
+                method, self.url + path, json=body, params=_given(query), timeout=_timeout(30)
             ) as response:
                 document = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise NodeError(
-                f"no node answers at {self.url}; start one with `elwift serve`"
-            ) from error
+            raise self._unreachable() from error
         except ValueError as error:
             raise NodeError(f"{self.url} is not an Elwift node") from error
         if response.status >= 400:
             raise NodeError(document.get("detail", f"the node answered {response.status}"))
         return document
+
+    def _unreachable(self) -> NodeError:
+        return NodeError(f"no node answers at {self.url}; start one with `elwift serve`")
+
+    async def download(
+        self, path: str, query: Mapping[str, str | None], write: Callable[[bytes], object]
+    ) -> None:
+        """One HTTP call whose answer is handed to `write` as it comes. NodeError unless it came
+        whole."""
+        try:
+            async with self._http.get(
+                self.url + path, params=_given(query), timeout=_timeout(EXPORT_S)
+            ) as response:
+                if response.status >= 400:
+                    document = orjson.loads(await response.read())
+                    raise NodeError(document.get("detail", f"the node answered {response.status}"))
+                async for chunk in response.content.iter_any():
+                    write(chunk)
+        except aiohttp.ClientConnectorError as error:
+            raise self._unreachable() from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise NodeError(f"the answer of {self.url} did not come whole; try again") from error
 
     async def watch(self, topic: str) -> AsyncIterator[Update]:
         """The channel's events until its end, over lost connections."""
@@ -114,6 +145,22 @@ class NodeClient:
                 elif not event.startswith("phx_"):
                     yield Update(event, payload)
         raise ConnectionResetError("the connection ended before the task")
+
+
+def node_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which node is meant."""
+    parser.add_argument("--url", help="the node (default: $ELWIFT_URL, else the local one)")
+    parser.add_argument("--token", help="the token, if the node wants one (default: $ELWIFT_TOKEN)")
+
+
+def node_client(given: argparse.Namespace, settings: Settings) -> NodeClient:
+    """A client of the node that was meant."""
+    url = given.url or os.environ.get("ELWIFT_URL") or f"http://127.0.0.1:{settings.server.port}"
+    return NodeClient(url, given.token or os.environ.get("ELWIFT_TOKEN"))
+
+
+def _given(query: Mapping[str, str | None] | None) -> dict[str, str]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
 
 
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:

@@ -1,4 +1,4 @@
-"""The command line: ``elwift serve | run | tasks | models | config``.
+"""The command line: ``elwift serve | run | tasks | queue | models | config``.
 
 Every command prints what it is for with ``--help``. Errors are one sentence on standard error and
 exit code 1; 2 means that the command was not understood; 130 that it was interrupted.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import __version__
-from edge.cli import config, models, run, serve, tasks
+from edge.cli import config, models, queue, run, serve, tasks
 from edge.cli.output import complain
 from edge.errors import ElwiftError
 from edge.settings import Settings, load
@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         "data-dir", "model", "slots", "context", "threads",
     )  # fmt: skip
     run.arguments(run_parser)
-    tasks.arguments(add("tasks", tasks.command, "List, show, watch, cancel and retry tasks."))
+    tasks.arguments(
+        add("tasks", tasks.command, "List, show, watch, cancel, retry, audit and export tasks.")
+    )
+    queue.arguments(add("queue", queue.command, "How busy a node is, and how long tasks took."))
     models.arguments(
         add("models", models.command, "Which models there are; add your own.", "data-dir")
     )

@@ -1,19 +1,18 @@
-"""The tasks over HTTP: submit, look, cancel, retry, the history; and whether the node is well."""
+"""The tasks over HTTP: submit, look, cancel, retry."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
-from edge import __version__
 from edge.actors import ActorDown, CallTimeout
 from edge.errors import EngineError, InvalidRequest, PromptTooLong
 from edge.gateway import submission
 from edge.gateway.access import Access, bearer
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
+from edge.gateway.json import json_response
 from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -22,7 +21,6 @@ from edge.tasks.task import TERMINAL, Request, State
 COUNT_MS: Final = 2_000
 TEMPLATE_TOKENS: Final = 64
 """What a chat template may add to a prompt, generously."""
-PAGE_MAX: Final = 500
 
 
 class TasksApi:
@@ -44,12 +42,10 @@ class TasksApi:
 
     def mount(self, app: web.Application) -> None:
         app.router.add_post("/tasks", self.submit)
-        app.router.add_get("/tasks", self.history)
         app.router.add_get("/tasks/{task_id}", self.show)
         app.router.add_delete("/tasks/{task_id}", self.cancel)
         app.router.add_post("/tasks/{task_id}/retry", self.retry)
         app.router.add_get("/tasks/{task_id}/events", self.events, allow_head=False)
-        app.router.add_get("/healthz", self.health)
 
     def _client(self, request: web.Request) -> str:
         return self._access.client(bearer(request.headers.get("Authorization")))
@@ -68,7 +64,7 @@ class TasksApi:
         accepted = await self._tasks.submit(
             wanted.request, own_id=wanted.own_id, schedule_in_ms=wanted.schedule_in_ms
         )
-        response = _json(accepted, status=202)
+        response = json_response(accepted, status=202)
         response.headers["Location"] = f"/tasks/{accepted['task_id']}"
         return response
 
@@ -106,15 +102,15 @@ class TasksApi:
 
     async def show(self, request: web.Request) -> web.Response:
         task_id = request.match_info["task_id"]
-        return _json(await self._tasks.document(task_id, self._client(request)))
+        return json_response(await self._tasks.document(task_id, self._client(request)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         task_id = request.match_info["task_id"]
-        return _json(await self._tasks.cancel(task_id, self._client(request)))
+        return json_response(await self._tasks.cancel(task_id, self._client(request)))
 
     async def retry(self, request: web.Request) -> web.Response:
         task_id = request.match_info["task_id"]
-        return _json(await self._tasks.retry(task_id, self._client(request)), status=202)
+        return json_response(await self._tasks.retry(task_id, self._client(request)), status=202)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The task's updates as Server-Sent Events, from ``Last-Event-ID`` on; see `EventStreams`.
@@ -129,41 +125,3 @@ class TasksApi:
                 return web.Response(status=204)
             offset = 0  # it has ended, and was run again
         return await self._streams.serve(request, client, task_id, offset)
-
-    async def history(self, request: web.Request) -> web.Response:
-        query = request.query
-        state = query.get("state")
-        if state is not None and state not in list(State):
-            raise InvalidRequest(f"state has to be one of {', '.join(State)}", field="state")
-        limit = query.get("limit", "50")
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= PAGE_MAX:
-            raise InvalidRequest(f"limit has to be from 1 to {PAGE_MAX}", field="limit")
-        page = await self._tasks.history(
-            self._client(request), state=state, limit=int(limit), before=query.get("before")
-        )
-        return _json({"tasks": page})
-
-    async def health(self, _request: web.Request) -> web.Response:
-        """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
-        board = self._tasks.board
-        healthy = board.engine == "ready" and self._facts.durable()
-        return _json(
-            {
-                "status": "ok" if healthy else "degraded",
-                "version": __version__,
-                "engine": board.engine,
-                "model": self._facts.model,
-                "safe_mode": self._facts.safe_mode,
-                "slots": board.slots,
-                "running": board.busy,
-                "queued": board.waiting,
-                "durable": self._facts.durable(),
-                "quarantined": self._facts.quarantined,
-            }
-        )
-
-
-def _json(value: object, *, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=orjson.dumps(value), headers={"Content-Type": "application/json"}
-    )

@@ -50,7 +50,7 @@ class Audience:
     def __init__(self, task: Task, followers: Followers) -> None:
         self._task = task
         self._followers = followers
-        self._channels: list[Ref] = []
+        self._channels: tuple[Ref, ...] = ()
 
     def __bool__(self) -> bool:
         """Somebody watches."""
@@ -60,7 +60,7 @@ class Audience:
         """Adds a channel; False when there are too many."""
         if len(self._channels) >= WATCHERS_MAX:
             return False
-        self._channels.append(channel)
+        self._channels += (channel,)
         return True
 
     def show(self, watch: Watch, document: dict[str, Any], ended: bool) -> bool:
@@ -72,11 +72,11 @@ class Audience:
 
     def leave(self, channel: Ref) -> None:
         """Forgets a channel that may have joined."""
-        self._channels = [each for each in self._channels if each is not channel]
+        self._channels = tuple(each for each in self._channels if each is not channel)
 
     def dismiss(self) -> None:
         """Forgets all: there will be nothing more to tell."""
-        self._channels.clear()
+        self._channels = ()
 
     def tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
         """Pushes an event to all; ``last`` when the channels are to close after it."""

@@ -44,10 +44,9 @@ def rebuild(stored: StoredTask) -> Snapshot:
         raise StorageError(f"the stored task {stored.task_id} cannot be read: {error}") from error
 
 
-def _row(task: Task) -> TaskRow:
+def _row(task: Task, *, with_request: bool = False) -> TaskRow:
     """The next version of the task as a row; counts the version."""
     task.version += 1
-    first = task.version == 1
     finished_ns, started_ns = task.finished_ns, task.started_ns
     ran = finished_ns is not None and started_ns is not None
     # What the fallback said is no answer for others to be given.
@@ -69,9 +68,18 @@ def _row(task: Task) -> TaskRow:
         completion_tokens=task.tokens_made,
         idempotency_key=task.request.idempotency_key,
         fingerprint=task.request.fingerprint() if answered else None,
-        spec=task.request.to_json() if first else None,
+        spec=task.request.to_json() if with_request or task.version == 1 else None,
         snapshot=task.snapshot().to_json(),
     )
+
+
+def _end_cause(task: Task) -> str | None:
+    """Why the task ended, as far as the task itself knows."""
+    if task.state is State.DISCARDED:
+        return task.errors[-1].message if task.errors else None
+    if task.state is State.COMPLETED:
+        return task.finish_reason if task.source == "model" else f"answered by {task.source}"
+    return None
 
 
 class Journal:
@@ -106,9 +114,11 @@ class Journal:
             event=event,
             from_state=str(from_state) if from_state else "",
             to_state=str(task.state),
-            cause=cause,
+            cause=cause or _end_cause(task),
         )
-        return self._store.write([_row(task), audit], done)
+        # One that had ended may have been pruned in this moment, and its request with it.
+        row = _row(task, with_request=event == "retried")
+        return self._store.write([row, audit], done)
 
     def write_again(
         self, task: Task, done: Callable[[StorageError | None], object] | None = None

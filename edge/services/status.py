@@ -17,6 +17,7 @@ from edge.phoenix import Encoded
 from edge.services import wire
 from edge.services.channel import Channel, Decision, Ok
 from edge.services.dispatcher import Board
+from edge.services.health import unreadable
 from edge.services.pubsub import PubSub
 from edge.telemetry import Event, Telemetry
 
@@ -55,12 +56,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket."""
+    """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket;
+    ``quarantined`` is where an unreadable database was put at the start."""
 
     board: Board
     durable: Callable[[], bool]
     model: Callable[[], str]
     sockets: Callable[[], Mapping[str, int]]
+    quarantined: str | None = None
 
 
 class Figures:
@@ -96,12 +99,15 @@ class Figures:
             degraded.append("tasks that allow it are answered without the model")
         if not durable:
             degraded.append("the database refuses to write; tasks live in memory alone")
+        if sources.quarantined is not None:
+            degraded.append(unreadable(sources.quarantined))
         return {
             "at": wire.rfc3339(self._clock.wall_ns()),
             "uptime_ms": (now_ns - self._started_ns) // NS_PER_MS,
             "status": "degraded" if degraded else "ok",
             "degraded": degraded,
             "durable": durable,
+            "quarantined": sources.quarantined,
             "engine": board.engine,
             "model": sources.model(),
             "slots": board.slots,

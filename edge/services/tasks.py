@@ -20,8 +20,8 @@ from edge.services.messages import CancelTask, Describe, Fetched, RetryTask, Tas
 from edge.services.surroundings import Life, Surroundings
 from edge.services.task_actor import TaskActor
 from edge.storage import StoredTask
-from edge.tasks import events, machine
-from edge.tasks.task import Request, Task
+from edge.tasks import events, machine, recovery
+from edge.tasks.task import Request, Snapshot, Task
 from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
@@ -39,9 +39,19 @@ class TaskStore(Protocol):
 
     async def find_idempotent(self, client: str, key: str) -> str | None: ...
 
-    async def history(
-        self, *, state: str | None, client: str | None, limit: int, before: str | None
-    ) -> list[StoredTask]: ...
+
+class _Birth:
+    """Makes the actor of a task, for each of its lives. There may be a hundred thousand of these: a
+    closure is three times as large."""
+
+    __slots__ = ("_around", "_life")
+
+    def __init__(self, life: Life, around: Surroundings) -> None:
+        self._life = life
+        self._around = around
+
+    def __call__(self) -> TaskActor:
+        return TaskActor(self._life, self._around)
 
 
 class Tasks:
@@ -120,7 +130,7 @@ class Tasks:
             told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
             for follower in self.followers.of(request.client):
                 follower.send(told)
-            self._start(task, fresh=True)
+            self._start(task.snapshot(), fresh=True)
         except BaseException:
             self._forget_key(request)
             raise
@@ -184,19 +194,19 @@ class Tasks:
             raise Overloaded(sentence, retry_after_ms=BEHIND_MS)
         return await committed
 
-    def _start(self, task: Task, *, fresh: bool = False) -> Ref:
-        life = Life(task.snapshot(), fresh)
+    def _start(self, snapshot: Snapshot, *, fresh: bool = False) -> Ref:
+        life = Life(snapshot, fresh)
         ref = self._spawn(life)
-        self._lives[task.task_id] = life
-        self._of_client.setdefault(task.request.client, {})[task.task_id] = None
+        request = snapshot.request
+        self._lives[request.task_id] = life
+        self._of_client.setdefault(request.client, {})[request.task_id] = None
         return ref
 
     def _spawn(self, life: Life) -> Ref:
-        around = self._around
         return self._supervisor.start_child(
             ChildSpec(
                 name=wire.topic(life.snapshot.request.task_id),
-                start=lambda: TaskActor(life, around),
+                start=_Birth(life, self._around),
                 restart="transient",
             )
         )
@@ -292,13 +302,6 @@ class Tasks:
         self._runners.add(runner)
         runner.add_done_callback(answer)
 
-    async def history(
-        self, client: str, *, state: str | None, limit: int, before: str | None
-    ) -> list[dict[str, Any]]:
-        """A page of the client's tasks, newest first."""
-        page = await self._store.history(state=state, client=client, limit=limit, before=before)
-        return [self._stored(stored) for stored in page]
-
     def _stored(self, stored: StoredTask) -> dict[str, Any]:
         return wire.document(rebuild(stored).restore(), durable=True)
 
@@ -324,21 +327,34 @@ class Tasks:
         stored = await self._store.get(task_id)
         if stored is None:
             raise _not_found(task_id)
-        return self.live(task_id) or self._start(rebuild(stored).restore())
+        return self.live(task_id) or self._start(rebuild(stored))
 
     # ---- after a start
 
     async def recover(self) -> int:
-        """Brings all unfinished tasks back; how many. They go on where their last snapshot ends."""
+        """Brings all unfinished tasks back; how many. They go on where their last snapshot ends,
+        and stand in line as they did."""
         unfinished = await self._store.unfinished()
-        for number, stored in enumerate(unfinished, 1):
-            task = rebuild(stored).restore()
-            self._start(task)
-            if task.request.idempotency_key is not None:
-                self._by_key[task.request.client, task.request.idempotency_key] = task.task_id
+        snapshots: list[Snapshot] = []
+        unfinished.reverse()
+        while unfinished:
+            # Popped, so that its memory serves what is made of it.
+            stored = unfinished.pop()
+            try:
+                snapshots.append(rebuild(stored))
+            except StorageError as error:
+                # It stays in the database; the others must not wait for somebody to repair it.
+                self.telemetry.emit("store.failed", error=error, rows_waiting=0)
+            if len(unfinished) % RECOVER_BATCH == 0:
+                await asyncio.sleep(0)
+        for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
+            self._start(snapshot)
+            request = snapshot.request
+            if request.idempotency_key is not None:
+                self._by_key[request.client, request.idempotency_key] = request.task_id
             if number % RECOVER_BATCH == 0:
                 await asyncio.sleep(0)
-        return len(unfinished)
+        return len(snapshots)
 
 
 def _own(shown: Any, client: str, task_id: str) -> dict[str, Any]:

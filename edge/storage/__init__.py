@@ -4,8 +4,9 @@ One thread writes, in groups; another reads. Nothing here knows what a task is: 
 go in and come out.
 """
 
-from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask, TaskRow
-from edge.storage.store import ExportFormat, Store, StoreOptions
+from edge.storage.reads import ExportFormat
+from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask, TaskRow, Wanted
+from edge.storage.store import Store, StoreOptions
 
 __all__ = [
     "AuditRow",
@@ -17,4 +18,5 @@ __all__ = [
     "StoreOptions",
     "StoredTask",
     "TaskRow",
+    "Wanted",
 ]

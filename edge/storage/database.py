@@ -1,8 +1,8 @@
-"""The open DuckDB file: one connection that appends, one that reads, and their revival.
+"""The open DuckDB file: a connection that appends, one that reads, one that exports; their revival.
 
 After some errors DuckDB takes nothing more until every connection to the file is closed and it is
-opened again. `revive` does that; a lock keeps it from taking the reader's connection away while
-it is in use.
+opened again. `revive` does that; locks keep it from taking the others' connections away while they
+are in use.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ def connect(path: Path, *, memory_mib_max: int) -> duckdb.DuckDBPyConnection:
 
 
 class Database:
-    """One open file. `append`, `revive` and `transaction` belong to the thread that writes,
-    `read` may be called from any other."""
+    """One open file. `append`, `probe`, `revive` and `transaction` belong to the thread that
+    writes, `read` and `copy` may be called from any other."""
 
     def __init__(self, path: Path, *, memory_mib_max: int) -> None:
         self._path = path
         self._memory_mib_max = memory_mib_max
         self._lock = threading.Lock()
+        self._copying_lock = threading.Lock()
         self._open()
 
     def _open(self) -> None:
@@ -66,6 +67,7 @@ class Database:
         try:
             migrate(self._root)
             self._reading = self._root.cursor()
+            self._copying = self._root.cursor()
             self._appender = self._root.appender(TABLE)
         except BaseException:
             self._root.close()
@@ -105,7 +107,7 @@ class Database:
 
     def revive(self) -> None:
         """Closes and opens the file again. `duckdb.Error` when that fails; call it again then."""
-        with self._lock:
+        with self._lock, self._copying_lock:
             self._close()
             self._open()
 
@@ -113,6 +115,11 @@ class Database:
         """All rows of a query. `duckdb.Error` when it fails."""
         with self._lock:
             return self._reading.execute(sql, list(parameters)).fetchall()
+
+    def copy(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Runs a ``COPY … TO`` while others read and write; how many rows it wrote."""
+        with self._copying_lock:
+            return int(self._copying.execute(sql, list(parameters)).fetchall()[0][0])
 
     def transaction(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
         """Runs statements that change rows, all or none; how many rows each one changed."""
@@ -134,13 +141,23 @@ class Database:
         except duckdb.TransactionException:
             return  # a commit that fails has ended the transaction by itself
 
+    def probe(self) -> None:
+        """Commits something of no meaning. `duckdb.Error` when the disk refuses; what could be read
+        before can be read afterwards."""
+        try:
+            self.transaction([("UPDATE probe SET probed_at = now()::TIMESTAMP", ())])
+        except duckdb.Error:
+            if not self.alive():
+                self.revive()
+            raise
+
     def checkpoint(self) -> None:
         """Folds the log into the file and gives freed space back."""
         self._root.execute("CHECKPOINT")
 
     def close(self) -> None:
         """Lets go of the file; what the log holds is replayed at the next opening."""
-        with self._lock:
+        with self._lock, self._copying_lock:
             self._close()
 
     def _close(self) -> None:
@@ -148,4 +165,5 @@ class Database:
         if hasattr(self, "_appender"):
             del self._appender
         self._reading.close()
+        self._copying.close()
         self._root.close()

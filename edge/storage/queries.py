@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from edge.storage.rows import Wanted
+
 TERMINAL: Final = ("completed", "cancelled", "discarded")
 _ENDED: Final = "(" + ", ".join(f"'{state}'" for state in TERMINAL) + ")"
 
@@ -59,24 +61,13 @@ CREATED: Final = """
     SELECT min(created_ns) FROM journal WHERE task_id = ?::UUID AND version IS NOT NULL
 """
 
-PERCENTILES: Final = """
-    WITH ended AS (
-        SELECT max_by(queued_ms, version) AS queued_ms, max_by(duration_ms, version) AS duration_ms
-        FROM journal WHERE version IS NOT NULL AND finished_ns >= ? GROUP BY task_id
-    )
-    SELECT count(*), quantile_cont(queued_ms, [0.5, 0.95, 0.99]),
-           quantile_cont(duration_ms, [0.5, 0.95, 0.99])
-    FROM ended
-"""
-
 AUDIT: Final = """
     SELECT task_id::VARCHAR, created_ns, details->>'event', details->>'from_state', state,
            details->>'cause'
     FROM journal WHERE task_id = ?::UUID AND version IS NULL ORDER BY created_ns, rowid
 """
 
-EXPORT: Final = f"""
-    WITH latest AS ({_LATEST} GROUP BY task_id)
+_EXPORT: Final = """
     SELECT latest.task_id::VARCHAR AS task_id, last_one.client, latest.state,
            (last_one.details->>'priority')::BIGINT AS priority,
            last_one.details->>'model' AS model,
@@ -118,19 +109,60 @@ PRUNABLE: Final = f"""
 """
 
 
-def history(*, state: bool, client: bool, before: bool) -> str:
-    """A page, newest first. Parameters: client, state, creation time and id behind which to
-    begin, as far as they are asked for, then the limit."""
-    where = " AND client = ?" if client else ""
-    having = [
-        *(["max_by(state, version) = ?"] if state else []),
-        *(["(min(created_ns), task_id) < (?::BIGINT, ?::UUID)"] if before else []),
-    ]
-    latest = f"{_LATEST}{where} GROUP BY task_id"
-    if having:
-        latest += f" HAVING {' AND '.join(having)}"
-    latest += " ORDER BY min(created_ns) DESC, task_id DESC LIMIT ?"
-    return f"""
-        WITH latest AS ({latest})
+Sql = tuple[str, list[object]]
+"""A statement and its parameters."""
+
+
+def _where(*conditions: tuple[str, object]) -> Sql:
+    """Those conditions that have a value, each after an AND."""
+    given = [each for each in conditions if each[1] is not None]
+    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+
+def _latest(wanted: Wanted, behind: tuple[int, str] | None = None) -> Sql:
+    where, values = _where(
+        ("client = ?", wanted.client),
+        ("created_ns >= ?", wanted.since_ns),
+        ("created_ns < ?", wanted.until_ns),
+    )
+    having, states = _where(("max_by(state, version) = ?", wanted.state))
+    if behind is not None:
+        having += " AND (min(created_ns), task_id) < (?::BIGINT, ?::UUID)"
+    latest = f"{_LATEST}{where} GROUP BY task_id HAVING true{having}"
+    return latest, [*values, *states, *(behind or ())]
+
+
+def history(wanted: Wanted, behind: tuple[int, str] | None) -> Sql:
+    """A page, newest first, of the tasks behind this creation time and id; the limit is one more
+    parameter."""
+    latest, values = _latest(wanted, behind)
+    sql = f"""
+        WITH latest AS ({latest} ORDER BY min(created_ns) DESC, task_id DESC LIMIT ?)
         {_TASK} ORDER BY latest.created_ns DESC, latest.task_id DESC
     """
+    return sql, values
+
+
+def export(wanted: Wanted) -> Sql:
+    """One row a task with all that is known of it, in the order of their creation."""
+    latest, values = _latest(wanted)
+    return f"WITH latest AS ({latest}) {_EXPORT}", values
+
+
+def percentiles(since_ns: int, until_ns: int | None, client: str | None) -> Sql:
+    """The columns of `Percentiles`."""
+    where, values = _where(
+        ("finished_ns >= ?", since_ns), ("finished_ns < ?", until_ns), ("client = ?", client)
+    )
+    sql = f"""
+        WITH ended AS (
+            SELECT max_by(state, version) AS state, max_by(queued_ms, version) AS queued_ms,
+                   max_by(duration_ms, version) AS duration_ms
+            FROM journal WHERE version IS NOT NULL{where} GROUP BY task_id
+        )
+        SELECT {", ".join(f"count(*) FILTER (state = '{state}')" for state in TERMINAL)},
+               quantile_cont(queued_ms, [0.5, 0.95, 0.99]),
+               quantile_cont(duration_ms, [0.5, 0.95, 0.99])
+        FROM ended
+    """
+    return sql, values

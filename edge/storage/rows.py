@@ -63,10 +63,24 @@ class StoredTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Percentiles:
-    """The 50th, 95th and 99th of what the ended tasks took, in ms; None where there was none."""
+class Wanted:
+    """Which tasks: all but for what is said. Created at or after ``since_ns``, before
+    ``until_ns``; both are Unix time."""
 
-    tasks: int
+    client: str | None = None
+    state: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """How many tasks ended, and how; the 50th, 95th and 99th of what they took, in ms, None where
+    there was none."""
+
+    completed: int
+    cancelled: int
+    discarded: int
     queued_ms: tuple[float, float, float] | None
     duration_ms: tuple[float, float, float] | None
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
-from uuid import UUID
+from typing import IO
 
 import duckdb
 
 from edge.clock import Clock
-from edge.errors import NotFound, StorageError
+from edge.errors import StorageError
 from edge.storage import opening, queries
 from edge.storage.backlog import Backlog, Done
-from edge.storage.database import Database
+from edge.storage.reads import Reads
 from edge.storage.retention import prune
-from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask
+from edge.storage.rows import Pruned, Row
 from edge.storage.writer import Report, Writer
 from edge.telemetry import Telemetry
-
-T = TypeVar("T")
-
-ExportFormat = Literal["parquet", "csv", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class StoreOptions:
     memory_mib_max: int = 1_024
 
 
-class Store:
+class Store(Reads):
     """One database file. Made by `open`; to be used on the loop's thread.
 
     ``durable`` is False while the disk refuses: what is written meanwhile is kept in memory and
@@ -63,10 +58,7 @@ class Store:
         self._lock = lock
         self._telemetry = telemetry
         self._clock = clock
-        self._database: Database = opened.database
-        self._loop = asyncio.get_running_loop()
-        self._closed = False
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        super().__init__(opened.database)
         backlog = Backlog(
             rows_waiting_max=options.rows_waiting_max,
             bytes_waiting_max=options.bytes_waiting_max,
@@ -142,10 +134,35 @@ class Store:
             raise StorageError("too many rows wait for the disk, or the store is closed")
         await future
 
+    def probe(self, done: Callable[[StorageError | None, int], object]) -> None:
+        """Has the writer commit something of no meaning, as soon as it can; `done` is called on the
+        loop's thread with None or why it could not, and with the bytes that are free on the disk.
+        Never called while the writer hangs: that is for the caller to notice."""
+
+        def commit() -> tuple[StorageError | None, int]:
+            free_bytes = shutil.disk_usage(self.path.parent).free
+            try:
+                self._database.probe()
+            except duckdb.Error as error:
+                return StorageError(f"the database refuses to write: {error}"), free_bytes
+            return None, free_bytes
+
+        def tell(errand: Future[tuple[StorageError | None, int]]) -> None:
+            failure = errand.exception()
+            error, free_bytes = errand.result() if failure is None else (failure, 0)
+            if error is not None and not isinstance(error, StorageError):
+                error = StorageError(f"the disk of the database fails: {error}")
+            self._on_loop(lambda: done(error, free_bytes))
+
+        self._writer.call(commit).add_done_callback(tell)
+
     def _report_on_thread(self, report: Report) -> None:
         # One wake-up of the loop for the whole group.
+        self._on_loop(lambda: self._reported(report))
+
+    def _on_loop(self, call: Callable[[], object]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._reported, report)
+            self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             # The loop is closed: nobody is left who could hear it, and the rows are written.
             if not self._loop.is_closed():
@@ -184,102 +201,6 @@ class Store:
                 {"message": "a callback of the store raised", "exception": raised}
             )
 
-    # ---- reading
-
-    async def unfinished(self) -> list[StoredTask]:
-        """All tasks without an end, as last written, in the order of their creation."""
-        return await self._read(queries.UNFINISHED)
-
-    async def get(self, task_id: str) -> StoredTask | None:
-        """One task as last written, or None."""
-        if not _is_uuid(task_id):
-            return None
-        found = await self._read(queries.GET, task_id)
-        return found[0] if found else None
-
-    async def audit(self, task_id: str) -> list[AuditRow]:
-        """What happened to a task, in order; empty when there is none."""
-        if not _is_uuid(task_id):
-            return []
-        return [AuditRow(*row) for row in await self._query(queries.AUDIT, task_id)]
-
-    async def find_idempotent(self, client: str, key: str) -> str | None:
-        """The task that this client last submitted under this key, or None."""
-        rows = await self._query(queries.FIND_IDEMPOTENT, key, client)
-        return str(rows[0][0]) if rows else None
-
-    async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None:
-        """The newest completed task of this client with this fingerprint, or None."""
-        rows = await self._query(queries.FIND_ANSWER, fingerprint, client)
-        return await self.get(str(rows[0][0])) if rows else None
-
-    async def history(
-        self,
-        *,
-        state: str | None = None,
-        client: str | None = None,
-        limit: int = 50,
-        before: str | None = None,
-    ) -> list[StoredTask]:
-        """A page of tasks, newest first, beginning behind the task `before`: the last one of the
-        page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
-        no task, or one no longer."""
-        behind: tuple[Any, ...] = ()
-        if before is not None:
-            created = await self._query(queries.CREATED, before) if _is_uuid(before) else []
-            if not created or created[0][0] is None:
-                raise NotFound(
-                    f"there is no task {before} to continue behind; begin without it",
-                    field="before",
-                )
-            behind = (created[0][0], before)
-        sql = queries.history(
-            state=state is not None, client=client is not None, before=before is not None
-        )
-        asked = [value for value in (client, state, *behind) if value is not None]
-        return await self._read(sql, *asked, limit)
-
-    async def percentiles(self, since_ns: int) -> Percentiles:
-        """Waits and durations of the tasks that ended at or after this wall-clock time."""
-        tasks, queued_ms, duration_ms = (await self._query(queries.PERCENTILES, since_ns))[0]
-        return Percentiles(
-            tasks,
-            tuple(queued_ms) if queued_ms else None,
-            tuple(duration_ms) if duration_ms else None,
-        )
-
-    async def export(self, path: Path, file_format: ExportFormat) -> int:
-        """Writes one row a task, as last written, into a file; how many. A file that is there is
-        replaced when the new one is whole. StorageError when it cannot be written."""
-        return await self._on_reader(lambda: self._export(path, file_format))
-
-    def _export(self, path: Path, file_format: ExportFormat) -> int:
-        part = path.with_name(f"{path.name}.part")
-        quoted = str(part).replace("'", "''")
-        try:
-            rows = self._database.read(
-                f"COPY ({queries.EXPORT}) TO '{quoted}' (FORMAT {file_format})"
-            )
-            os.replace(part, path)
-        except (duckdb.Error, OSError) as error:
-            part.unlink(missing_ok=True)
-            raise StorageError(f"cannot export to {path}: {error}") from error
-        return int(rows[0][0])
-
-    async def _read(self, sql: str, *values: object) -> list[StoredTask]:
-        return [StoredTask(*row) for row in await self._query(sql, *values)]
-
-    async def _query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._on_reader(lambda: self._database.read(sql, values))
-
-    async def _on_reader(self, call: Callable[[], T]) -> T:
-        if self._closed:
-            raise StorageError("the store is closed")
-        try:
-            return await self._loop.run_in_executor(self._reader, call)
-        except duckdb.Error as error:
-            raise StorageError(f"the database refuses to read: {error}") from error
-
     # ---- the end
 
     async def prune(self, *, max_age_ns: int, max_tasks: int) -> Pruned:
@@ -299,6 +220,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._exporter.shutdown(wait=False, cancel_futures=True)
         lost = await asyncio.to_thread(self._writer.stop)
         if lost:
             self._say_failed(StorageError(f"{lost} rows could not be written before the end"))
@@ -317,11 +239,3 @@ class Store:
         finally:
             self._database.close()
         return None
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -25,13 +25,15 @@ from tests.support.sockets import Client, House
 class Node:
     """What the figures are read from."""
 
-    def __init__(self) -> None:
+    def __init__(self, quarantined: str | None = None) -> None:
         self.durable = True
         self.board = Board(10)
         self.board.engine = "ready"
         self.house = House((STATUS_TOPIC, lambda: StatusChannel("status", self.figures)))
         self.figures = Figures(
-            Sources(self.board, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}),
+            Sources(
+                self.board, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}, quarantined
+            ),
             self.house.telemetry,
             self.house.clock,
         )
@@ -116,6 +118,13 @@ def test_what_is_wrong_is_said(node: Node) -> None:
     assert [sentence.partition(" ")[2][:12] for sentence in figures["degraded"]] == [
         "engine is re", "that allow i", "database ref",
     ]  # fmt: skip
+
+
+def test_an_unreadable_database_is_said_until_the_next_start() -> None:
+    node = Node(quarantined="/data/old")
+    figures = join(node.client())
+    assert (figures["status"], figures["quarantined"]) == ("degraded", "/data/old")
+    assert "is kept as /data/old" in figures["degraded"][0]
 
 
 def test_an_engine_that_is_gone_has_no_memory(node: Node) -> None:

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from edge.errors import NotFound, StartupError, StorageError
-from edge.storage import Row, StoredTask
+from edge.storage import Row, StoredTask, Wanted
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid
 
 
@@ -171,10 +171,10 @@ async def test_the_history_is_asked_by_state_and_client(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "edge.duckdb")
     await store.commit([task_row(1), task_row(2, client="bob"), task_row(3)])
     await store.commit([task_row(3, 2, "completed"), task_row(2, 2, "completed", client="bob")])
-    assert ids(await store.history(state="completed")) == [uid(3), uid(2)]
-    assert ids(await store.history(client="ada")) == [uid(3), uid(1)]
-    assert ids(await store.history(state="completed", client="ada")) == [uid(3)]
-    assert ids(await store.history(state="available", before=uid(2))) == [uid(1)]
+    assert ids(await store.history(Wanted(state="completed"))) == [uid(3), uid(2)]
+    assert ids(await store.history(Wanted(client="ada"))) == [uid(3), uid(1)]
+    assert ids(await store.history(Wanted(state="completed", client="ada"))) == [uid(3)]
+    assert ids(await store.history(Wanted(state="available"), before=uid(2))) == [uid(1)]
     await store.close()
 
 

@@ -1,0 +1,71 @@
+"""Is it alive, and can it do its work? ``GET /healthz`` and ``GET /readyz``.
+
+The first is cheap, and answered 200 by any node that answers at all: who restarts what hangs asks
+it. The second has every part prove that it works (`edge.services.health`): who sends tasks to this
+node, or looks after it, asks that one. It answers 503 when the node can't do its work now, and 200
+when it can, also when something is degraded, which the body then says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from edge import __version__
+from edge.actors import ActorDown, CallTimeout, System
+from edge.gateway.facts import NodeFacts
+from edge.gateway.json import json_response
+from edge.services.dispatcher import Board
+from edge.services.health import Look
+
+SLACK_MS: Final = 1_000
+"""The answer comes within the limit; later than this the one who answers hangs."""
+
+
+class HealthApi:
+    """The handlers; `mount` puts them in their places."""
+
+    def __init__(self, system: System, board: Board, facts: NodeFacts, limit_ms: int) -> None:
+        self._system = system
+        self._board = board
+        self._facts = facts
+        self._limit_ms = limit_ms
+
+    def mount(self, app: web.Application) -> None:
+        app.router.add_get("/healthz", self.alive)
+        app.router.add_get("/readyz", self.ready)
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
+        board, facts = self._board, self._facts
+        healthy = board.engine == "ready" and facts.durable() and facts.quarantined is None
+        return json_response(
+            {
+                "status": "ok" if healthy else "degraded",
+                "version": __version__,
+                "engine": board.engine,
+                "model": facts.model,
+                "safe_mode": facts.safe_mode,
+                "slots": board.slots,
+                "running": board.busy,
+                "queued": board.waiting,
+                "durable": facts.durable(),
+                "quarantined": facts.quarantined,
+            }
+        )
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Deep readiness: 200 for ok and degraded, 503 for unavailable."""
+        report = await self._look()
+        return json_response(report, status=503 if report["status"] == "unavailable" else 200)
+
+    async def _look(self) -> Any:
+        health = self._system.registry.whereis("health")
+        try:
+            if health is not None:
+                return await health.call(Look(), deadline_ms=self._limit_ms + SLACK_MS)
+            reason = "the actor that looks after the health is gone"
+        except (ActorDown, CallTimeout) as error:
+            reason = str(error)
+        return {"status": "unavailable", "reasons": [reason], "parts": {}}

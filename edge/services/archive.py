@@ -1,0 +1,102 @@
+"""What was: the history, what happened to one task, figures over many, and all of it as a file.
+
+A client sees its own tasks alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from edge.errors import Overloaded
+from edge.services import wire
+from edge.services.journal import rebuild
+from edge.services.tasks import Tasks
+from edge.storage import AuditRow, ExportFormat, Percentiles, StoredTask, Wanted
+
+EXPORTS_MAX: Final = 4
+"""Exports under way or waiting; they are written one after the other."""
+EXPORT_RETRY_MS: Final = 5_000
+
+
+class ArchiveStore(Protocol):
+    """What is asked of the store here; see `edge.storage.Store`."""
+
+    async def history(
+        self, wanted: Wanted, *, limit: int, before: str | None
+    ) -> list[StoredTask]: ...
+
+    async def audit(self, task_id: str) -> list[AuditRow]: ...
+
+    async def percentiles(
+        self, since_ns: int, until_ns: int | None, client: str | None
+    ) -> Percentiles: ...
+
+    async def export(self, path: Path, file_format: ExportFormat, wanted: Wanted) -> int: ...
+
+
+class Archive:
+    """Reads what is stored. To be used on the loop's thread; StorageError when the database
+    refuses."""
+
+    def __init__(self, tasks: Tasks, store: ArchiveStore) -> None:
+        self._tasks = tasks
+        self._store = store
+        self._exports = 0
+
+    async def page(
+        self, client: str, wanted: Wanted, *, limit: int, before: str | None
+    ) -> list[dict[str, Any]]:
+        """A page of the client's tasks, newest first."""
+        wanted = replace(wanted, client=client)
+        page = await self._store.history(wanted, limit=limit, before=before)
+        return [wire.document(rebuild(stored).restore(), durable=True) for stored in page]
+
+    async def audit(self, task_id: str, client: str) -> list[dict[str, Any]]:
+        """Every change of the task's state that has been written down, in order. `NotFound` when
+        it is not the client's."""
+        await self._tasks.document(task_id, client)
+        return [
+            {
+                "at": wire.rfc3339(row.at_ns),
+                "event": row.event,
+                "from_state": row.from_state or None,
+                "to_state": row.to_state,
+                "cause": row.cause,
+            }
+            for row in await self._store.audit(task_id)
+        ]
+
+    async def figures(self, client: str, since_ns: int, until_ns: int | None) -> dict[str, Any]:
+        """How the client's tasks ended that did so within this time, and how long they took."""
+        found = await self._store.percentiles(since_ns, until_ns, client)
+        return {
+            "since": wire.rfc3339(since_ns),
+            "until": wire.rfc3339(until_ns),
+            "ended": {
+                "completed": found.completed,
+                "cancelled": found.cancelled,
+                "discarded": found.discarded,
+            },
+            "wait_ms": _named(found.queued_ms),
+            "duration_ms": _named(found.duration_ms),
+        }
+
+    async def export(
+        self, client: str, path: Path, file_format: ExportFormat, wanted: Wanted
+    ) -> int:
+        """Writes the client's tasks into a file; how many. `Overloaded` when too many want one."""
+        if self._exports >= EXPORTS_MAX:
+            raise Overloaded("too many exports are being written", retry_after_ms=EXPORT_RETRY_MS)
+        self._exports += 1
+        try:
+            return await self._store.export(path, file_format, replace(wanted, client=client))
+        finally:
+            self._exports -= 1
+
+
+def _named(values_ms: tuple[float, float, float] | None) -> dict[str, float] | None:
+    if values_ms is None:
+        return None
+    return dict(zip(("p50", "p95", "p99"), (round(each, 3) for each in values_ms), strict=True))

@@ -1,0 +1,40 @@
+"""The branch of the node's supervision tree that looks after the node itself; see `edge.node`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.actors import ChildSpec
+from edge.clock import NS_PER_S
+from edge.services.dispatcher import Board
+from edge.services.health import HealthActor, HealthSources
+from edge.services.janitor import Janitor
+from edge.settings import Settings
+from edge.storage import Pruned, Store
+from edge.telemetry import Telemetry
+
+
+def children(
+    settings: Settings,
+    board: Board,
+    store: Store,
+    telemetry: Telemetry,
+    accepts: Callable[[], bool],
+) -> list[ChildSpec]:
+    """The children. `accepts` says whether the node takes new tasks."""
+    data = settings.data
+
+    async def prune() -> Pruned:
+        return await store.prune(
+            max_age_ns=data.keep_hours * 3_600 * NS_PER_S, max_tasks=data.keep_tasks_max
+        )
+
+    sources = HealthSources(board, store, accepts)
+    return [
+        ChildSpec(
+            "health", lambda: HealthActor(sources, telemetry, settings.health), own_budget=True
+        ),
+        ChildSpec(
+            "janitor", lambda: Janitor(prune, telemetry, data.prune_every_ms), own_budget=True
+        ),
+    ]

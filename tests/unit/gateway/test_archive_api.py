@@ -1,0 +1,183 @@
+"""The history over HTTP, of a real database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from edge.clock import NS_PER_S, ManualClock
+from edge.errors import NotFound
+from edge.gateway import problems
+from edge.gateway.access import Access
+from edge.gateway.archive_api import ArchiveApi
+from edge.services.archive import Archive
+from edge.services.journal import Journal
+from edge.services.tasks import Tasks
+from edge.storage import Store
+from edge.tasks import machine
+from edge.tasks.events import Cancel, Finish, Start
+from edge.tasks.task import Options, Request, Task, Usage
+from tests.support.rows import open_store, uid
+
+OPTIONS = Options()
+
+
+class Site:
+    """Tasks of two clients, one a second, and who asks for them."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.journal = Journal(store, clock, 500)
+        self.owners: dict[str, str] = {}
+        self.archive = Archive(cast(Tasks, self), store)
+        self.http: Any = None
+
+    async def document(self, task_id: str, client: str) -> dict[str, Any]:
+        """As `Tasks` does it."""
+        if self.owners.get(task_id) != client:
+            raise NotFound(f"there is no task {task_id}", field="task_id")
+        return {}
+
+    def accept(self, number: int, client: str = "ada") -> Task:
+        self.clock.advance(NS_PER_S)
+        request = Request(uid(number), client, str(number), None, None, OPTIONS)
+        task, _ = machine.accept(request, self.clock.wall_ns())
+        self.owners[task.task_id] = client
+        self.journal.record(task, "accepted", None)
+        return task
+
+    def complete(self, task: Task) -> None:
+        """It waits for a second and takes two."""
+        for seconds, event in (
+            (1, Start()),
+            (2, Finish("stop", "🦊", Usage(1, 0, 1), 1.0, 1.0)),
+        ):
+            self.clock.advance(seconds * NS_PER_S)
+            before = task.state
+            machine.apply(task, event, self.clock.wall_ns())
+            self.journal.record(task, type(event).__name__.lower(), before)
+
+    async def get(self, path: str, token: str = "a") -> tuple[int, Any]:
+        await self.store.commit([])
+        async with self.http.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def ids(self, path: str, token: str = "a") -> list[str]:
+        status, page = await self.get(path, token)
+        assert status == 200, page
+        return [task["task_id"] for task in page["tasks"]]
+
+    async def fetch(self, path: str, token: str = "a") -> tuple[bytes, str]:
+        async with self.http.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status == 200
+            return await response.read(), response.content_type
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    clock = ManualClock()
+    store = await open_store(tmp_path / "edge.duckdb")
+    site = Site(store, clock)
+    app = web.Application(middlewares=[problems.middleware])
+    ArchiveApi(site.archive, Access({"ada": "a", "bob": "b"}), clock).mount(app)
+    async with TestClient(TestServer(app)) as client:
+        site.http = client
+        yield site
+    await store.close()
+
+
+async def test_the_history_is_asked_by_time(site: Site) -> None:
+    tasks = [site.accept(number) for number in range(1, 5)]
+    times = [(await site.get("/tasks"))[1]["tasks"][3 - at]["created_at"] for at in range(4)]
+    ids = [task.task_id for task in tasks]
+    assert await site.ids(f"/tasks?since={times[1]}") == ids[:0:-1]
+    assert await site.ids(f"/tasks?until={times[1]}") == ids[:1]
+    assert await site.ids(f"/tasks?since={times[1]}&until={times[3]}&limit=1") == [ids[2]]
+    other_zone = times[3].replace("Z", "+00:00")
+    assert await site.ids(f"/tasks?since={other_zone}") == ids[3:]
+    assert await site.ids("/tasks", "b") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("since=yesterday", "since"),
+        ("until=2026-01-31T12:00:00", "until"),
+        ("state=done", "state"),
+        ("limit=0", "limit"),
+    ],
+)
+async def test_a_question_that_makes_no_sense_names_its_field(
+    site: Site, query: str, field: str
+) -> None:
+    status, problem = await site.get(f"/tasks?{query}")
+    assert (status, problem["field"]) == (422, field)
+
+
+async def test_every_change_of_state_has_its_cause(site: Site) -> None:
+    task = site.accept(1)
+    site.complete(task)
+    status, answer = await site.get(f"/tasks/{task.task_id}/audit")
+    assert status == 200
+    assert [(row["event"], row["from_state"], row["to_state"]) for row in answer["audit"]] == [
+        ("accepted", None, "available"),
+        ("start", "available", "executing"),
+        ("finish", "executing", "completed"),
+    ]
+    assert all(row["at"].endswith("Z") for row in answer["audit"])
+    assert (await site.get(f"/tasks/{task.task_id}/audit", "b"))[0] == 404
+
+
+async def test_figures_are_of_ones_own_tasks_within_a_time(site: Site) -> None:
+    assert (await site.get("/stats"))[1]["wait_ms"] is None
+    for number in (1, 2):
+        site.complete(site.accept(number))
+    site.complete(site.accept(3, "bob"))
+    cancelled = site.accept(4)
+    machine.apply(cancelled, Cancel(), site.clock.wall_ns())
+    site.journal.record(cancelled, "cancelled", None)
+    _, figures = await site.get("/stats")
+    assert figures["ended"] == {"completed": 2, "cancelled": 1, "discarded": 0}
+    assert figures["wait_ms"] == {"p50": 1_000.0, "p95": 1_000.0, "p99": 1_000.0}
+    assert figures["duration_ms"] == {"p50": 2_000.0, "p95": 2_000.0, "p99": 2_000.0}
+    site.clock.advance(25 * 3_600 * NS_PER_S)
+    assert (await site.get("/stats"))[1]["ended"]["completed"] == 0
+    assert (await site.get(f"/stats?since={figures['since']}"))[1]["ended"]["completed"] == 2
+
+
+async def test_an_export_has_ones_own_tasks_alone(site: Site, tmp_path: Path) -> None:
+    site.complete(site.accept(1))
+    site.accept(2)
+    site.accept(3, "bob")
+    await site.store.commit([])
+    body, kind = await site.fetch("/tasks/export")
+    tasks = [json.loads(line) for line in body.splitlines()]
+    assert kind == "application/x-ndjson"
+    assert [(row["task_id"], row["state"]) for row in tasks] == [
+        (uid(1), "completed"),
+        (uid(2), "available"),
+    ]
+    assert json.loads(tasks[0]["request"])["prompt"] == "1"
+    assert json.loads(tasks[0]["snapshot"])["text"] == "🦊"
+    body, kind = await site.fetch("/tasks/export?format=csv&state=completed")
+    assert kind == "text/csv"
+    assert len(body.splitlines()) == 2
+    body, _ = await site.fetch("/tasks/export?format=parquet", "b")
+    file = tmp_path / "bob.parquet"
+    file.write_bytes(body)
+    rows = duckdb.read_parquet(str(file)).project("task_id, client")
+    assert rows.fetchall() == [(uid(3), "bob")]
+    assert (await site.get("/tasks/export?format=xml"))[0] == 422
+
+
+async def test_who_may_not_connect_may_not_look(site: Site) -> None:
+    for path in ("/tasks", "/tasks/export", "/stats", f"/tasks/{uid(1)}/audit"):
+        assert (await site.get(path, "c"))[0] == 401
