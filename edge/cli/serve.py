@@ -13,7 +13,7 @@ import uvloop
 from edge.cli.output import complain, note, say
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
-from edge.telemetry import Telemetry, log_events
+from edge.telemetry import log_events
 
 
 def command(_arguments: argparse.Namespace, settings: Callable[[], Settings]) -> int:
@@ -29,9 +29,8 @@ async def run(settings: Settings) -> int:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    telemetry = Telemetry()
-    log_events(telemetry)
-    node = Node(settings, telemetry=telemetry)
+    node = Node(settings)
+    log_events(node.telemetry)
     starting = loop.create_task(node.start())
     waiting = loop.create_task(told.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
