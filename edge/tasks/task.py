@@ -262,17 +262,20 @@ class Snapshot:
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
     fields: dict[str, Any] = orjson.loads(data)
-    fields["state"] = State(fields["state"])
+    fields["state"] = _STATES[fields["state"]]
     fields["tokens"] = tuple(fields["tokens"])
     usage, timings = fields["usage"], fields["timings"]
     fields["usage"] = _NO_USAGE if usage == _NO_USAGE_FIELDS else Usage(**usage)
     fields["timings"] = _NO_TIMINGS if timings == _NO_TIMINGS_FIELDS else Timings(**timings)
-    fields["errors"] = tuple(TaskError(**error) for error in fields["errors"])
+    errors = fields["errors"]
+    fields["errors"] = tuple(TaskError(**error) for error in errors) if errors else ()
     fallback = fields.get("fallback")
     fields["fallback"] = Fallback(**fallback) if fallback else None
     return Snapshot(request=request, **fields)
 
 
+# A start reads a hundred thousand snapshots: a look-up is cheaper than the class.
+_STATES: Final = {str(state): state for state in State}
 # Tasks that wait share these.
 _NO_USAGE: Final = Usage()
 _NO_TIMINGS: Final = Timings()
