@@ -269,6 +269,7 @@ def _nothing_left(world: World, life: Life) -> None:
         "requests": life.asking,
     }
     _check_left(left)
+    life.on_over = lambda: None  # nobody starts it again
     life.loop.call_now(life.root.stop)
     world.settle_for(20 * NS_PER_S)
     _check_left(

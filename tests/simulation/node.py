@@ -113,7 +113,7 @@ class Life:
         machine: Machine,
         second: Machine,
         rng: Random,
-        on_failed: Callable[[], object],
+        on_over: Callable[[], object],
     ) -> None:
         self.config = config
         self.clock = ManualClock(outside.now_ns(), outside.wall_ns())
@@ -123,7 +123,7 @@ class Life:
         self.links: list[Link] = []
         self._outside = outside
         self._rng = rng
-        self._on_failed = on_failed
+        self.on_over = on_over
         self.loop = SimLoop(self._read_later)
         self.telemetry = Telemetry()
         self.failures: list[Any] = []
@@ -265,14 +265,21 @@ class Life:
         try:
             await self.tasks.recover()
         except StorageError:
-            self._on_failed()
+            self.on_over()
         else:
             self.serving = True
 
+    async def stop(self) -> None:
+        """SIGTERM: nothing new, everybody is sent away, what is left is written down."""
+        self.serving = self.tasks.accepts = False
+        await self.sockets.drain()
+        self.root.stop()
+
     def down(self, _ref: Ref, reason: Reason) -> None:
         """The tree of supervisors has ended: with it the node."""
-        if reason.abnormal:
-            self._on_failed()
+        if not reason.abnormal:
+            self.journal.flush()
+        self.on_over()
 
     def pass_until(self, at_ns: int) -> None:
         """Time passes for the node."""

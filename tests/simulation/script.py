@@ -106,9 +106,10 @@ class CrashActor:
 
 @dataclass(frozen=True)
 class KillNode:
-    """kill -9, and started again after ``down_ms``."""
+    """kill -9, or ``gently`` as an admin stops it; and started again after ``down_ms``."""
 
     down_ms: int
+    gently: bool
 
 
 Entry = (
@@ -197,7 +198,7 @@ def _crash(rng: Random, submissions: int) -> Entry:
 
 
 def _kill(rng: Random, _submissions: int) -> Entry:
-    return KillNode(rng.choice((0, 10, 2_000)))
+    return KillNode(rng.choice((0, 10, 2_000)), rng.random() < 0.2)
 
 
 _TROUBLES: Final = {

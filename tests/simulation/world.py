@@ -149,10 +149,27 @@ class World:
             self.broken = self.broken or violation
 
     def _node_ends(self) -> None:
-        """It could not start, or could not go on; whoever looks after it starts it again."""
-        if self.life is not None:
-            self.life.serving = False
-        self.clock.call_after(0, lambda: self._kill_node(1_000))
+        """It could not start or go on, or was stopped. What waits for the disk is written, if the
+        disk lets it; then whoever looks after the node starts it again."""
+        life = self.life
+
+        def end() -> None:
+            if life is not self.life or life is None:
+                return
+            if life.store.rows_waiting and not self.disk.refuses_writes:
+                self.clock.call_after(NS_PER_MS, end)
+            else:
+                self._kill_node(1_000)
+
+        if life is not None:
+            life.serving = False
+            self.clock.call_after(0, end)
+
+    def _stop_node(self) -> None:
+        life = self.life
+        if life is not None and life.serving:
+            self.note("node stops")
+            life.loop.spawn(life.stop())
 
     def _kill_node(self, down_ms: int) -> None:
         life = self.life
@@ -206,6 +223,8 @@ class World:
                 troubles.disk(self, entry)
             case script.CrashActor():
                 troubles.crash_actor(self, entry)
+            case script.KillNode(gently=True):
+                self._stop_node()
             case script.KillNode(down_ms):
                 self._kill_node(down_ms)
 
