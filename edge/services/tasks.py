@@ -270,8 +270,16 @@ class Tasks:
                 return _own(await ref.call(Describe(), deadline_ms=CALL_MS), client, task_id)
             except ActorDown:
                 pass  # it ended between the look-up and the call; the store has it
-        stored = await self._store.get(task_id)
+        stored = await self._read(task_id)
         return _own(None if stored is None else self._stored(stored), client, task_id)
+
+    async def _read(self, task_id: str) -> StoredTask | None:
+        """From the store. StorageError also when it does not have what it is still to get: then
+        the task is on its way back, or the node is ending, and nobody is to hear of no task."""
+        stored = await self._store.get(task_id)
+        if stored is None and task_id in self._lives:
+            raise StorageError(f"the task {task_id} is not written down yet; ask again in a moment")
+        return stored
 
     async def answer(self, task_id: str, client: str) -> dict[str, Any]:
         """What a submission is answered with, for a task that exists already."""
@@ -283,7 +291,7 @@ class Tasks:
         """Reads an ended task from the store; the channel is answered with `Fetched`."""
 
         async def read() -> Task | None:
-            stored = await self._store.get(task_id)
+            stored = await self._read(task_id)
             return None if stored is None else rebuild(stored).restore()
 
         def answer(ended: asyncio.Task[Task | None]) -> None:

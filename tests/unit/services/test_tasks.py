@@ -81,3 +81,16 @@ async def test_a_task_that_cannot_be_read_is_not_one_that_is_missing() -> None:
     ((*_, event, payload),) = [json.loads(frame) for frame in socket.run()]
     assert event == "phx_reply"
     assert payload == {"status": "error", "response": {"reason": "join crashed"}}
+
+
+async def test_a_task_without_actor_and_row_is_not_said_to_be_missing() -> None:
+    shelf = HeldShelf()
+    shop = Workshop(shelf=shelf)
+    shelf.refuse()
+    await submit(shop, 1)
+    node = shop.system.registry.whereis("node")
+    assert node is not None
+    node.kill()
+    shop.work()
+    with pytest.raises(StorageError, match="not written down yet"):
+        await shop.tasks.document(uid(1), "ada")
