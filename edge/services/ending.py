@@ -45,7 +45,7 @@ class Ending:
     """The end of the task of one actor, `owner`, to which `Committed` and `WriteAgain` go. What it
     knows is in the actor's `Life`, so that a successor goes on with it."""
 
-    __slots__ = ("_audience", "_dirty", "_journal", "_life", "_owner", "_telemetry")
+    __slots__ = ("_audience", "_dirty", "_journal", "_life", "_owner", "_telemetry", "_untaken")
 
     def __init__(
         self, owner: Actor, dirty: Dirty, life: Life, around: Surroundings, audience: Audience
@@ -56,6 +56,7 @@ class Ending:
         self._journal = around.journal
         self._telemetry = around.telemetry
         self._audience = audience
+        self._untaken: Callable[[Done], bool] | None = None  # what the journal had no room for
 
     @property
     def untold(self) -> bool:
@@ -80,7 +81,9 @@ class Ending:
     def write_again(self) -> None:
         """Writes the end once more, if it is not on disk."""
         if self.unwritten:
-            self._write(lambda done: self._journal.write_again(self._dirty.task, done), None)
+            task = self._dirty.task
+            again = self._untaken or (lambda done: self._journal.write_again(task, done))
+            self._write(again, None)
 
     def _record(self, effect: Conclude | Record, before: State, then: Then | None) -> None:
         journal, task = self._journal, self._dirty.task
@@ -94,7 +97,9 @@ class Ending:
         def done(error: StorageError | None) -> None:
             ref.send(Committed(version, error, then))
 
+        self._untaken = None
         if not write(done):
+            self._untaken = write
             done(StorageError("too many rows wait for the disk"))
         self._dirty.written()
 

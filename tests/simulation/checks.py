@@ -186,7 +186,7 @@ def _check_task(world: World, snapshot: Snapshot) -> None:
 
 def _check_trail(world: World, snapshot: Snapshot) -> None:
     """Every change of state has left a row, where none can have been lost with a node."""
-    if world.lives > 1 or world.config.rows_waiting_max < 100:
+    if world.lives > 1 or world.config.rows_waiting_max < 1_000:
         return
     state = ""
     for row in world.disk.trails[snapshot.request.task_id]:

@@ -11,7 +11,7 @@ from edge.actors import Crash
 from edge.clock import NS_PER_MS
 from edge.errors import StorageError
 from edge.services.ending import WRITE_AGAIN_MS
-from edge.storage import Row
+from edge.storage import AuditRow, Row
 from tests.support.rows import uid
 from tests.support.sockets import Client
 from tests.support.workshop import KEEP_MS, Shelf, Workshop
@@ -28,10 +28,12 @@ class HeldShelf(Shelf):
         super().__init__()
         self.mode = "works"
         self.waiting: list[tuple[Sequence[Row], Done | None]] = []
+        self.trail: list[AuditRow] = []
 
     def write(self, rows: Sequence[Row], done: Done | None = None) -> bool:
         if self.mode == "full":
             return False
+        self.trail += [row for row in rows if isinstance(row, AuditRow)]
         if self.mode == "works":
             return super().write(rows, done)
         self.waiting.append((rows, None if self.mode == "refuses" else done))
@@ -114,6 +116,7 @@ async def test_a_disk_that_is_behind_has_its_time(shop: Workshop, shelf: HeldShe
     advance(shop, WRITE_AGAIN_MS)
     assert events(socket) == ["completed", "phx_close"]
     assert shelf.rows[uid(1)].state == "completed"
+    assert shelf.trail[-1].event == "completed"
 
 
 async def test_a_successor_tells_the_end(shop: Workshop, shelf: HeldShelf) -> None:
