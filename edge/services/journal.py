@@ -6,12 +6,17 @@ Running tasks mark themselves as changed; once in a while those that did are wri
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from itertools import islice
+from typing import Final, Protocol
 
 from edge.clock import NS_PER_MS, Clock
 from edge.errors import StorageError
 from edge.storage import AuditRow, Row, StoredTask, TaskRow
 from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_from_json
+
+PORTION_TASKS: Final = 8
+PORTION_GAP_MS: Final = 2
+"""Snapshots of so many tasks are made at a time, with so long in between."""
 
 
 class RowWriter(Protocol):
@@ -90,6 +95,7 @@ class Journal:
         self._clock = clock
         self._snapshot_ms = snapshot_ms
         self._dirty: dict[Dirty, None] = {}
+        self._due: dict[Dirty, None] = {}  # what is being written, portion by portion
         self._armed = False
 
     @property
@@ -128,19 +134,35 @@ class Journal:
 
     def mark(self, dirty: Dirty) -> None:
         """The task has changed in a way that may be lost for as long as ``snapshot_ms``."""
+        if dirty in self._due:
+            return
         self._dirty[dirty] = None
         if not self._armed:
-            self._armed = True
-            self._clock.call_after(self._snapshot_ms * NS_PER_MS, self._write_dirty)
+            self._arm(self._snapshot_ms)
 
     def forget(self, dirty: Dirty) -> None:
         """The task's state has been written, or nobody owns it any more."""
         self._dirty.pop(dirty, None)
+        self._due.pop(dirty, None)
+
+    def _arm(self, wait_ms: int) -> None:
+        self._armed = True
+        self._clock.call_after(wait_ms * NS_PER_MS, self._write_dirty)
 
     def _write_dirty(self) -> None:
+        """Writes what is due, in portions: text that is on its way waits for none but one."""
         self._armed = False
-        dirty, self._dirty = self._dirty, {}
-        self.write_all(dirty)
+        if not self._due:
+            self._due, self._dirty = self._dirty, {}
+        portion = list(islice(self._due, PORTION_TASKS))
+        for each in portion:
+            del self._due[each]
+        self.write_all(portion)
+        # A refused portion was marked again, and has armed the timer.
+        if self._due and not self._armed:
+            self._arm(PORTION_GAP_MS)
+        elif self._dirty and not self._armed:
+            self._arm(self._snapshot_ms)
 
     def write_all(self, dirty: Collection[Dirty]) -> None:
         """Writes the present version of all these tasks, without an audit row; later, when too
@@ -155,5 +177,5 @@ class Journal:
 
     def flush(self) -> None:
         """Writes what is marked now; for a stop."""
-        self.write_all(self._dirty)
-        self._dirty = {}
+        self.write_all([*self._due, *self._dirty])
+        self._due, self._dirty = {}, {}

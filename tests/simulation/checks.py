@@ -259,7 +259,7 @@ def _nothing_left(world: World, life: Life) -> None:
         "keys": tasks._by_key,
         "accepting": tasks._accepting,
         "fetching": tasks._runners,
-        "dirty": life.journal._dirty,
+        "dirty": life.journal._dirty | life.journal._due,
         "rows": life.store.rows_waiting,
         "sockets": life.sockets.sockets,
         "monitors": set(dispatcher._watching or ()) - {engine},

@@ -6,7 +6,7 @@ import pytest
 
 from edge.clock import NS_PER_MS, ManualClock
 from edge.errors import StorageError
-from edge.services.journal import Journal, rebuild
+from edge.services.journal import PORTION_GAP_MS, PORTION_TASKS, Journal, rebuild
 from edge.storage import AuditRow, Row, StoredTask, TaskRow
 from edge.storage.backlog import Done
 from edge.tasks import machine
@@ -114,6 +114,20 @@ def test_an_end_has_its_cause(desk: Desk, event: Event, cause: str | None) -> No
     audit = desk.paper.rows[-1]
     assert isinstance(audit, AuditRow)
     assert audit.cause == cause
+
+
+def test_many_are_written_in_portions(desk: Desk) -> None:
+    desk.record("accepted")
+    for _ in range(2 * PORTION_TASKS + 1):
+        desk.journal.mark(Marked(desk.task))
+    written = []
+    desk.advance(SNAPSHOT_MS - PORTION_GAP_MS)
+    for _ in range(4):
+        desk.advance(PORTION_GAP_MS)
+        written.append(len(desk.paper.versions()) - 1)
+    everything = 2 * PORTION_TASKS + 1
+    assert written == [PORTION_TASKS, 2 * PORTION_TASKS, everything, everything]
+    assert desk.clock.timers_pending() == 0
 
 
 def test_a_flush_writes_what_is_marked(desk: Desk) -> None:
