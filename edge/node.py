@@ -65,6 +65,7 @@ from edge.tasks.retry import RetryPolicy
 from edge.telemetry import Event, Telemetry
 
 DATABASE = "elwift.duckdb"
+TOLD_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,11 +356,13 @@ class Node:
     async def _drain(self, tasks: Tasks) -> None:
         """Waits until no task runs, within the limit; waiting ones keep waiting."""
         board = tasks.board
-        board.slots = board.detour_slots = 0
+        board.draining = True
         self.telemetry.emit("node.draining", running=board.busy, queued=board.waiting)
         if not board.busy:
             return
         idle = asyncio.Event()
+        # Those who watch are to hear the last end, which is told once it is written down.
+        board.when_idle = lambda: self.clock.call_after(TOLD_MS * NS_PER_MS, idle.set)
 
         def hear(event: Event) -> None:
             if event.name == "task.finished" and not board.busy:

@@ -37,6 +37,8 @@ from edge.services.wire import ProgressUpdate
 END_ID: Final = "end"
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 KEEP_ALIVE_MS: Final = 15_000
+WRITE_MS_MAX: Final = 60_000
+"""A client that takes nothing for so long is cut off."""
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
 _HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -103,7 +105,11 @@ class EventStream(MachinePort):
                 self._wake.clear()
                 data = self._take()
                 if data:
-                    await response.write(data)
+                    slow = self._clock.call_after(WRITE_MS_MAX * NS_PER_MS, self._cut)
+                    try:
+                        await response.write(data)
+                    finally:
+                        slow.cancel()
                 if self._over and not self._waiting:
                     return
                 self._keep_alive_later()
@@ -148,7 +154,10 @@ class EventStream(MachinePort):
             reached = response["offset"] + len(response["delta"])
             self._put_event("task", response, str(reached))
         else:
-            self._put_event("refused", response, END_ID)
+            # Only a task that is not there is worth no further question.
+            final = response["reason"] == "not found"
+            self._put_event("refused", response, END_ID if final else None)
+            self.end()
 
     def _message(self, name: str, payload: Any) -> None:
         if name in ("phx_close", "phx_error"):

@@ -185,7 +185,7 @@ class Outbox:
             self._timer = None
         if not waiting or not self._can_write():
             return
-        self._mergeable.clear()
+        last, self._mergeable = self._mergeable, {}
         self.waiting_bytes = 0
         now_ns = self._clock.now_ns()
         parts = []
@@ -194,7 +194,8 @@ class Outbox:
                 parts.append(entry)
                 continue
             assert type(entry) is _Waiting
-            self._flushed_ns[entry.push.topic] = now_ns
+            if last.get(entry.push.topic) is entry:
+                self._flushed_ns[entry.push.topic] = now_ns
             data = self._encode_push(entry.push)
             if data is None:
                 return

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edge.actors import Ref
 from edge.services import wire
-from edge.services.messages import TaskEvent, Watch, Watching
+from edge.services.messages import TaskEvent, TooMany, Watch, Watching
 from edge.services.wire import ProgressUpdate
 from edge.tasks.effects import TellProgress
 from edge.tasks.task import Task
@@ -56,19 +56,18 @@ class Audience:
         """Somebody watches."""
         return bool(self._channels) or bool(self._followers.of(self._task.request.client))
 
-    def join(self, channel: Ref) -> bool:
-        """Adds a channel; False when there are too many."""
-        if len(self._channels) >= WATCHERS_MAX:
-            return False
-        self._channels += (channel,)
-        return True
-
     def show(self, watch: Watch, document: dict[str, Any], ended: bool) -> bool:
         """Tells a channel how the task stands, from its offset on; whether it joined for more."""
         task = self._task
+        stays = not ended and not watch.once
+        if stays and len(self._channels) >= WATCHERS_MAX:
+            watch.channel.send(TooMany(task.task_id))
+            return False
         offset = task.resume_offset(watch.offset)
         watch.channel.send(Watching(task.task_id, document, task.text[offset:], offset, ended))
-        return not ended and not watch.once and self.join(watch.channel)
+        if stays:
+            self._channels += (watch.channel,)
+        return stays
 
     def leave(self, channel: Ref) -> None:
         """Forgets a channel that may have joined."""

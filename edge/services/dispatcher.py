@@ -142,6 +142,8 @@ class Board:
         self.divertible: set[str] = set()  # those that wait and may be answered otherwise
         self.outage = False
         self.served = False  # there was a dispatcher before
+        self.draining = False  # no more turns are given; `when_idle` is called once none is held
+        self.when_idle: Callable[[], object] = lambda: None
 
     @property
     def waiting(self) -> int:
@@ -305,6 +307,10 @@ class Dispatcher(Actor):
 
     def _give_turns(self) -> None:
         board = self._board
+        if board.draining:
+            if not board.busy:
+                board.when_idle()
+            return
         if self.system.registry.whereis(self._engine_name) is not None:
             while len(board.running) < board.slots and board.on_trial is None:
                 trial = bool(board.trials)

@@ -104,7 +104,13 @@ class Ending:
         self._dirty.written()
 
     def committed(self, message: Committed) -> None:
-        """The end is on disk, or is not: tells it, if that is to be done now."""
+        """The end is on disk, or is not: tells it, if that is to be done now. What waited for the
+        commit of a new beginning follows, whatever the disk said."""
+        if message.then is not None:
+            if message.error is not None:
+                self._journal.mark(self._dirty)
+            message.then()
+            return
         if not self.unwritten or message.version != self._dirty.task.version:
             return
         self._life.unwritten = message.error is not None

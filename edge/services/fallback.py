@@ -181,7 +181,8 @@ class FallbackActor(Actor):
     def _engine_ended(self) -> None:
         """As it was told to, or by a crash, after which there is a successor, or none any more."""
         told, self._leaving = self._leaving, False
-        self._engine, self._up = None, False
+        # The next one that is wanted may do better.
+        self._engine, self._up, self._given_up = None, False, False
         assert self._model is not None
         successor = self.system.registry.whereis(self._model.name)
         if successor is not None:

@@ -222,7 +222,11 @@ class HealthActor(Actor):
         if not self._waiting:
             return
         now_ns = self.system.clock.now_ns()
-        if not (self._is_overdue(self._engine, now_ns) or self._is_overdue(self._store, now_ns)):
+        # Of an engine that is out nothing is asked.
+        engine_overdue = self._sources.board.engine == "ready" and self._is_overdue(
+            self._engine, now_ns
+        )
+        if not (engine_overdue or self._is_overdue(self._store, now_ns)):
             # Again: what was answered may have become old while the other was waited for.
             self._ask(now_ns)
             engine_known = self._engine.known or self._sources.board.engine != "ready"

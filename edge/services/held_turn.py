@@ -84,6 +84,12 @@ class HeldTurn:
         else:
             me.send(NoAnswer(self.key, "the node answers in no other way"))
 
+    def answered(self) -> None:
+        """The fallback has said what it has; its end is no matter any more."""
+        if self._asked is not None:
+            self._owner.demonitor(self._asked)
+            self._asked = None
+
     def asked(self, ref: Ref) -> bool:
         """Whether this is the fallback that was asked."""
         return ref is self._asked
@@ -92,7 +98,6 @@ class HeldTurn:
         """It is over: what to tell the dispatcher."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._asked is not None:
-            self._owner.demonitor(self._asked)
+        self.answered()
         completion_tokens, decode_ms = task.usage.completion_tokens, task.timings.decode_ms or 0.0
         return Release(self.key, self.elapsed_ms, completion_tokens, decode_ms)

@@ -17,6 +17,7 @@ from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_f
 PORTION_TASKS: Final = 8
 PORTION_GAP_MS: Final = 2
 """Snapshots of so many tasks are made at a time, with so long in between."""
+FLUSH_TASKS: Final = 1_000
 
 
 class RowWriter(Protocol):
@@ -177,5 +178,7 @@ class Journal:
 
     def flush(self) -> None:
         """Writes what is marked now; for a stop."""
-        self.write_all([*self._due, *self._dirty])
+        marked = [*self._due, *self._dirty]
         self._due, self._dirty = {}, {}
+        for start in range(0, len(marked), FLUSH_TASKS):
+            self.write_all(marked[start : start + FLUSH_TASKS])

@@ -35,6 +35,13 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
+class TooMany:
+    """As many channels watch this task as may; this one hears nothing of it."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """The task was no longer in memory; this is what the store has of it, None for nothing."""
 

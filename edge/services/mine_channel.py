@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -30,6 +32,11 @@ LISTED_MAX: Final = 1_000
 
 OFFSETS_MAX: Final = 500
 """Tasks whose text a join may ask to be continued."""
+
+ASKED_MAX: Final = 16
+ASK_GAP_MS: Final = 10
+"""A join asks so many tasks at a time how they stand, with so long in between: what they have to
+say is written to the client before there is more of it."""
 
 UPDATES_BYTES_MAX: Final = 196_608
 """Updates of one frame at most: with the longest single one a frame stays under 512 KiB."""
@@ -88,6 +95,13 @@ def _size_bytes(entry: _Entry) -> int:
     return entry.size_bytes if isinstance(entry, ProgressUpdate) else len(entry.json)
 
 
+class _AskMore:
+    """It is time for the next tasks."""
+
+
+_ASK_MORE: Final = _AskMore()
+
+
 class MineChannel(Channel):
     """Follows all tasks of the caller, those to come included.
 
@@ -96,16 +110,17 @@ class MineChannel(Channel):
     are in memory. ``updates`` follow, each a list of entries with ``task_id`` and ``event``: first
     a ``task`` entry with the document, ``delta`` and ``offset`` for each task, then the events of
     the channel ``task:{id}``, and ``accepted`` for a new one. A client keeps
-    ``text = text[:offset] + delta``.
+    ``text = text[:offset] + delta``; the text is not in a ``task`` entry's result a second time.
     """
 
     broadcasts = False
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        # Tasks that were asked how they stand, and with which offset; what they say before they
-        # answer is part of the answer.
+        # Tasks that have not said yet how they stand: whom we asked, if we did, and from which
+        # offset on. What they tell before they answer is part of the answer.
         self._asked: dict[str, tuple[Ref | None, int]] = {}
+        self._to_ask: deque[str] = deque()
 
     def join(self, topic: str, payload: Any) -> Decision:
         offsets = payload.get("offsets") if isinstance(payload, dict) else None
@@ -118,15 +133,21 @@ class MineChannel(Channel):
         if not self._tasks.followers.join(self.client, self.ref):
             return Error({"reason": "too many sockets follow the tasks of this client"})
         own = self._tasks.of_client(self.client)
-        for task_id, offset in offsets.items():
-            self._ask(task_id, offset)
-        for task_id, _ in zip(own, range(LISTED_MAX), strict=False):
-            if task_id not in offsets:
-                self._ask(task_id, 0)
+        listed = dict.fromkeys(islice(own, LISTED_MAX), 0) | offsets
+        self._asked = {task_id: (None, offset) for task_id, offset in listed.items()}
+        self._to_ask.extend(listed)
+        self._ask_more()
         return Ok({"tasks": len(own)})
 
     def terminate(self, reason: str) -> None:
         self._tasks.followers.leave(self.client, self.ref)
+
+    def _ask_more(self) -> None:
+        for _ in range(min(ASKED_MAX, len(self._to_ask))):
+            task_id = self._to_ask.popleft()
+            self._ask(task_id, self._asked[task_id][1])
+        if self._to_ask:
+            self.send_after(ASK_GAP_MS, _ASK_MORE)
 
     def _ask(self, task_id: str, offset: int) -> None:
         ref = self._tasks.live(task_id)
@@ -150,6 +171,8 @@ class MineChannel(Channel):
             for task_id, (ref, offset) in tuple(self._asked.items()):
                 if ref is message.ref:
                     self._ask(task_id, offset)
+        elif type(message) is _AskMore:
+            self._ask_more()
         elif type(message) is LookAgain and message.task_id in self._asked:
             self._ask(message.task_id, self._asked[message.task_id][1])
 
@@ -172,6 +195,8 @@ class MineChannel(Channel):
             return
         page, rest = message.delta[:PAGE_CHARS], message.delta[PAGE_CHARS:]
         shown = wire.for_channels(message.document)
+        if shown["result"] is not None:
+            shown["result"] = shown["result"] | {"text": None}
         told = {"seq": shown["seq"], "task": shown, "delta": page, "offset": message.offset}
         self._entry(message.task_id, "task", told)
         for more in wire.catch_up(message.document, rest, message.offset + len(page)):

@@ -224,6 +224,8 @@ class TaskActor(Actor):
         """What the engine and the fallback say, but for the output."""
         held = self._held
         assert held is not None, "it is of this turn"
+        if isinstance(message, (Found, Standby, NoAnswer)):
+            held.answered()
         if isinstance(message, Admitted):
             self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
         elif isinstance(message, Finished):
@@ -336,8 +338,7 @@ class TaskActor(Actor):
             self._held = None
 
     def _dispatcher(self, message: object) -> None:
-        dispatcher = self.system.registry.whereis(self._around.dispatcher_name)
-        if dispatcher is not None:
+        if dispatcher := self.system.registry.whereis(self._around.dispatcher_name):
             dispatcher.send(message)
 
     # ---- the end
@@ -348,11 +349,8 @@ class TaskActor(Actor):
         self._ending.begin(effect, before)
 
     def _committed(self, message: Committed) -> None:
-        if message.then is not None:
-            message.then()
-            return
         self._ending.committed(message)
-        if self.task.terminal and not self._ending.unwritten:
+        if message.then is None and self.task.terminal and not self._ending.unwritten:
             self._expire_later()
 
     def _expire_later(self) -> None:

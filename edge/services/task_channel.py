@@ -25,6 +25,7 @@ from edge.services.messages import (
     LookAgain,
     RetryTask,
     TaskEvent,
+    TooMany,
     Watch,
     Watching,
     stored,
@@ -85,6 +86,8 @@ class TaskChannel(Channel):
             self._watch()
         elif type(message) is Commanded:
             self._commanded(message)
+        elif type(message) is TooMany:
+            self._refuse_joined_or_not()
         elif type(message) is Fetched:
             self._fetched(message.task)
 
@@ -132,6 +135,11 @@ class TaskChannel(Channel):
             event, payload = wire.end_event(message.document)
             self.push(event, {"seq": message.document["seq"], **payload})
             self.finish()
+
+    def _refuse_joined_or_not(self) -> None:
+        if self._joined:
+            raise OverflowError("the others who watch this task were faster to come back")
+        self.refuse({"reason": "too many watch this task"})
 
     def _rewind(self, message: Watching) -> None:
         self.push("rewind", {"seq": message.document["seq"], "offset": message.offset})

@@ -25,6 +25,8 @@ from edge.tasks.task import Request, Snapshot, Task
 from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
+HELD_BEYOND_QUEUE_MAX = 100_000
+"""Tasks that are kept besides those that may wait: scheduled, running, or ended a moment ago."""
 RECOVER_BATCH = 500
 BEHIND_MS = 5_000
 """When to come back to a node whose disk is behind."""
@@ -171,11 +173,14 @@ class Tasks:
         if not self.accepts:
             raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
         waiting = self.board.waiting + len(self._accepting)
+        held = len(self._lives) + len(self._accepting)
         own = queue.waiting_of(request.client)
         if waiting >= queue.tasks_max:
             sentence = f"{waiting} tasks are waiting, which is as many as this node takes"
         elif own >= self._queue_per_client_max:
             sentence = f"{own} tasks of yours are waiting, which is as many as one client may have"
+        elif held >= queue.tasks_max + HELD_BEYOND_QUEUE_MAX:
+            sentence = f"{held} tasks are in memory, with those scheduled for later"
         else:
             return
         raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))

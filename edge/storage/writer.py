@@ -100,9 +100,10 @@ class Writer:
                 self._gather_until_s = time.monotonic() + _GATHER_S
             if first or done is not None:
                 self._condition.notify()
-        if told is not None:
-            # The disk is known to refuse: nobody waits for the next try to hear that.
-            self._report(Report(done=[told], error=failure, rows_waiting=self._backlog.rows))
+            if told is not None:
+                # The disk is known to refuse: nobody waits for the next try to hear that. Under the
+                # lock, or the word that it works again could be overtaken by this one.
+                self._report(Report(done=[told], error=failure, rows_waiting=self._backlog.rows))
         return True
 
     def call(self, errand: Callable[[], T]) -> Future[T]:
@@ -270,6 +271,7 @@ class Writer:
         reason = StorageError(f"the thread that writes has ended by a defect: {error!r}")
         reason.__cause__ = error
         for future, _ in errands:
-            future.set_exception(reason)
+            if future.set_running_or_notify_cancel():
+                future.set_exception(reason)
         done = [done for entry in entries if (done := entry.take_done())]
         self._report(Report(done=done, error=reason, rows_waiting=waiting, dead=True))

@@ -176,3 +176,12 @@ def test_event_ids() -> None:
 
 def test_an_event_is_one_line_of_data() -> None:
     assert event("x", {"text": "a\nb\r"}, "3") == b'event: x\nid: 3\ndata: {"text":"a\\nb\\r"}\n\n'
+
+
+async def test_a_refusal_ends_the_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.services.audience.WATCHERS_MAX", 0)
+    await site.shop.submit(1)
+    page = await site.open()
+    name, data, event_id = await page.next()
+    assert (name, data["reason"], event_id) == ("refused", "too many watch this task", None)
+    assert await page.next() == ("", None, None)

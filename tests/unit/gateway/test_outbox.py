@@ -282,3 +282,13 @@ class TestEnd:
         assert desk.failures == [1011]
         assert desk.frames() == []
         assert "could not be encoded" in caplog.text
+
+
+def test_a_topic_that_ended_while_the_client_was_slow_leaves_nothing() -> None:
+    desk = Desk()
+    desk.buffered = BUSY_BYTES + 1
+    desk.outbox.send_mergeable(MergeablePush("1", "a", "progress", Text("x")))
+    desk.outbox.send("a", Frame(False, b"the end"))
+    desk.buffered = 0
+    desk.outbox.flush()
+    assert not desk.outbox._flushed_ns

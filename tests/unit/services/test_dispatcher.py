@@ -234,3 +234,19 @@ def test_who_enqueues_again_keeps_its_place_unless_it_changes_the_line(line: Lin
     line.enqueue("a", trial=True)
     line.enqueue("s")
     assert (list(line.board.queue.order()), list(line.board.trials)) == (["b", "s"], ["t", "a"])
+
+
+def test_a_node_that_drains_gives_no_turns_and_says_when_none_is_held(line: Line) -> None:
+    idle: list[str] = []
+    line.enqueue("a", "b", "c")
+    line.tell(UP)
+    line.board.draining = True
+    line.board.when_idle = lambda: idle.append("idle")
+    line.release("a")
+    # An engine that comes back while the node drains changes nothing.
+    line.tell(UP)
+    assert line.running() == {"b"}
+    assert idle == []
+    line.release("b")
+    assert idle == ["idle"]
+    assert line.board.waiting == 1

@@ -183,3 +183,13 @@ def test_without_a_supervisor_there_is_no_model(desk: Desk) -> None:
     supervisor.kill()
     desk.work()
     assert desk.seek() == Found(1, "sorry", "notice")
+
+
+def test_a_model_that_was_given_up_and_ended_is_tried_anew(desk: Desk) -> None:
+    desk.seek()
+    desk.tell(EngineGivenUp("no memory"))
+    desk.advance(IDLE_MS)
+    desk.advance(IDLE_MS)
+    assert desk.engine_ref is None
+    assert desk.seek() is None
+    assert len(desk.engines) == 2

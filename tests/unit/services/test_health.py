@@ -348,3 +348,16 @@ def test_a_dead_engine_actor_is_said_at_once(node: Node) -> None:
     node.system.run_pending()
     node.look()
     assert node.answer()["reasons"] == ["the engine is being restarted"]
+
+
+def test_a_store_that_hangs_is_found_while_the_engine_is_out_too(node: Node) -> None:
+    node.board.running[1] = None  # type: ignore[assignment] # a task runs: its step is waited for
+    node.look()
+    node.advance(LIMITS.limit_ms)
+    node.answer()
+    node.board.engine = "given up: no memory"
+    node.disk.hangs = True
+    node.look()
+    node.advance(LIMITS.limit_ms)
+    assert node.answer()["parts"]["store"]["status"] == "failed"
+    assert node.disk.probes == 2

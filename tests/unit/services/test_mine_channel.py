@@ -9,7 +9,14 @@ import pytest
 
 from edge.clock import NS_PER_MS
 from edge.phoenix import Encoded
-from edge.services.mine_channel import OFFSETS_MAX, UPDATES_BYTES_MAX, Updates
+from edge.services.messages import TaskEvent
+from edge.services.mine_channel import (
+    ASK_GAP_MS,
+    ASKED_MAX,
+    OFFSETS_MAX,
+    UPDATES_BYTES_MAX,
+    Updates,
+)
 from edge.services.wire import ProgressUpdate
 from tests.support.rows import uid
 from tests.support.sockets import Client
@@ -158,3 +165,17 @@ def test_a_frame_has_a_limit() -> None:
     assert merged.merge(progress(2, 40_000, "y" * 40_000)) is None
     assert merged.size_bytes < UPDATES_BYTES_MAX
     assert len(entries_of(merged)) == 1
+
+
+async def test_a_long_list_comes_a_few_at_a_time(shop: Workshop) -> None:
+    for number in range(1, ASKED_MAX + 3):
+        await shop.submit(number)
+    shop.output(1, "one")
+    socket = join(shop)
+    first = [entry for entry in heard(socket) if entry.get("event") == "task"]
+    assert len(first) == ASKED_MAX
+    # What is not listed yet says nothing else before.
+    shop.tasks.followers.of("ada")[0].send(TaskEvent(uid(ASKED_MAX + 1), "queued", {}, False))
+    assert heard(socket) == []
+    shop.clock.advance(ASK_GAP_MS * NS_PER_MS)
+    assert [entry["event"] for entry in heard(socket)] == ["task", "task"]

@@ -146,3 +146,13 @@ async def test_cancel_is_answered(shop: Workshop) -> None:
     heard(socket)
     socket.send("2", "cancel")
     assert [event for event, _ in heard(socket)] == ["ok", "cancelled", "phx_close"]
+
+
+async def test_more_than_may_watch_are_told_so(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.services.audience.WATCHERS_MAX", 1)
+    await shop.submit(1)
+    first, second = join(shop), join(shop)
+    assert heard(first)[0][0] == "ok"
+    assert heard(second) == [("error", {"reason": "too many watch this task"})]
