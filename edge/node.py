@@ -36,7 +36,7 @@ from edge import fallback_branch, upkeep_branch
 from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS, SystemClock
 from edge.engine.messages import Ready
-from edge.errors import Forbidden, InternalError, StartupError
+from edge.errors import Forbidden, InternalError, StartupError, StorageError
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
@@ -246,10 +246,13 @@ class Node:
 
     async def failed(self) -> str:
         """Waits until the node cannot go on, if ever; why, in a sentence. To be stopped then."""
-        return self._failure(await asyncio.shield(self._root_end))
+        assert self._store is not None, "the node has started"
+        ends = asyncio.shield(self._root_end), asyncio.shield(self._store.dead)
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return self._failure(done.pop().result())
 
     @staticmethod
-    def _failure(reason: Reason) -> str:
+    def _failure(reason: Reason | StorageError) -> str:
         return f"the node cannot go on ({reason}), which is a defect; its log has the details"
 
     def _task_exhausted(self, name: str, reason: object) -> None:

@@ -40,7 +40,9 @@ class Store(Reads):
     """One database file. Made by `open`; to be used on the loop's thread.
 
     ``durable`` is False while the disk refuses: what is written meanwhile is kept in memory and
-    written down once it works again. ``quarantined`` names where an unreadable file was put.
+    written down once it works again. ``dead`` has a result once the thread that writes has ended by
+    a defect: nothing is written any more, and only a new start helps. ``quarantined`` names where
+    an unreadable file was put.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Store(Reads):
         self.path = path
         self.quarantined = None if opened.kept_as is None else str(opened.kept_as)
         self.durable = True
+        self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
         self._lock = lock
         self._telemetry = telemetry
         self._clock = clock
@@ -169,6 +172,8 @@ class Store(Reads):
                 raise
 
     def _reported(self, report: Report) -> None:
+        if report.dead and report.error is not None and not self.dead.done():
+            self.dead.set_result(report.error)
         if report.error is not None:
             self.durable = False
             self._say_failed(report.error)

@@ -8,6 +8,7 @@ import pytest
 
 from edge.errors import NotFound, StartupError, StorageError
 from edge.storage import Row, StoredTask, Wanted
+from edge.storage.database import Database
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid
 
 
@@ -186,3 +187,19 @@ async def test_a_later_versions_file_is_refused_and_kept(tmp_path: Path) -> None
     with pytest.raises(StartupError, match="later version"):
         await open_store(path)
     assert unreadable_files(tmp_path) == []
+
+
+async def test_a_thread_that_ended_by_a_defect_is_told_to_who_runs_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+
+    def defect(_database: object, _rows: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(Database, "append", defect)
+    assert store.write([task_row(1)])
+    assert "a defect" in str(await store.dead)
+    assert not store.durable
+    assert not store.write([task_row(2)])
+    await store.close()
