@@ -15,7 +15,7 @@ from edge.storage import AuditRow, Row, StoredTask, TaskRow
 from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_from_json
 
 PORTION_TASKS: Final = 8
-PORTION_GAP_MS: Final = 2
+PORTION_GAP_MS: Final = 1
 """Snapshots of so many tasks are made at a time, with so long in between."""
 FLUSH_TASKS: Final = 1_000
 
