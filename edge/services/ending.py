@@ -87,9 +87,8 @@ class Ending:
 
     def _record(self, effect: Conclude | Record, before: State, then: Then | None) -> None:
         journal, task = self._journal, self._dirty.task
-        self._write(
-            lambda done: journal.record(task, effect.event, before, effect.cause, done), then
-        )
+        cause = effect.cause if isinstance(effect, Record) else None
+        self._write(lambda done: journal.record(task, effect.event, before, cause, done), then)
 
     def _write(self, write: Callable[[Done], bool], then: Then | None) -> None:
         version, ref = self._dirty.task.version + 1, self._owner.ref

@@ -37,8 +37,6 @@ class Conclude:
     """Store the end state, and only once that is committed push this event and end the channels."""
 
     event: str
-    payload: dict[str, Any]
-    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

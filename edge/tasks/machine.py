@@ -227,7 +227,7 @@ def _end(
         State.CANCELLED: "cancelled",
         State.DISCARDED: "failed",
     }[state]
-    return [Conclude(event, {})]
+    return [Conclude(event)]
 
 
 def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
