@@ -1,14 +1,8 @@
-"""A real node on a scripted engine, in a process of its own: measures the path, not the model.
-
-``python -m bench.scripted_node DATA_DIR RATE SLOTS [FLAG…]`` prints ``ready URL`` and serves until
-killed. The flags are the scripted engine's.
-"""
+"""A real node on a scripted engine, in a process of its own: measures the path, not the model."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +11,8 @@ from typing import Any
 
 import aiohttp
 import psutil  # type: ignore[import-untyped]  # it ships no types
-import uvloop
 
-from edge.node import Node
-from edge.settings import load
-from tests.support.scripted_engine import command
+from tests.support.scripted_node import start_scripted_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +41,10 @@ async def scripted_node(
     data_dir: Path, rate: int, slots: int, *flags: str
 ) -> AsyncIterator[ScriptedNode]:
     """A node whose engine makes `rate` steps a second."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.scripted_node", str(data_dir), str(rate), str(slots)),
-        *flags,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    pace = ("--rate", str(rate), "--slots", str(slots), "--stamps")
+    node = await start_scripted_node(data_dir, *pace, *flags)
     try:
-        assert process.stdout is not None
-        url = (await process.stdout.readline()).decode().split()[1]
-        yield ScriptedNode(url, psutil.Process(process.pid))
+        yield ScriptedNode(node.url, psutil.Process(node.process.pid))
     finally:
-        process.kill()
-        await process.communicate()
-
-
-async def serve(data_dir: str, rate: str, slots: str, *flags: str) -> None:
-    """Serves for as long as the process lives."""
-    settings = load(environment={}, flags={"data.dir": data_dir, "server.port": 0})
-    argv = command("--rate", rate, "--slots", slots, "--stamps", *flags)
-    node = Node(settings, engine_command=lambda _safe: argv)
-    started = await node.start()
-    sys.stdout.write(f"ready {started.url}\n")
-    sys.stdout.flush()
-    await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    uvloop.run(serve(*sys.argv[1:]))
+        node.process.kill()
+        await node.process.communicate()

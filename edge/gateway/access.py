@@ -36,6 +36,11 @@ class Access:
             raise Forbidden("a valid token is needed: send it as Authorization: Bearer …")
         return found
 
+    def client_of(self, headers: Mapping[str, str], token: str | None = None) -> str:
+        """The name of who sent these headers. ``token`` came by another way, and counts when the
+        headers have none. Forbidden as in `client`."""
+        return self.client(bearer(headers.get("Authorization")) or token)
+
 
 def bearer(authorization: str | None) -> str | None:
     """The token of an ``Authorization: Bearer`` header (RFC 6750), or None."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from edge.clock import NS_PER_S, Clock
 from edge.errors import InvalidRequest
-from edge.gateway.access import Access, bearer
+from edge.gateway.access import Access
 from edge.gateway.json import json_response
 from edge.services.archive import Archive
 from edge.storage import ExportFormat, Wanted
@@ -47,7 +47,7 @@ class ArchiveApi:
         app.router.add_get("/stats", self.figures)
 
     def _client(self, request: web.Request) -> str:
-        return self._access.client(bearer(request.headers.get("Authorization")))
+        return self._access.client_of(request.headers)
 
     async def history(self, request: web.Request) -> web.Response:
         client, query = self._client(request), request.query

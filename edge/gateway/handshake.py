@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from edge.gateway.access import bearer
 from edge.phoenix import Serializer, negotiate
 
 SUBPROTOCOL: Final = "phoenix"
@@ -62,7 +63,7 @@ def examine(
         return Refusal(403)
     query_token = params.pop("token", None)
     if token is None:
-        token = _bearer(headers.get("Authorization")) or query_token
+        token = bearer(headers.get("Authorization")) or query_token
     return Handshake(serializer, params, token, subprotocol)
 
 
@@ -139,11 +140,6 @@ def _decode_token(encoded: str) -> str | None:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
-
-
-def _bearer(header: str | None) -> str | None:
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _unquote(text: str) -> str:

@@ -9,7 +9,7 @@ from aiohttp import web
 from edge.actors import ActorDown, CallTimeout
 from edge.errors import EngineError, InvalidRequest, PromptTooLong
 from edge.gateway import submission
-from edge.gateway.access import Access, bearer
+from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
@@ -48,7 +48,7 @@ class TasksApi:
         app.router.add_get("/tasks/{task_id}/events", self.events, allow_head=False)
 
     def _client(self, request: web.Request) -> str:
-        return self._access.client(bearer(request.headers.get("Authorization")))
+        return self._access.client_of(request.headers)
 
     async def submit(self, request: web.Request) -> web.Response:
         """``202`` once the task is committed."""
@@ -115,8 +115,7 @@ class TasksApi:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The task's updates as Server-Sent Events, from ``Last-Event-ID`` on; see `EventStreams`.
         The token may be in the query, since `EventSource` sends no header of its own."""
-        token = bearer(request.headers.get("Authorization")) or request.query.get("token")
-        client = self._access.client(token)
+        client = self._access.client_of(request.headers, request.query.get("token"))
         task_id = request.match_info["task_id"]
         shown = await self._tasks.document(task_id, client)
         offset = read_event_id(request.headers.get("Last-Event-ID"))

@@ -28,3 +28,12 @@ def test_a_token_names_its_client() -> None:
 )
 def test_the_bearer_header(header: str | None, token: str | None) -> None:
     assert bearer(header) == token
+
+
+def test_a_client_is_known_by_its_header_or_else_by_another_token() -> None:
+    access = Access({"ada": "a", "bob": "b"})
+    assert access.client_of({"Authorization": "Bearer a"}) == "ada"
+    assert access.client_of({"Authorization": "Bearer a"}, "b") == "ada"
+    assert access.client_of({}, "b") == "bob"
+    with pytest.raises(Forbidden):
+        access.client_of({"Authorization": "Bearer "})
