@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(file for top in ("edge", "tests") for file in (ROOT / top).rglob("*.py"))
-LINES_MAX = 400
+LINES_MAX = 700
 FUNCTION_LINES_MAX = 70
 
 
