@@ -11,21 +11,33 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import orjson
 
 from edge.errors import ElwiftError
-from edge.settings import Settings
+from edge.settings import Server, Settings
 
 EXPORT_S: Final = 3_600
 RECONNECT_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)
+HOW_TO_NAME_TOKEN: Final = "give the node's token with --token or in ELWIFT_TOKEN"
+# Answers after which the same request may succeed: who is busy or restarts says so (RFC 9110).
+_COME_BACK: Final = (408, 425, 429)
 
 
 class NodeError(ElwiftError):
     """The node cannot be reached, or refused; the message is its own sentence."""
 
     code = "node_error"
+
+
+class Refused(NodeError):
+    """The node answered and refused; ``field`` names the member of the request at fault."""
+
+    def __init__(self, message: str, field: str | None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Update(NamedTuple):
@@ -49,13 +61,14 @@ class NodeClient:
     async def __aexit__(self, *_exc: object) -> None:
         await self._http.close()
 
-    async def reachable(self) -> bool:
-        """Whether a node answers."""
+    async def look(self) -> dict[str, Any] | None:
+        """What the node says of itself to this client; None when none answers."""
         try:
             async with self._http.get(f"{self.url}/healthz", timeout=_timeout(2)) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+                said = orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return None
+        return said if response.status == 200 and isinstance(said, dict) else None
 
     async def call(
         self,
@@ -70,14 +83,27 @@ class NodeClient:
             async with self._http.request(
                 method, self.url + path, json=body, params=_given(query), timeout=_timeout(30)
             ) as response:
-                document = orjson.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
+                data = await response.read()
+        except TimeoutError as error:
+            raise NodeError(f"the node at {self.url} did not answer in time; try again") from error
+        except aiohttp.ClientError as error:
             raise self._unreachable() from error
+        return self._document(response.status, data)
+
+    def _document(self, status: int, data: bytes) -> Any:
+        """The answer's JSON. NodeError with the node's sentence unless it succeeded."""
+        try:
+            document = orjson.loads(data)
         except ValueError as error:
-            raise NodeError(f"{self.url} is not an Elwift node") from error
-        if response.status >= 400:
-            raise NodeError(document.get("detail", f"the node answered {response.status}"))
+            raise self._no_node() from error
+        if status >= 400:
+            if not isinstance(document, dict):
+                raise self._no_node()
+            raise Refused(_sentence(status, document.get("detail")), document.get("field"))
         return document
+
+    def _no_node(self) -> NodeError:
+        return NodeError(f"what answers at {self.url} is not an Elwift node; check the address")
 
     def _unreachable(self) -> NodeError:
         return NodeError(f"no node answers at {self.url}; start one with `elwift serve`")
@@ -92,34 +118,52 @@ class NodeClient:
                 self.url + path, params=_given(query), timeout=_timeout(EXPORT_S)
             ) as response:
                 if response.status >= 400:
-                    document = orjson.loads(await response.read())
-                    raise NodeError(document.get("detail", f"the node answered {response.status}"))
+                    self._document(response.status, await response.read())
                 async for chunk in response.content.iter_any():
                     write(chunk)
         except aiohttp.ClientConnectorError as error:
             raise self._unreachable() from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise NodeError(f"the answer of {self.url} did not come whole; try again") from error
 
     async def watch(self, topic: str) -> AsyncIterator[Update]:
-        """The channel's events until its end, over lost connections."""
+        """The channel's events until its end, over lost connections. NodeError at once when the
+        node does not let this client in, or was never there."""
         offset = 0
         tries = 0
+        reached = False
         while True:
             try:
                 async for update in self._follow(topic, offset):
                     tries = 0
+                    reached = True
                     if update.event == "rewind":
                         offset = update.payload["offset"]
                     elif "delta" in update.payload:
                         offset = update.payload["offset"] + len(update.payload["delta"])
                     yield update
                 return
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status < 500 and error.status not in _COME_BACK:
+                    raise await self._refusal(error.status) from error
+                if tries == len(RECONNECT_S):
+                    raise NodeError(f"the node at {self.url} takes no watchers now") from error
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                if not reached and isinstance(error, aiohttp.ClientConnectorError):
+                    raise self._unreachable() from error
                 if tries == len(RECONNECT_S):
                     raise NodeError(f"the node at {self.url} has gone away") from error
-                await asyncio.sleep(RECONNECT_S[tries])
-                tries += 1
+            await asyncio.sleep(RECONNECT_S[tries])
+            tries += 1
+
+    async def _refusal(self, status: int) -> NodeError:
+        """Why the socket was refused. A handshake's answer cannot be read here, so the same is
+        asked for over HTTP, where the node says what is wrong."""
+        try:
+            await self.call("GET", "/tasks", query={"limit": "1"})
+        except NodeError as error:
+            return error
+        return NodeError(f"the node at {self.url} refuses to be watched ({status})")
 
     async def _follow(self, topic: str, offset: int) -> AsyncIterator[Update]:
         """One connection's worth; ends normally with the channel, else raises."""
@@ -147,16 +191,56 @@ class NodeClient:
         raise ConnectionResetError("the connection ended before the task")
 
 
-def node_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which node is meant."""
-    parser.add_argument("--url", help="the node (default: $ELWIFT_URL, else the local one)")
-    parser.add_argument("--token", help="the token, if the node wants one (default: $ELWIFT_TOKEN)")
-
-
 def node_client(given: argparse.Namespace, settings: Settings) -> NodeClient:
-    """A client of the node that was meant."""
-    url = given.url or os.environ.get("ELWIFT_URL") or f"http://127.0.0.1:{settings.server.port}"
-    return NodeClient(url, given.token or os.environ.get("ELWIFT_TOKEN"))
+    """A client of the node that was meant. NodeError when its address is none."""
+    return NodeClient(named_url(given) or local_url(settings.server), token_of(given))
+
+
+def named_url(given: argparse.Namespace) -> str | None:
+    """The address of the node that was named, checked; None when none was. NodeError when it is no
+    address."""
+    if given.url:
+        return _checked(given.url, "--url")
+    in_environment = os.environ.get("ELWIFT_URL")
+    return _checked(in_environment, "ELWIFT_URL") if in_environment else None
+
+
+def token_of(given: argparse.Namespace) -> str | None:
+    """The token to send, if there is one."""
+    return given.token or os.environ.get("ELWIFT_TOKEN")
+
+
+def local_url(server: Server) -> str:
+    """Where a node with these settings is found from its own machine."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)
+    bracketed = f"[{host}]" if ":" in host else host
+    return f"http://{bracketed}:{server.port or 4000}"
+
+
+def task_path(task_id: str) -> str:
+    """The path of a task, whatever was typed for its id."""
+    return f"/tasks/{quote(task_id, safe='')}"
+
+
+def _checked(url: str, where: str) -> str:
+    if "://" not in url:
+        raise NodeError(f"the address {url!r} in {where} lacks its scheme; write http://{url}")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or half a bracket
+        good = False
+    if not good:
+        raise NodeError(
+            f"{url!r} in {where} is no address of a node; it looks like http://127.0.0.1:4000"
+        )
+    return url
+
+
+def _sentence(status: int, detail: object) -> str:
+    """Why the node refused, and for who has no valid token, what to do."""
+    said = str(detail) if detail else f"the node answered {status}"
+    return f"{said}; {HOW_TO_NAME_TOKEN}" if status == 401 else said
 
 
 def _given(query: Mapping[str, str | None] | None) -> dict[str, str]:

@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from typing import Any
 
 import orjson
 
-from edge.cli.output import say
-from edge.settings import Settings, keys
+from edge.cli import flags
+from edge.cli.output import say, say_json
+from edge.settings import Key, Settings, keys
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
-    parser.add_argument("action", choices=("show", "check"))
+def add_to(levels: flags.Levels) -> None:
+    """The command."""
+    level = flags.add_level(levels, "config", "Show or check the settings.")
+    for name, run, about in (
+        ("show", _show, "Show every setting, its meaning and its value."),
+        ("check", _check, "Find mistakes in the settings."),
+    ):
+        flags.settings_flags(flags.add(level, name, run, about), *flags.SETTINGS)
 
 
-def command(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
+def _check(given: argparse.Namespace, settings: flags.Load) -> int:
     """0 when the settings are valid; what is wrong is an error of its own."""
-    chosen = settings()
-    if given.action == "check":
+    settings()
+    if given.json:
+        say_json({"valid": True})
+    else:
         say("the settings are valid")
+    return 0
+
+
+def _show(given: argparse.Namespace, settings: flags.Load) -> int:
+    chosen = settings()
+    if given.json:
+        tree: dict[str, dict[str, Any]] = {}
+        for key in keys():
+            tree.setdefault(key.section, {})[key.name] = _value(chosen, key)
+        say_json(tree)
         return 0
     section = ""
     for key in keys():
         if key.section != section:
             say(("\n" if section else "") + f"[{key.section}]")
             section = key.section
-        value = getattr(getattr(chosen, key.section), key.name)
-        if key.path == "server.tokens":
-            # Names are no secret, secrets are.
-            value = dict.fromkeys(value, "…")
-        say(f"# {key.doc}  ({key.variable})\n{key.name} = {_toml(value)}")
+        say(f"# {key.doc}  ({key.variable})\n{key.name} = {_toml(_value(chosen, key))}")
     return 0
+
+
+def _value(settings: Settings, key: Key) -> Any:
+    value = getattr(getattr(settings, key.section), key.name)
+    # Names are no secret, secrets are.
+    return dict.fromkeys(value, "…") if key.path == "server.tokens" else value
 
 
 def _toml(value: object) -> str:

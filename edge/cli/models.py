@@ -3,41 +3,91 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from edge.cli.output import say
+from edge.cli import flags
+from edge.cli.output import say, say_json
 from edge.inference import models
-from edge.settings import Settings
+from edge.inference.models import ModelFile
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
-    parser.add_argument("action", choices=("list", "verify", "add", "remove", "default"))
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a name; for add, a GGUF file")
-    parser.set_defaults(parser=parser)
+def add_to(levels: flags.Levels) -> None:
+    """The command."""
+    level = flags.add_level(levels, "models", "Which models there are; add your own.")
+    _add(level, "list", _list, "List the models; a star marks the default.")
+    verify = _add(level, "verify", _verify, "Check that models are whole.")
+    verify.add_argument("model", nargs="?", metavar="MODEL", help="a name (default: all)")
+    add = _add(level, "add", _add_model, "Copy a GGUF file to your own models.")
+    add.add_argument("model", metavar="FILE", help="a GGUF file")
+    remove = _add(level, "remove", _remove, "Delete one of your own models.")
+    remove.add_argument("model", metavar="MODEL", help="its name")
+    default = _add(level, "default", _default, "Have a model run when none is named.")
+    default.add_argument("model", metavar="MODEL", help="its name")
 
 
-def command(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    """0 when it is done, and for verify when every model is whole."""
+def _add(level: flags.Levels, name: str, run: flags.Run, about: str) -> argparse.ArgumentParser:
+    parser = flags.add(level, name, run, about)
+    flags.settings_flags(parser, "data-dir")
+    return parser
+
+
+def _list(given: argparse.Namespace, settings: flags.Load) -> int:
     data_dir = settings().data_dir()
-    if given.action in ("add", "remove", "default") and not given.model:
-        given.parser.error(f"models {given.action} needs a MODEL")
-    if given.action == "list":
-        default = models.default_name(data_dir)
-        for model in models.available(data_dir):
-            mark = "*" if model.name == default else " "
-            size_mib = model.size_bytes / 1048576
-            say(f"{mark} {model.name:<24} {size_mib:8.1f} MiB  {model.path}")
-    elif given.action == "verify":
-        wanted = [m for m in models.available(data_dir) if given.model in (None, m.name)]
-        for model in wanted or [models.resolve(given.model, data_dir)]:
-            say(f"{models.verify(model).name}: whole")
-    elif given.action == "add":
-        say(f"added {models.add(Path(given.model), data_dir).name}")
-    elif given.action == "remove":
-        models.remove(given.model, data_dir)
-        say(f"removed {given.model}")
-    else:
-        say(f"{models.set_default(given.model, data_dir).name} is the default from the next start")
+    default = models.default_name(data_dir)
+    known = models.available(data_dir)
+    if given.json:
+        say_json([_document(model) | {"default": model.name == default} for model in known])
+        return 0
+    for model in known:
+        mark = "*" if model.name == default else " "
+        size_mib = model.size_bytes / 1048576
+        say(f"{mark} {model.name:<24} {size_mib:8.1f} MiB  {model.path}")
     return 0
+
+
+def _verify(given: argparse.Namespace, settings: flags.Load) -> int:
+    data_dir = settings().data_dir()
+    wanted = [model for model in models.available(data_dir) if given.model in (None, model.name)]
+    whole = []
+    for model in wanted or [models.resolve(given.model, data_dir)]:
+        whole.append(models.verify(model).name)
+        if not given.json:
+            say(f"{whole[-1]}: whole")
+    if given.json:
+        say_json({"whole": whole})
+    return 0
+
+
+def _add_model(given: argparse.Namespace, settings: flags.Load) -> int:
+    return _done(given, "added", models.add(Path(given.model), settings().data_dir()).name)
+
+
+def _remove(given: argparse.Namespace, settings: flags.Load) -> int:
+    models.remove(given.model, settings().data_dir())
+    return _done(given, "removed", given.model)
+
+
+def _default(given: argparse.Namespace, settings: flags.Load) -> int:
+    name = models.set_default(given.model, settings().data_dir()).name
+    if given.json:
+        return _done(given, "default", name)
+    say(f"{name} is the default from the next start")
+    return 0
+
+
+def _done(given: argparse.Namespace, what: str, name: str) -> int:
+    if given.json:
+        say_json({what: name})
+    else:
+        say(f"{what} {name}")
+    return 0
+
+
+def _document(model: ModelFile) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "size_bytes": model.size_bytes,
+        "shipped": model.embedded,
+    }

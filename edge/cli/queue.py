@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
-from edge.cli.client import node_arguments, node_client
-from edge.cli.output import say
+from edge.cli import flags
+from edge.cli.client import node_client
+from edge.cli.output import harmless, say, say_json
 from edge.settings import Settings
 
-NAMES = ("p50", "p95", "p99")
+NAMES: Final = ("p50", "p95", "p99")
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
-    node_arguments(parser)
+def add_to(levels: flags.Levels) -> None:
+    """The command."""
+    parser = flags.add(levels, "queue", _run, "How busy a node is, and how long tasks took.")
+    flags.node_flags(parser)
     parser.add_argument("--since", metavar="TIME", help="figures from this time on (RFC 3339)")
 
 
-def command(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    """0 when the node answers."""
+def _run(given: argparse.Namespace, settings: flags.Load) -> int:
     return uvloop.run(_show(given, settings()))
 
 
@@ -30,8 +30,11 @@ async def _show(given: argparse.Namespace, settings: Settings) -> int:
     async with node_client(given, settings) as client:
         health = await client.call("GET", "/healthz")
         stats = await client.call("GET", "/stats", query={"since": given.since})
+    if given.json:
+        say_json({"health": health, "stats": stats})
+        return 0
     for line in lines(health, stats):
-        say(line)
+        say(harmless(line))
     return 0
 
 

@@ -3,109 +3,113 @@
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-import orjson
 import uvloop
-from rich.console import Console
 
-from edge.cli.client import NodeClient
-from edge.cli.output import complain, say
-from edge.cli.view import LiveView, PlainView, TaskView, View
+from edge.cli import flags
+from edge.cli.client import NodeClient, local_url, named_url, token_of
+from edge.cli.follow import follow_to_the_end, goes_on, make_view
+from edge.cli.prompt import body_of, read_prompt
+from edge.cli.view import View
 from edge.inference import resolve
 from edge.node import Node
 from edge.settings import Settings
 
+_OPTIONS: Final = ("max_tokens", "temperature", "seed")
+_OF_A_NODE: Final = ("data-dir", "slots", "context", "threads")
+"""Flags that say how to start a node, and nothing to one that runs."""
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's own arguments."""
-    parser.add_argument("prompt", metavar="PROMPT")
-    parser.add_argument("--url", help="the node (default: $ELWIFT_URL, else the local one)")
-    parser.add_argument("--token", help="the token, if the node wants one (default: $ELWIFT_TOKEN)")
-    parser.add_argument("--json", action="store_true", help="print the whole task as JSON")
+
+def add_to(levels: flags.Levels) -> None:
+    """The command."""
+    about = "Submit a prompt and watch it live; without a node, one is started for the occasion."
+    parser = flags.add(levels, "run", _command, about)
+    parser.add_argument(
+        "prompt", nargs="*", metavar="PROMPT", help="the prompt; - stands for standard input"
+    )
+    parser.add_argument("--system", metavar="TEXT", help="what the model is told beforehand")
     parser.add_argument("--max-tokens", type=int, help="longest output, in tokens")
     parser.add_argument("--temperature", type=float, help="0 is greedy")
     parser.add_argument("--seed", type=int, help="the same seed gives the same choice of words")
+    flags.node_flags(parser)
+    flags.settings_flags(parser, "model", *_OF_A_NODE)
 
 
-def command(given: argparse.Namespace, settings: Callable[[], Settings]) -> int:
+def _command(given: argparse.Namespace, settings: flags.Load) -> int:
     """0 only when the task completed."""
-    return uvloop.run(_run(given, settings()))
+    body = body_of(read_prompt(given.prompt, sys.stdin), given.system)
+    for name in _OPTIONS:
+        if getattr(given, name) is not None:
+            body[name] = getattr(given, name)
+    return uvloop.run(_run(given, settings(), body))
 
 
-async def _run(given: argparse.Namespace, settings: Settings) -> int:
-    console = Console(stderr=True)
-    view: View = LiveView(console) if console.is_terminal else PlainView(console)
+async def _run(given: argparse.Namespace, settings: Settings, body: dict[str, Any]) -> int:
+    view = make_view()
     async with AsyncExitStack() as stack:
-        client = await _find_node(given, settings, view, stack)
-        body: dict[str, Any] = {"prompt": given.prompt}
-        for name in ("max_tokens", "temperature", "seed"):
-            if getattr(given, name) is not None:
-                body[name] = getattr(given, name)
+        client = await _running_node(given, settings, view, stack)
+        own = client is None
+        if client is None:
+            client = await _own_node(settings, view, stack)
+        elif settings.model.name and not _is_path(settings.model.name):
+            body["model"] = settings.model.name
         accepted = await client.call("POST", "/tasks", body)
-        view.say(f"task {accepted['task_id']} accepted")
-        state = await watch(client, accepted["topic"], view)
-        if given.json:
-            task = await client.call("GET", f"/tasks/{accepted['task_id']}")
-            say(orjson.dumps(task, option=orjson.OPT_INDENT_2).decode())
-    return report(state, print_text=not given.json)
-
-
-async def watch(client: NodeClient, topic: str, view: View) -> TaskView:
-    """Follows a task to its end."""
-    state = TaskView()
-    try:
-        async for update in client.watch(topic):
-            state.fold(update.event, update.payload)
-            view.show(state)
-    finally:
-        view.close()
-    return state
-
-
-def report(state: TaskView, *, print_text: bool) -> int:
-    """Prints the end of a task; the exit code."""
-    if print_text and state.text:
-        say(state.text)
-    if state.result is not None and state.state == "completed":
-        usage, timings = state.result["usage"], state.result["timings"]
-        speed = timings["tokens_per_second"]
-        Console(stderr=True).print(
-            f"{usage['completion_tokens']} tokens"
-            + (f", {speed:.0f} tokens/s" if speed else "")
-            + f", first text after {timings['ttft_ms'] or 0:.0f} ms"
-            + (f", answered by {state.result['source']}" if state.result["degraded"] else ""),
-            style="dim",
-            highlight=False,
+        task_id = accepted["task_id"]
+        view.say(f"task {task_id} accepted")
+        interrupted = "\nthe node was there for this task alone, and ends with it"
+        return await follow_to_the_end(
+            client,
+            task_id,
+            view,
+            as_json=given.json,
+            interrupted=interrupted if own else goes_on(client, task_id),
         )
-        return 0
-    message = (state.error or {}).get("message", "")
-    complain(f"the task was {state.state}" + (f": {message}" if message else ""))
-    return 1
 
 
-async def _find_node(
+async def _running_node(
     given: argparse.Namespace, settings: Settings, view: View, stack: AsyncExitStack
-) -> NodeClient:
-    """The node that was named, else the local one, else an own one that ends with the stack."""
-    named = given.url or os.environ.get("ELWIFT_URL")
-    token = given.token or os.environ.get("ELWIFT_TOKEN")
-    local = f"http://127.0.0.1:{settings.server.port or 4000}"
-    client = await stack.enter_async_context(NodeClient(named or local, token))
-    # A model asked for by name wants a node that runs it, which the local one may not.
-    if named or (not settings.model.name and await client.reachable()):
-        return client
-    view.say("no node is running; starting one for the occasion")
+) -> NodeClient | None:
+    """The node that was named, or else the local one if it runs the model that is wanted; None,
+    and the reason was said, when the task needs a node of its own."""
+    named = named_url(given)
+    url = named or local_url(settings.server)
+    client = await stack.enter_async_context(NodeClient(url, token_of(given)))
+    if named is None:
+        said = await client.look()
+        wanted = settings.model.name
+        if said is None:
+            view.say("no node is running; starting one for the occasion")
+            return None
+        # A node that does not tell this client what it runs says so when it refuses the task.
+        runs = said.get("model", wanted)
+        if wanted and (_is_path(wanted) or runs != wanted):
+            view.say(f"the node at {url} runs {runs}, not {wanted}; starting one for the occasion")
+            return None
+    unused = [f"--{flag}" for flag in _OF_A_NODE if flags.value_of(given, flag) is not None]
+    if unused:
+        view.say(f"{', '.join(unused)}: of no effect, since the node at {url} runs already")
+    return client
+
+
+def _is_path(model: str) -> bool:
+    return model.endswith(".gguf") or Path(model).name != model
+
+
+async def _own_node(settings: Settings, view: View, stack: AsyncExitStack) -> NodeClient:
+    """A node for the occasion, which ends with the stack."""
     # Its database goes with it, but the user's own models are there.
     model = resolve(settings.model.name, settings.data_dir())
     settings.model.name = str(model.path)
     # No other task will share the model: all its room can go to this one.
     settings.model.slots = 1
     settings.data.dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="elwift-"))
+    # Whatever the settings say of the node that serves: this one is for nobody else.
+    settings.server.host = "127.0.0.1"
     settings.server.port = 0
     settings.server.tokens = {}
     # Whoever runs one prompt would rather hear why the model does not work.

@@ -6,25 +6,31 @@ import argparse
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
 
 import uvloop
 
-from edge.cli.output import complain, note, say
+from edge.cli import flags
+from edge.cli.output import complain, note, say, say_json
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
 from edge.telemetry import log_events
 
 
-def command(_arguments: argparse.Namespace, settings: Callable[[], Settings]) -> int:
+def add_to(levels: flags.Levels) -> None:
+    """The command."""
+    parser = flags.add(levels, "serve", _command, "Run a node until it is told to stop.")
+    flags.settings_flags(parser, *flags.SETTINGS)
+
+
+def _command(given: argparse.Namespace, settings: flags.Load) -> int:
     """Runs until told to stop; 0 after an orderly end, 1 when the node itself cannot go on."""
     chosen = settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    return uvloop.run(run(chosen))
+    return uvloop.run(run(chosen, as_json=given.json))
 
 
-async def run(settings: Settings) -> int:
-    """See `command`; on a running event loop."""
+async def run(settings: Settings, *, as_json: bool = False) -> int:
+    """See `_command`; on a running event loop."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -39,7 +45,7 @@ async def run(settings: Settings) -> int:
         await asyncio.wait({starting})
         return 0
     waiting.cancel()
-    _greet(starting.result(), settings)
+    _greet(starting.result(), settings, as_json=as_json)
     failing = loop.create_task(node.failed())
     waiting = loop.create_task(told.wait())
     await asyncio.wait({failing, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -55,7 +61,7 @@ async def run(settings: Settings) -> int:
     return 0 if told.is_set() else 1
 
 
-def _greet(started: Started, settings: Settings) -> None:
+def _greet(started: Started, settings: Settings, *, as_json: bool) -> None:
     if started.degraded:
         complain(f"the model {started.model} does not run: {started.degraded}")
         note("model     none: tasks that allow it are answered without, the others wait for it")
@@ -73,4 +79,9 @@ def _greet(started: Started, settings: Settings) -> None:
     else:
         assert is_loopback(settings.server.host), "checked by the settings"
         note("access    anybody on this machine, nobody else")
-    say(f"ready {started.url} model={started.model} slots={started.slots}")
+    if as_json:
+        ready = {"url": started.url, "model": started.model, "slots": started.slots}
+        # One line, like the other form: who starts a node reads up to the line's end.
+        say_json(ready, indent=False)
+    else:
+        say(f"ready {started.url} model={started.model} slots={started.slots}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from edge.cli.output import harmless, note
 
 
 class View(Protocol):
@@ -96,23 +99,30 @@ class TaskView:
 
 
 class LiveView:
-    """A terminal: the text as it grows, under it a bar with state and speed."""
+    """A terminal: the end of the text as it grows, under it a bar with state and speed.
+
+    What is drawn is always less than a screen, so it can be drawn over: a line that had left the
+    screen could not, and would stand in the scrollback once for each time. The whole text is
+    printed once, at the end, by who follows the task.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
 
     def say(self, line: str) -> None:
-        self._console.print(line, style="dim", highlight=False)
+        self._console.print(
+            harmless(line), style="dim", highlight=False, markup=False, soft_wrap=True
+        )
 
     def show(self, state: TaskView) -> None:
         if self._live is None:
             self._live = Live(
                 console=self._console, transient=True, refresh_per_second=15,
-                vertical_overflow="visible",
+                vertical_overflow="crop",
             )  # fmt: skip
             self._live.start()
-        self._live.update(_picture(state))
+        self._live.update(_picture(state, self._console))
 
     def close(self) -> None:
         if self._live is not None:
@@ -120,27 +130,51 @@ class LiveView:
             self._live = None
 
 
-def _picture(state: TaskView) -> Group:
+def _picture(state: TaskView, console: Console) -> Group:
     status = Table.grid(padding=(0, 1))
     speed = state.tokens_per_second
     status.add_row(
         Text(state.state, style="bold"),
         ProgressBar(total=1.0, completed=state.progress, width=30),
         Text(f"{state.tokens} tokens" + (f", {speed:.0f}/s" if speed else "")),
-        Text(state.note, style="dim"),
+        Text(harmless(state.note), style="dim"),
     )
-    return Group(Text(state.text), status)
+    # The bar may need a second line on a narrow terminal, and the cursor has one of its own.
+    lines = last_lines(harmless(state.text), console.width, max(1, console.height - 3))
+    return Group(*(Text(line, no_wrap=True) for line in lines), status)
+
+
+def last_lines(text: str, width: int, lines_max: int) -> list[str]:
+    """The end of the text as a terminal of this width shows it, at most so many lines."""
+    width = max(2, width)
+    # No more of it than could be shown is looked at: this runs at every update of a long text.
+    lines: list[str] = []
+    for line in text[-(width * lines_max) :].expandtabs(8).split("\n"):
+        lines += _folded(line, width)
+    return lines[-lines_max:]
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """The line in pieces of at most this many cells; a character may have two."""
+    pieces, piece, cells = [], "", 0
+    for character in line:
+        size = cell_len(character)
+        if cells + size > width:
+            pieces.append(piece)
+            piece, cells = "", 0
+        piece += character
+        cells += size
+    return [*pieces, piece]
 
 
 class PlainView:
     """No terminal: one line whenever the state or the place changes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self) -> None:
         self._last = ""
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
+        note(line)
 
     def show(self, state: TaskView) -> None:
         line = state.state + (f": {state.note}" if state.note else "")

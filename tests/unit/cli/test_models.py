@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +83,21 @@ def test_a_name_is_asked_for(shell: Shell) -> None:
     with pytest.raises(SystemExit) as ended:
         shell("add")
     assert ended.value.code == 2
+
+
+def test_everything_is_said_as_json_too(shell: Shell, tmp_path: Path) -> None:
+    mine = shutil.copy(SHIPPED, tmp_path / "mine.gguf")
+
+    def said(*words: str) -> Any:
+        code, printed = shell(*words, "--json")
+        assert code == 0
+        return json.loads(printed)
+
+    assert said("add", str(mine)) == {"added": "mine"}
+    assert said("default", "mine") == {"default": "mine"}
+    assert said("verify") == {"whole": ["mine", "elwift-tiny"]}
+    models = {each["name"]: each for each in said("list")}
+    assert models["mine"]["default"]
+    assert not models["mine"]["shipped"]
+    assert models["elwift-tiny"]["size_bytes"] == SHIPPED.stat().st_size
+    assert said("remove", "mine") == {"removed": "mine"}

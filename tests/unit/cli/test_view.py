@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from edge.cli.view import TaskView
+from edge.cli.view import TaskView, last_lines
 
 
 def progress(delta: str, offset: int, phase: str = "decode") -> dict[str, Any]:
@@ -42,3 +45,27 @@ def test_who_comes_later_is_told_too(view: TaskView) -> None:
     view.fold("joined", {"task": document, "delta": "Once upon", "offset": 0})
     view.fold("progress", progress(" a time", 9))
     assert view.note == "degraded: answered by history"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines_max", "shown"),
+    [
+        ("", 10, 3, [""]),
+        ("one\ntwo\nthree", 10, 2, ["two", "three"]),
+        ("0123456789abc", 10, 5, ["0123456789", "abc"]),
+        ("狐狐狐", 5, 5, ["狐狐", "狐"]),
+        ("a\tb", 20, 1, ["a       b"]),
+        ("x" * 1_000, 10, 2, ["x" * 10, "x" * 10]),
+    ],
+)
+def test_only_the_end_of_a_long_text_is_drawn(
+    text: str, width: int, lines_max: int, shown: list[str]
+) -> None:
+    assert last_lines(text, width, lines_max) == shown
+
+
+@given(st.text(), st.integers(1, 40), st.integers(1, 10))
+def test_what_is_drawn_fits(text: str, width: int, lines_max: int) -> None:
+    lines = last_lines(text, width, lines_max)
+    assert len(lines) <= lines_max
+    assert all(cell_len(line) <= max(2, width) for line in lines)
