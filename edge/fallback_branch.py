@@ -1,4 +1,4 @@
-"""The branch of the node's supervision tree that answers when the model cannot; see `edge.node`."""
+"""The branch of the supervision tree that answers when the model cannot; see `edge.parts`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from edge.actors import ChildSpec, Supervisor
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, standby
+from edge.inference.process import StartProcess, Worker
 from edge.services.dispatcher import Board
 from edge.services.fallback import FallbackActor
 from edge.services.held_turn import ENGINE_NAME, FALLBACK_NAME
@@ -33,6 +34,8 @@ def children(
     telemetry: Telemetry,
     model: ModelFile,
     command: Command | None,
+    rng: Random,
+    start_process: StartProcess = Worker,
 ) -> list[ChildSpec]:
     """The children, in their order; none where the settings want no fallback. `model` is the
     node's own; `command` replaces the command line of the second engine."""
@@ -40,7 +43,8 @@ def children(
     if not wanted.enabled:
         return []
     history = History(store, telemetry)
-    engine = _engine(settings, telemetry, command or _command(settings, model))
+    command = command or _command(settings, model)
+    engine = command and _engine(settings, telemetry, command, rng, start_process)
     watch = ChildSpec(
         "outage",
         lambda: OutageWatch(ENGINE_NAME, "dispatcher", wanted.outage_ms, telemetry),
@@ -73,9 +77,13 @@ def _command(settings: Settings, model: ModelFile) -> Command | None:
     return EngineCommand(other, small)
 
 
-def _engine(settings: Settings, telemetry: Telemetry, command: Command | None) -> ChildSpec | None:
-    if command is None:
-        return None
+def _engine(
+    settings: Settings,
+    telemetry: Telemetry,
+    command: Command,
+    rng: Random,
+    start_process: StartProcess,
+) -> ChildSpec:
     # What happens to it is told under another name: the node's figures are of its own engine.
     own = Telemetry()
 
@@ -86,6 +94,8 @@ def _engine(settings: Settings, telemetry: Telemetry, command: Command | None) -
     policy = replace(policy_of(settings.model), load_timeout_ms=LOAD_MS_MAX, deaths_max=DEATHS_MAX)
     return ChildSpec(
         SECOND_ENGINE,
-        lambda: EngineActor(command, telemetry=own, policy=policy, rng=Random()),
+        lambda: EngineActor(
+            command, telemetry=own, policy=policy, rng=rng, start_process=start_process
+        ),
         shutdown_ms=10_000,
     )

@@ -1,4 +1,4 @@
-"""The branch of the node's supervision tree that looks after the node itself; see `edge.node`."""
+"""The branch of the node's supervision tree that looks after the node itself; see `edge.parts`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from edge.actors import ChildSpec
 from edge.clock import NS_PER_S
 from edge.services.dispatcher import Board
-from edge.services.health import HealthActor, HealthSources
+from edge.services.health import HealthActor, HealthSources, free_memory_bytes
 from edge.services.janitor import Janitor
 from edge.settings import Settings
 from edge.storage import Pruned, Store
@@ -20,6 +20,7 @@ def children(
     store: Store,
     telemetry: Telemetry,
     accepts: Callable[[], bool],
+    memory_free_bytes: Callable[[], int] = free_memory_bytes,
 ) -> list[ChildSpec]:
     """The children. `accepts` says whether the node takes new tasks."""
     data = settings.data
@@ -29,7 +30,7 @@ def children(
             max_age_ns=data.keep_hours * 3_600 * NS_PER_S, max_tasks=data.keep_tasks_max
         )
 
-    sources = HealthSources(board, store, accepts)
+    sources = HealthSources(board, store, accepts, memory_free_bytes)
     return [
         ChildSpec(
             "health", lambda: HealthActor(sources, telemetry, settings.health), own_budget=True

@@ -122,6 +122,11 @@ class Proof:
         return 0 if self._asked_ns is None else (now_ns - self._asked_ns) // NS_PER_MS
 
 
+def free_memory_bytes() -> int:
+    """What new work may take of the machine's memory."""
+    return int(psutil.virtual_memory().available)
+
+
 @dataclass(frozen=True, slots=True)
 class HealthSources:
     """Where the node's state is read. ``accepts`` says whether new tasks are taken."""
@@ -129,7 +134,7 @@ class HealthSources:
     board: Board
     store: ProbedStore
     accepts: Callable[[], bool]
-    memory_free_bytes: Callable[[], int] = lambda: int(psutil.virtual_memory().available)
+    memory_free_bytes: Callable[[], int] = free_memory_bytes
 
 
 class HealthActor(Actor):

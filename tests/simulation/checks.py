@@ -259,9 +259,9 @@ def _nothing_left(world: World, life: Life) -> None:
         "keys": tasks._by_key,
         "accepting": tasks._accepting,
         "fetching": tasks._runners,
-        "dirty": life.journal._dirty | life.journal._due,
+        "dirty": life.parts.journal._dirty | life.parts.journal._due,
         "rows": life.store.rows_waiting,
-        "sockets": life.sockets.sockets,
+        "sockets": life.parts.sockets.sockets,
         "monitors": set(dispatcher._watching or ()) - {engine},
         "watched": dispatcher.actor()._watched,  # type: ignore[attr-defined]
         "channels": life.system.registry.names("channel:"),
@@ -270,11 +270,11 @@ def _nothing_left(world: World, life: Life) -> None:
     }
     _check_left(left)
     life.on_over = lambda: None  # nobody starts it again
-    life.loop.call_now(life.root.stop)
+    life.loop.call_now(life.parts.root.stop)
     world.settle_for(20 * NS_PER_S)
     _check_left(
         {
-            "actors": {ref for ref in life.system.actors if ref is not life.listener.ref},
+            "actors": {ref for ref in life.system.actors if ref is not life.parts.listener.ref},
             "mailboxes": life.system.run_queue,
             "timers": life.clock.timers_pending(),
         }

@@ -1,40 +1,34 @@
-"""One life of the node: the real house on simulated ground, wired as `edge.node` wires it."""
+"""One life of the node: its real parts (`edge.parts`) in a simulated world."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from edge.actors import Actor, ChildSpec, Reason, Ref, Supervisor, System
+from edge.actors import Reason, Ref, System
 from edge.clock import ManualClock
-from edge.errors import StorageError
+from edge.errors import StartupError, StorageError
 from edge.gateway.connection import Connection
 from edge.gateway.handshake import Handshake
-from edge.gateway.socket import Accepted, SocketApp
-from edge.inference import EngineActor, EngineGivenUp, EngineUp, LifecyclePolicy, Subscribe
+from edge.inference import ModelFile
+from edge.inference.process import Process
+from edge.parts import Outside, Parts
 from edge.phoenix import V2
-from edge.services.audience import Followers
-from edge.services.channel import Channel, Channels
-from edge.services.dispatcher import Board, Dispatcher
-from edge.services.fallback import FallbackActor
-from edge.services.history import History
-from edge.services.journal import Journal
-from edge.services.outage import OutageWatch
-from edge.services.pubsub import PubSub
-from edge.services.surroundings import Surroundings
-from edge.services.task_channel import TaskChannel
-from edge.services.tasks import Tasks
-from edge.settings import Socket as Limits
+from edge.services.channel import Channel
+from edge.settings import Settings
 from edge.storage import StoreOptions
-from edge.tasks.retry import RetryPolicy
 from edge.telemetry import Event, Telemetry
 from tests.simulation.disk import Disk, open_store
 from tests.simulation.engine import Machine
 from tests.simulation.loop import SimLoop
 from tests.simulation.sockets import Link
+
+MODEL = ModelFile("simulated", Path("simulated.gguf"), 0, 0)
+SECOND = "second"
+"""The command line of the fallback's engine; that of the first says something else."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,7 @@ class Config:
     second_model: bool
     notice: str
     outage_ms: int
+    drain_ms: int
 
     @staticmethod
     def draw(rng: Random) -> Config:
@@ -83,23 +78,37 @@ class Config:
             second_model=rng.random() < 0.5,
             notice=rng.choice(("", "try later")),
             outage_ms=rng.choice((500, 5_000)),
+            drain_ms=rng.choice((0, 300, 3_000)),
         )
 
-
-class _Listener(Actor):
-    """Hears when the engine is up for the first time, or that it never will be."""
-
-    def __init__(self) -> None:
-        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def started(self) -> None:
-        engine = self.system.registry.whereis("engine")
-        assert engine is not None
-        engine.send(Subscribe(self.ref))
-
-    def handle(self, message: object) -> None:
-        if isinstance(message, EngineUp | EngineGivenUp) and not self.heard.done():
-            self.heard.set_result(None)
+    def settings(self) -> Settings:
+        """As an admin would have written them."""
+        settings = Settings()
+        settings.server.drain_ms = self.drain_ms
+        model, data, tasks = settings.model, settings.data, settings.tasks
+        model.load_timeout_ms = 5_000
+        model.stall_report_ms = 1_000
+        model.stall_kill_ms = self.stall_kill_ms
+        model.restart_max_ms = 2_000
+        model.deaths_max = self.deaths_max
+        model.given_up_ms = 5_000
+        data.snapshot_ms = self.snapshot_ms
+        tasks.queue_max = self.queue_max
+        tasks.queue_per_client_max = self.queue_per_client_max
+        tasks.retry_max_ms = 10_000
+        tasks.finished_keep_ms = self.finished_keep_ms
+        tasks.position_push_ms = self.position_push_ms
+        fallback, socket = settings.fallback, settings.socket
+        fallback.enabled = self.fallback
+        fallback.slots = 1
+        fallback.outage_ms = self.outage_ms
+        fallback.embedded = self.second_model
+        fallback.idle_ms = 2_000
+        fallback.notice = self.notice
+        socket.flush_window_ms = self.flush_window_ms
+        socket.idle_ms = 45_000
+        socket.outbox_bytes_max = self.outbox_bytes_max
+        return settings
 
 
 class Life:
@@ -154,131 +163,44 @@ class Life:
             rows_per_commit_max=config.rows_per_commit_max,
         )
         self.store = open_store(disk, self.telemetry, self.clock, options, lambda: self.alive)
-        self.journal = Journal(self.store, self.clock, config.snapshot_ms)
-        self.board = Board(config.queue_max, 1 if config.fallback else 0)
-        self.history = History(self.store, self.telemetry)
-        self.root = self.system.spawn(Supervisor(self._children(machine, second)), name="node")
-        around = Surroundings(
-            board=self.board,
-            journal=self.journal,
+
+        def start_process(command: Any, /, **calls: Any) -> Process:
+            return (second if SECOND in command else machine).start_process(command, **calls)
+
+        outside = Outside(
+            system=self.system,
+            store=self.store,
             telemetry=self.telemetry,
-            retry=RetryPolicy(1_000, 10_000),
             rng=self._rng,
-            followers=Followers(),
-            finished_keep_ms=config.finished_keep_ms,
-            dispatcher_name="dispatcher",
-            on_ended=lambda task_id: self.tasks.forget(task_id),
+            model=MODEL,
+            command=lambda _safe: ("first",),
+            fallback_command=(lambda _safe: (SECOND,)) if config.second_model else None,
+            start_process=start_process,
         )
-        supervisor = self.ref("tasks")
-        assert supervisor is not None
-        self.tasks = Tasks(
-            self.system,
-            Supervisor.of(supervisor),
-            self.store,
-            self.journal,
-            around,
-            config.queue_per_client_max,
-        )
-        self.sockets = SocketApp(
-            [("task:*", lambda: TaskChannel(self.tasks))],
-            lambda info: Accepted(info.token),
-            channels=Channels(self.system, PubSub(), self.telemetry),
-            clock=self.clock,
-            limits=Limits(
-                flush_window_ms=config.flush_window_ms,
-                idle_ms=45_000,
-                outbox_bytes_max=config.outbox_bytes_max,
-            ),
-            telemetry=self.telemetry,
-        )
-        self.root.add_watcher(self)
-        self.listener = _Listener()
-        self.system.spawn(self.listener, name="engine listener")
+        self.parts = Parts(config.settings(), outside)
+        self.board = self.parts.board
+        self.tasks = self.parts.tasks
+        self.parts.root.add_watcher(self)
         self.loop.spawn(self._start())
 
-    def _children(self, machine: Machine, second: Machine) -> tuple[ChildSpec, ...]:
-        config = self.config
-        return (
-            ChildSpec("engine", lambda: self._engine(machine, self.telemetry)),
-            *self._fallback(second),
-            ChildSpec(
-                "dispatcher",
-                lambda: Dispatcher(self.board, "engine", config.position_push_ms),
-            ),
-            ChildSpec(
-                "tasks",
-                self._task_supervisor,
-            ),
-        )
-
-    def _task_supervisor(self) -> Supervisor:
-        return Supervisor(
-            budget="child",
-            on_exhausted=lambda name, reason: self.tasks.give_up(name, reason),
-        )
-
-    def _fallback(self, second: Machine) -> tuple[ChildSpec, ...]:
-        config = self.config
-        if not config.fallback:
-            return ()
-        model = ChildSpec("fallback engine", lambda: self._engine(second, Telemetry()))
-        return (
-            ChildSpec(
-                "outage",
-                lambda: OutageWatch("engine", "dispatcher", config.outage_ms, self.telemetry),
-                own_budget=True,
-            ),
-            ChildSpec("standby", lambda: Supervisor(budget="child"), own_budget=True),
-            ChildSpec(
-                "fallback",
-                lambda: FallbackActor(
-                    find=self.history.find,
-                    model=model if config.second_model else None,
-                    supervisor_name="standby",
-                    notice=config.notice,
-                    idle_ms=2_000,
-                    board=self.board,
-                ),
-                own_budget=True,
-            ),
-        )
-
-    def _engine(self, machine: Machine, telemetry: Telemetry) -> EngineActor:
-        return EngineActor(
-            lambda _safe: ("simulated",),
-            telemetry=telemetry,
-            policy=LifecyclePolicy(
-                load_timeout_ms=5_000,
-                stall_report_ms=1_000,
-                stall_kill_ms=self.config.stall_kill_ms,
-                backoff_max_ms=2_000,
-                deaths_max=self.config.deaths_max,
-                deaths_window_ms=60_000,
-                given_up_ms=5_000,
-            ),
-            rng=self._rng,
-            start_process=machine.start_process,
-        )
-
     async def _start(self) -> None:
-        await self.listener.heard
         try:
-            await self.tasks.recover()
-        except StorageError:
+            await self.parts.begin()
+        except (StartupError, StorageError):
             self.on_over()
         else:
             self.serving = True
 
     async def stop(self) -> None:
         """SIGTERM: nothing new, everybody is sent away, what is left is written down."""
-        self.serving = self.tasks.accepts = False
-        await self.sockets.drain()
-        self.root.stop()
+        self.serving = False
+        await self.parts.dismiss(drain=True)
+        await self.parts.end()
 
     def down(self, _ref: Ref, reason: Reason) -> None:
         """The tree of supervisors has ended: with it the node."""
         if not reason.abnormal:
-            self.journal.flush()
+            self.parts.journal.flush()
         self.on_over()
 
     def pass_until(self, at_ns: int) -> None:
@@ -298,7 +220,7 @@ class Life:
 
         async def serve() -> None:
             connection = Connection(
-                self.sockets,
+                self.parts.sockets,
                 Handshake(V2, {}, None, None),
                 client,
                 None,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -21,7 +22,9 @@ def fallback_of(model: ModelFile, **settings: Any) -> FallbackActor | None:
     chosen = Settings()
     for name, value in settings.items():
         setattr(chosen.fallback, name, value)
-    specs = fallback_branch.children(chosen, Board(1), cast(Store, None), Telemetry(), model, None)
+    specs = fallback_branch.children(
+        chosen, Board(1), cast(Store, None), Telemetry(), model, None, Random()
+    )
     if not specs:
         return None
     assert [spec.name for spec in specs] == ["outage", "standby", "fallback"]

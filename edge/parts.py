@@ -1,0 +1,321 @@
+"""The node's parts, wired to one another: all that is the same on a real machine and in a simulated
+world. `edge.node` gives them a machine, `tests.simulation` a made-up one.
+
+The supervision tree::
+
+    node
+    ├── engine       owns the engine process
+    ├── outage       notices that the engine is out for long
+    ├── standby      has the engine of the fallback's model as its child, while that is wanted
+    ├── fallback     answers what the model cannot
+    ├── dispatcher   owns the waiting line
+    ├── tasks        one transient actor per task, each with a restart budget of its own
+    ├── status       tells the node's figures to who joined ``node:status``
+    ├── health       has the parts prove that they work, for ``/readyz``
+    └── janitor      clears the database of what need not be kept
+
+Status and the fallback's three have budgets of their own: they may fail for good without harm to
+the rest. When the root has spent its restarts the node has failed (`Parts.root_end`).
+
+Channels belong to their sockets. Nothing else wires anything to anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from edge import fallback_branch, upkeep_branch
+from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
+from edge.clock import NS_PER_MS
+from edge.engine.messages import Ready
+from edge.errors import Forbidden, InternalError, StartupError
+from edge.gateway import problems
+from edge.gateway.access import Access
+from edge.gateway.archive_api import ArchiveApi
+from edge.gateway.events import EventStreams
+from edge.gateway.facts import EngineListener, NodeFacts
+from edge.gateway.handshake import Refusal
+from edge.gateway.health_api import HealthApi
+from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
+from edge.gateway.tasks_api import TasksApi
+from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
+from edge.inference.process import StartProcess, Worker
+from edge.services.archive import Archive
+from edge.services.audience import Followers
+from edge.services.channel import Channels
+from edge.services.dispatcher import Board, Dispatcher
+from edge.services.health import free_memory_bytes
+from edge.services.journal import Journal
+from edge.services.mine_channel import MINE_TOPIC, MineChannel
+from edge.services.pubsub import PubSub
+from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
+from edge.services.surroundings import Surroundings
+from edge.services.task_channel import TaskChannel
+from edge.services.tasks import Tasks
+from edge.settings import Settings
+from edge.storage import Store
+from edge.tasks.retry import RetryPolicy
+from edge.telemetry import Event, Telemetry
+
+TOLD_MS: Final = 100
+"""From the last end being written down to its having been told to those who watch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the node needs of the outside: time and its actors' turns (``system``), a store, chance,
+    and processes for its engines. ``command`` and ``fallback_command`` replace the workers' own
+    command lines; see `EngineActor`."""
+
+    system: System
+    store: Store
+    telemetry: Telemetry
+    rng: Random
+    model: ModelFile
+    command: Callable[[bool], tuple[str, ...]] | None = None
+    fallback_command: Callable[[bool], tuple[str, ...]] | None = None
+    start_process: StartProcess = Worker
+    memory_free_bytes: Callable[[], int] = free_memory_bytes
+
+
+class Begun(NamedTuple):
+    """``recovered`` tasks are back. ``up`` is what the engine says of itself; None, and
+    ``degraded`` says why, where there is none and the node starts all the same."""
+
+    recovered: int
+    up: Ready | None
+    degraded: str
+
+
+class Parts:
+    """The node's parts from the start to the end: made, then `begin`, then `dismiss` and `end`.
+
+    To be made and used on the loop's thread. Making them starts the supervision tree, and with it
+    the engine. ``root_end`` has a result once the tree has ended, for whatever reason.
+    """
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        self.settings = settings
+        self._outside = outside
+        self.system = outside.system
+        self.telemetry = outside.telemetry
+        store, clock = outside.store, self.system.clock
+        self.root_end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self.journal = Journal(store, clock, settings.data.snapshot_ms)
+        fallback = settings.fallback
+        self.board = Board(settings.tasks.queue_max, fallback.slots if fallback.enabled else 0)
+        self.pubsub = PubSub()
+        self._facts = NodeFacts(self.system, store, outside.model.name)
+        self._figures = Figures(
+            Sources(
+                self.board, self._facts.durable, lambda: self._facts.model, self._socket_figures,
+                store.quarantined,
+            ),
+            self.telemetry,
+            clock,
+        )  # fmt: skip
+        self._tasks: Tasks | None = None
+        self._sockets: SocketApp | None = None
+        self.root = self.system.spawn(Supervisor(self._children()), name="node")
+        self.root.add_watcher(_Watcher(self.root_end))
+        self.listener = EngineListener(self._facts)
+        self.system.spawn(self.listener, name="engine listener")
+        self.tasks = self._tasks = self._make_tasks()
+        channels = Channels(self.system, self.pubsub, self.telemetry)
+        self._access = Access(settings.server.tokens)
+        self.streams = EventStreams(
+            lambda: TaskChannel(self.tasks), channels, clock, settings.socket.outbox_bytes_max
+        )
+        self.sockets = self._sockets = self._make_sockets(channels)
+
+    def _children(self) -> tuple[ChildSpec, ...]:
+        """The supervision tree, but for the tasks themselves."""
+        settings, outside = self.settings, self._outside
+        command = outside.command or EngineCommand(outside.model, settings.model)
+        engine = ChildSpec(
+            "engine",
+            lambda: EngineActor(
+                command,
+                telemetry=self.telemetry,
+                policy=policy_of(settings.model),
+                rng=outside.rng,
+                start_process=outside.start_process,
+            ),
+            shutdown_ms=15_000,
+        )
+        # Ended in reverse order: whoever serves tasks outlives them.
+        return (
+            engine,
+            *fallback_branch.children(
+                settings, self.board, outside.store, self.telemetry, outside.model,
+                outside.fallback_command, outside.rng, outside.start_process,
+            ),
+            ChildSpec(
+                "dispatcher",
+                lambda: Dispatcher(self.board, "engine", settings.tasks.position_push_ms),
+            ),
+            ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
+            ChildSpec("status", lambda: StatusActor(self.pubsub, self._figures), own_budget=True),
+            *upkeep_branch.children(
+                settings, self.board, outside.store, self.telemetry, self._accepts,
+                outside.memory_free_bytes,
+            ),
+        )  # fmt: skip
+
+    def _accepts(self) -> bool:
+        return self._tasks is not None and self._tasks.accepts
+
+    def _task_supervisor(self) -> Supervisor:
+        if self._tasks is not None:
+            # All task actors went with it. They are in the store: the node ends, and begins anew.
+            raise InternalError("the supervisor of the tasks has ended")
+        return Supervisor(
+            budget="child", on_exhausted=lambda name, reason: self.tasks.give_up(name, reason)
+        )
+
+    def _make_tasks(self) -> Tasks:
+        settings = self.settings.tasks
+        around = Surroundings(
+            board=self.board,
+            journal=self.journal,
+            telemetry=self.telemetry,
+            retry=RetryPolicy(settings.retry_base_ms, settings.retry_max_ms),
+            rng=self._outside.rng,
+            followers=Followers(),
+            finished_keep_ms=settings.finished_keep_ms,
+            dispatcher_name="dispatcher",
+            on_ended=lambda task_id: self.tasks.forget(task_id),
+        )
+        supervisor = self.system.registry.whereis("tasks")
+        assert supervisor is not None, "the tree has been built"
+        return Tasks(
+            self.system,
+            Supervisor.of(supervisor),
+            self._outside.store,
+            self.journal,
+            around,
+            settings.queue_per_client_max,
+        )
+
+    def _socket_figures(self) -> dict[str, int]:
+        return {} if self._sockets is None else self._sockets.figures()
+
+    def _make_sockets(self, channels: Channels) -> SocketApp:
+        def connect(info: ConnectInfo) -> Accepted | Refusal:
+            try:
+                return Accepted(self._access.client(info.token))
+            except Forbidden as error:
+                return Refusal(403, f"{error}\n")
+
+        return SocketApp(
+            [
+                ("task:*", lambda: TaskChannel(self.tasks)),
+                (MINE_TOPIC, lambda: MineChannel(self.tasks)),
+                (STATUS_TOPIC, lambda: StatusChannel("status", self._figures)),
+            ],
+            connect,
+            channels=channels,
+            clock=self.system.clock,
+            limits=self.settings.socket,
+            telemetry=self.telemetry,
+            origins=self.settings.server.origins,
+        )
+
+    def application(self) -> web.Application:
+        """All that is served over HTTP, the socket included."""
+        settings, access = self.settings, self._access
+        app = web.Application(
+            middlewares=[problems.middleware], client_max_size=settings.server.body_bytes_max
+        )
+        # Its /tasks/export comes before /tasks/{task_id}.
+        archive = Archive(self.tasks, self._outside.store)
+        ArchiveApi(archive, access, self.system.clock).mount(app)
+        TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
+        HealthApi(self.system, self.board, self._facts, settings.health.limit_ms).mount(app)
+        mount(app, "/socket", self.sockets)
+        return app
+
+    # ---- from the start to the end
+
+    async def begin(self) -> Begun:
+        """Brings unfinished tasks back, while the model loads, and waits for the engine's first
+        word. StartupError when the node cannot start, StorageError when the disk refuses."""
+        recovered = await self.tasks.recover()
+        up, degraded = await self._first_word()
+        return Begun(recovered, up, degraded)
+
+    async def _first_word(self) -> tuple[Ready | None, str]:
+        """What the engine says of itself, or why there is none and the node starts all the same:
+        a model that is of no use is for the admin to change, one that dies may work again."""
+        words: set[asyncio.Future[Any]] = {self.listener.first_word, self.root_end}
+        await asyncio.wait(words, return_when=asyncio.FIRST_COMPLETED)
+        if not self.listener.first_word.done():
+            raise StartupError(cannot_go_on(self.root_end.result()))
+        word = self.listener.first_word.result()
+        if isinstance(word, Ready):
+            return word, ""
+        if word.model_at_fault or not self.settings.fallback.enabled:
+            raise StartupError(word.reason)
+        return None, word.reason
+
+    async def dismiss(self, *, drain: bool) -> None:
+        """Nothing new is accepted; with ``drain``, running tasks get ``server.drain_ms`` to end;
+        everybody who listens is told to come back. Returns when all sockets are gone."""
+        self.tasks.accepts = False
+        if drain:
+            await self._drain()
+        self.streams.end_all()
+        await self.sockets.drain()
+
+    async def _drain(self) -> None:
+        """Waits until no task runs, within the limit; waiting ones keep waiting."""
+        board, clock = self.board, self.system.clock
+        board.draining = True
+        self.telemetry.emit("node.draining", running=board.busy, queued=board.waiting)
+        if not board.busy:
+            return
+        idle = asyncio.Event()
+        # Those who watch are to hear the last end, which is told once it is written down.
+        board.when_idle = lambda: clock.call_after(TOLD_MS * NS_PER_MS, idle.set)
+
+        def hear(event: Event) -> None:
+            if event.name == "task.finished" and not board.busy:
+                idle.set()
+
+        detach = self.telemetry.attach(hear)
+        timer = clock.call_after(self.settings.server.drain_ms * NS_PER_MS, idle.set)
+        try:
+            await idle.wait()
+        finally:
+            timer.cancel()
+            detach()
+
+    async def end(self) -> int:
+        """Ends the tree, and has the journal take what is left; how many tasks that is."""
+        left = self.board.waiting + self.board.busy
+        self.root.stop()
+        await self.root_end
+        self.journal.flush()
+        return left
+
+
+def cannot_go_on(reason: object) -> str:
+    """What is said when the tree, or the store, has ended by itself."""
+    return f"the node cannot go on ({reason}), which is a defect; its log has the details"
+
+
+class _Watcher:
+    """Has an actor's end in a future."""
+
+    def __init__(self, end: asyncio.Future[Reason]) -> None:
+        self._end = end
+
+    def down(self, _ref: Ref, reason: Reason) -> None:
+        if not self._end.done():
+            self._end.set_result(reason)
