@@ -69,14 +69,15 @@ class SystemClock:
 
 
 class _ManualTimer:
-    __slots__ = ("call", "cancelled")
+    """``call`` is None once it is over: a timer holds nothing then, as those of a loop."""
+
+    __slots__ = ("call",)
 
     def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.cancelled = False
+        self.call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
-        self.cancelled = True
+        self.call = None
 
 
 class ManualClock:
@@ -103,7 +104,7 @@ class ManualClock:
 
     def next_due_ns(self) -> int | None:
         """When the earliest live timer is due, or None."""
-        while self._timers and self._timers[0][2].cancelled:
+        while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
@@ -116,9 +117,12 @@ class ManualClock:
         while (due_ns := self.next_due_ns()) is not None and due_ns <= target_ns:
             _, _, timer = heapq.heappop(self._timers)
             self._now_ns = due_ns
-            timer.call()
+            call = timer.call
+            assert call is not None, "what was cancelled is never due"
+            timer.cancel()
+            call()
         self._now_ns = target_ns
 
     def timers_pending(self) -> int:
         """How many timers are set and neither run nor cancelled."""
-        return sum(not timer.cancelled for _, _, timer in self._timers)
+        return sum(timer.call is not None for _, _, timer in self._timers)

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edge.actors.calls import Reply
 from edge.actors.reasons import NORMAL, Reason
 from edge.actors.ref import Ref
-from edge.clock import NS_PER_MS
 
 if TYPE_CHECKING:
     from edge.actors.system import System
     from edge.clock import Timer
-
-
-class _OwnedTimer:
-    """A timer that its actor's death cancels."""
-
-    __slots__ = ("_message", "_ref", "_timer")
-
-    def __init__(self, ref: Ref, message: object) -> None:
-        self._ref = ref
-        self._message = message
-        self._timer: Timer | None = None
-
-    def arm(self, call_after: Callable[[int, Callable[[], object]], Timer], delay_ns: int) -> None:
-        self._timer = call_after(delay_ns, self._fire)
-
-    def _fire(self) -> None:
-        self._ref.forget_timer(self)
-        self._ref.send(self._message)
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._ref.forget_timer(self)
 
 
 class Actor:
@@ -78,11 +53,7 @@ class Actor:
 
     def send_after(self, delay_ms: float, message: object) -> Timer:
         """Sends a message to this actor later, on the system's clock; its death cancels that."""
-        timer = _OwnedTimer(self.ref, message)
-        if not self.ref.buried:
-            timer.arm(self.system.clock.call_after, int(delay_ms * NS_PER_MS))
-            self.ref.add_timer(timer)
-        return timer
+        return self.ref.send_after(delay_ms, message)
 
     def monitor(self, ref: Ref) -> None:
         """Has `Down(ref, reason)` sent to this actor, once, when the other ends; at once when it

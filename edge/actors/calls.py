@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge.actors.errors import ActorDown, CallTimeout
+from edge.actors.reasons import drop_tracebacks
 from edge.actors.signals import Signal
 from edge.clock import NS_PER_MS, Clock
 
@@ -35,8 +37,10 @@ class Reply:
             self._future.set_result(value)
 
     def fail(self, error: Exception) -> None:
-        """Raises the error at the caller; the actor itself is not affected."""
+        """Raises the error at the caller; the actor itself is not affected. The error loses its
+        traceback: a frame of the actor's that holds this reply would hold itself by it."""
         self._use()
+        drop_tracebacks(error)
         if not self._future.done():
             self._future.set_exception(error)
 
@@ -44,6 +48,11 @@ class Reply:
         """The actor ended before it replied."""
         if not self._future.done():
             self._future.set_exception(ActorDown(ref.label, reason))
+
+    def expire(self, ref: Ref, deadline_ms: float) -> None:
+        """The actor did not reply in time."""
+        if not self._future.done():
+            self._future.set_exception(CallTimeout(ref.label, deadline_ms))
 
     def _use(self) -> None:
         if self._used:
@@ -55,22 +64,20 @@ async def call(ref: Ref, clock: Clock, request: object, deadline_ms: float) -> o
     """See `Ref.call`."""
     future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
     reply = Reply(future)
-
-    def expire() -> None:
-        if not future.done():
-            future.set_exception(CallTimeout(ref.label, deadline_ms))
-
-    def ask(actor: Actor) -> None:
-        actor.handle_call(request, reply)
-
     # Watching comes first: between asking and watching the actor could not die unseen.
     ref.add_watcher(reply)
-    timer = clock.call_after(int(deadline_ms * NS_PER_MS), expire)
+    timer = clock.call_after(int(deadline_ms * NS_PER_MS), partial(reply.expire, ref, deadline_ms))
     try:
-        if not ref.send(Signal(ask)):
+        if not ref.send(Signal(partial(_ask, request, reply))):
             assert ref.reason is not None
             reply.down(ref, ref.reason)
         return await future
     finally:
         timer.cancel()
         ref.remove_watcher(reply)
+        # The traceback of an error holds this frame, which must not hold the error.
+        del future, reply
+
+
+def _ask(request: object, reply: Reply, actor: Actor) -> None:
+    actor.handle_call(request, reply)

@@ -7,6 +7,17 @@ supervisor asks is only `abnormal`: a transient child is restarted after an abno
 from __future__ import annotations
 
 
+def drop_tracebacks(error: BaseException) -> None:
+    """Lets go of the frames that the error and its causes came through, and of what is in them.
+    For an error that is kept: one of those frames may well hold whoever keeps it."""
+    link: BaseException | None = error
+    seen: set[int] = set()  # a chain of causes may lead back into itself
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+
+
 class Reason:
     """One end of one actor. ``abnormal`` is True when the actor did not end as it was meant to."""
 
@@ -26,7 +37,7 @@ class Reason:
 class Crash(Reason):
     """An exception left one of the actor's own functions.
 
-    ``error`` has lost its traceback, which was reported at once: its frames would keep the dead
+    ``error`` loses its traceback, which has to be reported before: its frames would keep the dead
     actor's state in memory for as long as anybody holds the reason.
     """
 
@@ -34,6 +45,7 @@ class Crash(Reason):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__("crash", abnormal=True)
+        drop_tracebacks(error)
         self.error = error
 
     def __str__(self) -> str:

@@ -14,11 +14,12 @@ from edge.actors.calls import call
 from edge.actors.errors import ActorDown
 from edge.actors.reasons import KILLED, SHUTDOWN, MailboxOverflow, Reason
 from edge.actors.signals import Signal
+from edge.clock import NS_PER_MS
 
 if TYPE_CHECKING:
     from edge.actors.actor import Actor
     from edge.actors.system import System
-    from edge.clock import Timer
+    from edge.clock import Clock, Timer
 
 
 class Down(NamedTuple):
@@ -32,6 +33,32 @@ class Watcher(Protocol):
     """Who is told of a death: another actor's `Ref`, or a call that waits for its reply."""
 
     def down(self, ref: Ref, reason: Reason) -> None: ...
+
+
+class _OwnedTimer:
+    """A timer that its actor's death cancels. Once it is over it holds nothing of the clock's,
+    whose own timer points back to it."""
+
+    __slots__ = ("_message", "_ref", "_timer")
+
+    def __init__(self, ref: Ref, message: object) -> None:
+        self._ref = ref
+        self._message = message
+        self._timer: Timer | None = None
+
+    def arm(self, clock: Clock, delay_ns: int) -> None:
+        self._timer = clock.call_after(delay_ns, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._ref.forget_timer(self)
+        self._ref.send(self._message)
+
+    def cancel(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        self._ref.forget_timer(self)
 
 
 class Ref:
@@ -205,11 +232,15 @@ class Ref:
         self._stop_watching(other)
         other.remove_watcher(self)
 
-    def add_timer(self, timer: Timer) -> None:
-        """Has the timer cancelled by the actor's death."""
-        if self._timers is None:
-            self._timers = set()
-        self._timers.add(timer)
+    def send_after(self, delay_ms: float, message: object) -> Timer:
+        """`Actor.send_after`, for the actor behind this Ref and what belongs to it."""
+        timer = _OwnedTimer(self, message)
+        if not self.buried:
+            timer.arm(self._system.clock, int(delay_ms * NS_PER_MS))
+            if self._timers is None:
+                self._timers = set()
+            self._timers.add(timer)
+        return timer
 
     def forget_timer(self, timer: Timer) -> None:
         """The timer has fired or was cancelled."""

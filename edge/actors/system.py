@@ -184,7 +184,6 @@ class System:
 
     def _crash(self, ref: Ref, error: BaseException) -> None:
         self.emit("actor.crashed", name=ref.label, error=error)
-        _drop_tracebacks(error)
         ref.kill(Crash(error))
 
     def _end(self, ref: Ref, actor: Actor) -> None:
@@ -207,13 +206,3 @@ class System:
             call(*args)
         except Exception as error:
             self._crash(ref, error)
-
-
-def _drop_tracebacks(error: BaseException) -> None:
-    """A reason may be kept for long, and a traceback's frames would keep the dead actor's state."""
-    link: BaseException | None = error
-    seen: set[int] = set()  # a chain of causes may lead back into itself
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from edge.actors import Actor
+from edge.actors import Ref
 from edge.clock import NS_PER_MS
 from edge.errors import StorageError
 from edge.services import wire
 from edge.services.audience import Audience
-from edge.services.journal import Dirty
 from edge.services.surroundings import Life, Surroundings
 from edge.tasks.effects import Conclude, Record
 from edge.tasks.task import State
@@ -42,16 +41,13 @@ class WriteAgain:
 
 
 class Ending:
-    """The end of the task of one actor, `owner`, to which `Committed` and `WriteAgain` go. What it
+    """The end of the task of one actor, whose `Ref` gets `Committed` and `WriteAgain`. What it
     knows is in the actor's `Life`, so that a successor goes on with it."""
 
-    __slots__ = ("_audience", "_dirty", "_journal", "_life", "_owner", "_telemetry", "_untaken")
+    __slots__ = ("_audience", "_journal", "_life", "_ref", "_telemetry", "_untaken")
 
-    def __init__(
-        self, owner: Actor, dirty: Dirty, life: Life, around: Surroundings, audience: Audience
-    ) -> None:
-        self._owner = owner
-        self._dirty = dirty
+    def __init__(self, ref: Ref, life: Life, around: Surroundings, audience: Audience) -> None:
+        self._ref = ref
         self._life = life
         self._journal = around.journal
         self._telemetry = around.telemetry
@@ -66,12 +62,12 @@ class Ending:
     @property
     def unwritten(self) -> bool:
         """The task has ended, but not on disk."""
-        return self._life.unwritten and self._dirty.task.terminal
+        return self._life.unwritten and self._life.task.terminal
 
     def begin(self, effect: Conclude, before: State) -> None:
         """The task has ended in this turn of its actor."""
         self._life.untold = self._life.unwritten = True
-        self._journal.forget(self._dirty)
+        self._journal.forget(self._life)
         self._record(effect, before, None)
 
     def undo(self, effect: Record, before: State, then: Then) -> None:
@@ -81,17 +77,17 @@ class Ending:
     def write_again(self) -> None:
         """Writes the end once more, if it is not on disk."""
         if self.unwritten:
-            task = self._dirty.task
-            again = self._untaken or (lambda done: self._journal.write_again(task, done))
+            journal, task = self._journal, self._life.task
+            again = self._untaken or (lambda done: journal.write_again(task, done))
             self._write(again, None)
 
     def _record(self, effect: Conclude | Record, before: State, then: Then | None) -> None:
-        journal, task = self._journal, self._dirty.task
+        journal, task = self._journal, self._life.task
         cause = effect.cause if isinstance(effect, Record) else None
         self._write(lambda done: journal.record(task, effect.event, before, cause, done), then)
 
     def _write(self, write: Callable[[Done], bool], then: Then | None) -> None:
-        version, ref = self._dirty.task.version + 1, self._owner.ref
+        version, ref = self._life.task.version + 1, self._ref
 
         def done(error: StorageError | None) -> None:
             ref.send(Committed(version, error, then))
@@ -100,21 +96,21 @@ class Ending:
         if not write(done):
             self._untaken = write
             done(StorageError("too many rows wait for the disk"))
-        self._dirty.written()
+        self._life.written()
 
     def committed(self, message: Committed) -> None:
         """The end is on disk, or is not: tells it, if that is to be done now. What waited for the
         commit of a new beginning follows, whatever the disk said."""
         if message.then is not None:
             if message.error is not None:
-                self._journal.mark(self._dirty)
+                self._journal.mark(self._life)
             message.then()
             return
-        if not self.unwritten or message.version != self._dirty.task.version:
+        if not self.unwritten or message.version != self._life.task.version:
             return
         self._life.unwritten = message.error is not None
         if message.error is not None:
-            self._owner.send_after(WRITE_AGAIN_MS, WriteAgain())
+            self._ref.send_after(WRITE_AGAIN_MS, WriteAgain())
             if self._journal.durable:
                 # The disk works and is only behind: the end is told once it has caught up.
                 return
@@ -123,7 +119,7 @@ class Ending:
             self._tell()
 
     def _tell(self) -> None:
-        task = self._dirty.task
+        task = self._life.task
         self._audience.tell(*wire.end_event(wire.document(task)), last=True)
         self._audience.dismiss()
         self._telemetry.emit(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from edge.services.audience import Followers
 from edge.services.dispatcher import Board
 from edge.services.journal import Journal
 from edge.tasks.retry import RetryPolicy
-from edge.tasks.task import Snapshot
+from edge.tasks.task import Snapshot, Task
 from edge.telemetry import Telemetry
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Life:
     """What outlives the actor's crashes: its last snapshot; ``fresh`` until the task has begun.
+    ``task`` is the state that the actor of now works on. It is what the journal writes down
+    (`edge.services.journal.Dirty`), so that the journal holds no actor.
 
     Its end is ``unwritten`` until the disk has it, and ``untold`` until the clients may know of it;
     see `edge.services.ending`. ``given_up`` once only a last actor is left."""
@@ -26,6 +28,16 @@ class Life:
     unwritten: bool = False
     untold: bool = False
     given_up: bool = False
+    task: Task = field(init=False)
+
+    def restore(self) -> Task:
+        """The state for another actor to go on with: as in the last snapshot."""
+        self.task = self.snapshot.restore()
+        return self.task
+
+    def written(self) -> None:
+        """The task as it is now has been handed to the store."""
+        self.snapshot = self.task.snapshot()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,18 +56,18 @@ class TaskActor(Actor):
     )  # fmt: skip
 
     def __init__(self, life: Life, around: Surroundings) -> None:
-        self.task: Task = life.snapshot.restore()
+        self.task: Task = life.restore()
         self._life = life
         self._around = around
         self._audience = Audience(self.task, around.followers)
         self._held: HeldTurn | None = None
-        self._ending = Ending(self, self, life, around, self._audience)
         self._due: Timer | None = None
         # It may have ended an engine; most likely so if it had made no token there.
         self._suspected = self._suspected_most = False
         self._no_fallback = False
 
     def started(self) -> None:
+        self._ending = Ending(self.ref, self._life, self._around, self._audience)
         if self._ending.unwritten:
             # A predecessor crashed before it heard of the commit.
             self._ending.write_again()
@@ -172,23 +172,23 @@ class TaskActor(Actor):
     def stopped(self, reason: Reason) -> None:
         journal = self._around.journal
         if reason is NORMAL:
-            journal.forget(self)
+            journal.forget(self._life)
             self._around.on_ended(self.task.task_id)
         elif reason.abnormal:
             # What it has become may be wrong; its successor begins at the last snapshot, but must
             # not use a number a second time.
-            journal.forget(self)
             task, life = self.task, self._life
+            journal.forget(life)
             life.snapshot = replace(life.snapshot, version=task.version, seq=task.seq)
         elif not self.task.terminal:
-            journal.mark(self)
+            journal.mark(self._life)
 
     def _output(self, output: Output) -> None:
         held = self._held
         if held is not None and output.key == held.key:
             first = self.task.timings.ttft_ms is None
             self._apply(events.Progress(output.prefilled, output.tokens, output.text))
-            self._around.journal.mark(self)
+            self._around.journal.mark(self._life)
             if first and self.task.timings.ttft_ms is not None:
                 self._around.telemetry.emit(
                     "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
@@ -206,7 +206,7 @@ class TaskActor(Actor):
             # It was cancelled, and may run again by another turn.
             self._dispatcher(line.Release(turn.key, 0.0, 0, 0.0))
             return
-        self._held = HeldTurn(turn, self)
+        self._held = HeldTurn(turn, self.ref, self.system)
         if turn.detour:
             used_up = self.task.attempt >= self.task.max_attempts
             why = "the attempts are used up" if used_up else self._around.board.engine
@@ -292,8 +292,8 @@ class TaskActor(Actor):
             self._tell_progress(effect)
         elif isinstance(effect, effects.Record):
             if not self._around.journal.record(task, effect.event, before, effect.cause):
-                self._around.journal.mark(self)
-            self.written()
+                self._around.journal.mark(self._life)
+            self._life.written()
         elif isinstance(effect, effects.Conclude):
             self._conclude(effect, before)
         elif isinstance(effect, effects.Tell):
@@ -355,10 +355,6 @@ class TaskActor(Actor):
 
     def _expire_later(self) -> None:
         self.send_after(self._around.finished_keep_ms, _Expire(self.task.version))
-
-    def written(self) -> None:
-        """The task as it is now has been handed to the store (`Dirty`)."""
-        self._life.snapshot = self.task.snapshot()
 
     # ---- who watches
 

@@ -51,7 +51,7 @@ def _tells_first() -> AbstractContextManager[object]:
 
     def broken(self: Ending, effect: effects.Conclude, before: State) -> None:
         begin(self, effect, before)
-        self._owner.ref.send(Committed(self._dirty.task.version, None))
+        self._ref.send(Committed(self._life.task.version, None))
 
     return mock.patch.object(Ending, "begin", broken)
 

@@ -22,7 +22,7 @@ class Desk(Quiet):
         self.task = Task(REQUEST, State.EXECUTING, 0, text="Once ", tokens=[1, 2])
 
     def turn(self, *, detour: bool = False) -> HeldTurn:
-        return HeldTurn(Turn(5, detour=detour), self.owner)
+        return HeldTurn(Turn(5, detour=detour), self.owner.ref, self.system)
 
 
 @pytest.fixture
