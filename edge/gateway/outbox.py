@@ -118,7 +118,7 @@ class Outbox:
         self._wire = wire
         self._clock = clock
         self._encode = encode
-        self._fail = fail
+        self._fail: Callable[[int, str], None] | None = fail
         self._window_ns = window_ns
         self._bytes_max = bytes_max
         self._counters = counters
@@ -205,6 +205,7 @@ class Outbox:
     def close(self) -> None:
         """Drops what waits and takes nothing more."""
         self._open = False
+        self._fail = None  # it belongs to the owner of this outbox, and holds it
         self._waiting = None
         self._mergeable.clear()
         self._flushed_ns.clear()
@@ -277,5 +278,7 @@ class Outbox:
         return False
 
     def _give_up(self, code: int, reason: str) -> None:
+        fail = self._fail
         self.close()
-        self._fail(code, reason)
+        if fail is not None:
+            fail(code, reason)

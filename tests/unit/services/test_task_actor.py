@@ -25,6 +25,7 @@ from edge.services.dispatcher import Turn
 from edge.services.ending import WRITE_AGAIN_MS, Committed, Ending
 from edge.services.held_turn import HeldTurn
 from edge.services.messages import Describe
+from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.surroundings import Life
 from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
@@ -39,7 +40,8 @@ TASKS = 1_000
 FEW = 20
 OF_A_TASK = (
     TaskActor, Ending, HeldTurn, Life, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request,
-    Committed, Turn, Run, Reply, Down, TaskChannel, Subscription, Client, Conflict, ActorDown,
+    Committed, Turn, Run, Reply, Down, TaskChannel, MineChannel, Subscription, Client, Conflict,
+    ActorDown,
 )  # fmt: skip
 
 
@@ -89,6 +91,18 @@ async def be_watched(shop: Workshop, number: int) -> None:
     goes.lose()
     shop.finish(number)
     assert stays.run()
+
+
+async def be_followed(shop: Workshop, number: int) -> None:
+    socket = shop.socket(MINE_TOPIC)
+    socket.send("1", "phx_join", {"offsets": {uid(0): 3}})
+    await shop.fetch()
+    await shop.submit(number)
+    shop.output(number, "Once ")
+    shop.finish(number)
+    assert socket.run()
+    socket.lose()
+    shop.work()
 
 
 async def fail_and_be_retried(shop: Workshop, number: int) -> None:
@@ -161,6 +175,7 @@ async def end_on_a_disk_that_refuses(shop: Workshop, number: int) -> None:
     [
         (run_and_end, TASKS),
         (be_watched, FEW),
+        (be_followed, FEW),
         (fail_and_be_retried, FEW),
         (be_cancelled_while_executing, FEW),
         (be_cancelled_too_late, FEW),

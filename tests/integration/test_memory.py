@@ -1,0 +1,81 @@
+"""What a whole node holds on to: nothing of a task that is over, also of one that was there when it
+started, which `gc.freeze` has hidden from the collector."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+
+from edge.actors import Ref
+from edge.actors.child import Child, ChildSpec
+from edge.gateway.connection import Connection
+from edge.gateway.events import EventStream
+from edge.gateway.outbox import Outbox
+from edge.phoenix import Socket
+from edge.phoenix.effects import Subscription
+from edge.services.audience import Audience
+from edge.services.surroundings import Life
+from edge.services.task_actor import TaskActor
+from edge.services.task_channel import TaskChannel
+from edge.tasks.task import Request, Snapshot, Task
+from tests.support.census import alive, without_collector
+from tests.support.node_inside import ScriptedNode, scripted_node
+from tests.support.scripted_node import start_scripted_node
+
+TASKS = 60
+OF_A_TASK = (TaskActor, Life, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request)
+OF_A_CLIENT = (Connection, Outbox, Socket, EventStream, TaskChannel, Subscription)
+
+
+async def over(node: ScriptedNode, task_id: str, number: int) -> None:
+    """Watches the task to its end, by a socket or by events; every fifth is cancelled."""
+    if number % 5 == 0:
+        await node.call("DELETE", f"/tasks/{task_id}")
+    if number % 2:
+        await node.ended(task_id)
+    else:
+        async with node.http.get(f"{node.url}/tasks/{task_id}/events") as events:
+            await events.read()
+
+
+async def unfinished(folder: Path) -> list[str]:
+    """Leaves tasks in the folder, as a node of another process that was killed."""
+    node = await start_scripted_node(folder, "--rate", "1", "--slots", "2")
+    try:
+        async with aiohttp.ClientSession() as http:
+            task_ids = []
+            for _ in range(TASKS):
+                body = {"prompt": "a story", "max_tokens": 20}
+                async with http.post(f"{node.url}/tasks", json=body) as answer:
+                    task_ids.append((await answer.json())["task_id"])
+            return task_ids
+    finally:
+        await node.kill()
+
+
+async def test_nothing_is_left_of_tasks_from_before_the_start(tmp_path: Path) -> None:
+    task_ids = await unfinished(tmp_path)
+    async with scripted_node(
+        tmp_path, "--rate", "1000", tasks__finished_keep_ms=0, model__slots=4
+    ) as node:
+        assert node.started.recovered == TASKS
+        with without_collector():
+            tasks = node.node.tasks
+            assert tasks is not None
+            for number, task_id in enumerate(task_ids):
+                await over(node, task_id, number)
+            task_ids += [await node.submit("a story", max_tokens=20) for _ in range(TASKS)]
+            for number, task_id in enumerate(task_ids[TASKS:]):
+                await over(node, task_id, number)
+            await node.heard.next("task.finished", 2 * TASKS)
+            await node.heard.next("socket.closed", len(node.heard.of("socket.opened")))
+            registry = node.node.system.registry
+            for name in registry.names("task:") + registry.names("channel:"):
+                await node.actor_gone(name)
+            node.heard.events.clear()
+            left = alive(*OF_A_TASK, *OF_A_CLIENT)
+        # The house's own: its supervisors' children, and whoever else is an actor.
+        actors = len(node.node.system.actors)
+        assert left - Counter(Ref=actors, Child=actors, ChildSpec=actors) == Counter()
