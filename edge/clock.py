@@ -3,17 +3,64 @@
 Nothing else in the house reads the system's time or sets a timer by itself, so that tests and the
 simulator can run the same code on a `ManualClock`, where an hour passes when they say so.
 All times are integers in nanoseconds: differences of small numbers of seconds stay exact.
+
+The wall clock is set by others, at any time and either way: a box without a battery starts in 1970
+or at the date of its image, and the network's time comes years later, or years earlier. So there
+are three time scales, and each question has its own; see `Moment`. (Kulkarni et al., "Logical
+Physical Clocks", 2014, make one scale of the wall clock and a counter that never goes back. It was
+not taken: one look at a clock that is years ahead would show wrong dates to people for years.)
 """
 
 from __future__ import annotations
 
 import heapq
+import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+
+DOWN_NS_MAX: Final = 31 * 24 * 3_600 * NS_PER_S
+"""For how long a node may have been down and the wall clock still be believed about it. A holiday
+is shorter, and what a battery-less clock is off by is mostly longer."""
+
+WALL_NS_MAX: Final = 8_267_875_200 * NS_PER_S
+"""2232-01-01. Linux takes no later time either (``KTIME_SEC_MAX`` less thirty years), and a task
+may be scheduled decades behind it before 64 bits are full."""
+
+
+class Moment(NamedTuple):
+    """One instant, on the node's three time scales.
+
+    ``run_ns`` is how long the node has run, all its lives added up; what is measured or put in
+    order is so by this. It never goes back, nobody sets it, and it goes on while the machine
+    sleeps, where the system can tell (`Clock.elapsed_ns`). While the node is down it stands still.
+
+    ``schedule_ns`` goes on while the node is down, too, as far as the wall clock is believed about
+    that (`downtime_ns`). Whatever waits for its time waits by this.
+
+    ``wall_ns`` is Unix time, for people and for nothing else.
+    """
+
+    run_ns: int
+    schedule_ns: int
+    wall_ns: int
+
+
+def downtime_ns(last_wall_ns: int, wall_ns: int) -> int:
+    """How long a node was down that was last seen at one wall-clock time and starts at another.
+
+    A wall clock that went back, or on by more than `DOWN_NS_MAX`, is not believed: then it is 0.
+    """
+    passed_ns = wall_ns - last_wall_ns
+    return passed_ns if 0 <= passed_ns <= DOWN_NS_MAX else 0
+
+
+def _plausible(wall_ns: int) -> int:
+    """Within what can be stored and shown, whatever the clock says."""
+    return min(max(wall_ns, 0), WALL_NS_MAX)
 
 
 class Timer(Protocol):
@@ -26,11 +73,24 @@ class Clock(Protocol):
     """What the house knows of time."""
 
     def now_ns(self) -> int:
-        """Monotonic time; only differences mean anything."""
+        """Monotonic time; only differences mean anything. Timers run by it."""
+        ...
+
+    def elapsed_ns(self) -> int:
+        """Monotonic time that goes on while the machine sleeps, where the system can tell."""
         ...
 
     def wall_ns(self) -> int:
-        """Unix time, for what people read and what outlives the process."""
+        """Unix time from 1970 to `WALL_NS_MAX`, for people. It may jump either way."""
+        ...
+
+    def resume(self, last: Moment) -> None:
+        """Goes on from where an earlier life of the node was last seen. To be called once, before
+        anybody asks for a moment."""
+        ...
+
+    def moment(self) -> Moment:
+        """This instant. Its ``run_ns`` is never less than that of one before."""
         ...
 
     def call_after(self, delay_ns: int, call: Callable[[], object]) -> Timer:
@@ -44,7 +104,32 @@ class LoopTimers(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer: ...
 
 
-class SystemClock:
+class _Scales:
+    """How the scales of a `Moment` follow from monotonic time and the wall clock."""
+
+    __slots__ = ("_down_ns", "_earlier_ns")
+
+    def __init__(self) -> None:
+        self._earlier_ns = 0  # run in earlier lives, less what had elapsed when this one began
+        self._down_ns = 0  # between them
+
+    def elapsed_ns(self) -> int:
+        raise NotImplementedError
+
+    def wall_ns(self) -> int:
+        raise NotImplementedError
+
+    def resume(self, last: Moment) -> None:
+        self._earlier_ns = last.run_ns - self.elapsed_ns()
+        down_ns = downtime_ns(last.wall_ns, self.wall_ns())
+        self._down_ns = last.schedule_ns - last.run_ns + down_ns
+
+    def moment(self) -> Moment:
+        run_ns = self.elapsed_ns() + self._earlier_ns
+        return Moment(run_ns, run_ns + self._down_ns, self.wall_ns())
+
+
+class SystemClock(_Scales):
     """The machine's time; timers run on the given event loop.
 
     uvloop's timers are accurate to a millisecond only: don't build anything finer on them.
@@ -54,13 +139,20 @@ class SystemClock:
     __slots__ = ("_loop",)
 
     def __init__(self, loop: LoopTimers | None = None) -> None:
+        super().__init__()
         self._loop = loop
 
     def now_ns(self) -> int:
         return time.monotonic_ns()
 
+    def elapsed_ns(self) -> int:
+        if sys.platform == "linux":
+            return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        # On macOS it goes on in sleep, as Python's own `time.monotonic` does not.
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
     def wall_ns(self) -> int:
-        return time.time_ns()
+        return _plausible(time.time_ns())
 
     def call_after(self, delay_ns: int, call: Callable[[], object]) -> Timer:
         if self._loop is None:
@@ -80,12 +172,14 @@ class _ManualTimer:
         self.call = None
 
 
-class ManualClock:
+class ManualClock(_Scales):
     """A clock that stands still until told to advance. Timers of the same instant run in the
-    order in which they were set."""
+    order in which they were set. Its wall clock can be set, and the machine put to sleep."""
 
     def __init__(self, now_ns: int = 0, wall_ns: int = 1_750_000_000 * NS_PER_S) -> None:
+        super().__init__()
         self._now_ns = now_ns
+        self._slept_ns = 0
         self._wall_offset_ns = wall_ns - now_ns
         self._timers: list[tuple[int, int, _ManualTimer]] = []
         self._set_count = 0
@@ -93,8 +187,20 @@ class ManualClock:
     def now_ns(self) -> int:
         return self._now_ns
 
+    def elapsed_ns(self) -> int:
+        return self._now_ns + self._slept_ns
+
     def wall_ns(self) -> int:
-        return self._now_ns + self._wall_offset_ns
+        return _plausible(self._now_ns + self._wall_offset_ns)
+
+    def set_wall(self, wall_ns: int) -> None:
+        """Somebody sets the wall clock; nothing else changes."""
+        self._wall_offset_ns = wall_ns - self._now_ns
+
+    def sleep(self, slept_ns: int) -> None:
+        """The machine was suspended for this long: timers don't know of it."""
+        self._slept_ns += slept_ns
+        self._wall_offset_ns += slept_ns
 
     def call_after(self, delay_ns: int, call: Callable[[], object]) -> Timer:
         timer = _ManualTimer(call)
