@@ -49,6 +49,10 @@ class Moment(NamedTuple):
     wall_ns: int
 
 
+NEVER: Final = Moment(0, 0, 0)
+"""When a node was last seen that has not lived before."""
+
+
 def downtime_ns(last_wall_ns: int, wall_ns: int) -> int:
     """How long a node was down that was last seen at one wall-clock time and starts at another.
 

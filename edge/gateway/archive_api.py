@@ -11,7 +11,7 @@ from typing import Final, cast, get_args
 
 from aiohttp import web
 
-from edge.clock import NS_PER_S, Clock
+from edge.clock import Clock
 from edge.errors import InvalidRequest
 from edge.gateway.access import Access
 from edge.gateway.json import json_response
@@ -21,8 +21,6 @@ from edge.tasks.task import State
 
 PAGE_MAX: Final = 500
 CHUNK_BYTES: Final = 1 << 18
-FIGURES_S: Final = 24 * 3_600
-"""Without a ``since``, figures are those of the last day."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTENT_TYPES: Final[Mapping[str, str]] = {
@@ -67,11 +65,9 @@ class ArchiveApi:
     async def figures(self, request: web.Request) -> web.Response:
         """Percentiles of waits and durations, over the last day unless told otherwise."""
         client, query = self._client(request), request.query
-        since_ns = _time_ns(query, "since")
-        if since_ns is None:
-            since_ns = self._clock.wall_ns() - FIGURES_S * NS_PER_S
-        shown = await self._archive.figures(client, since_ns, _time_ns(query, "until"))
-        return json_response(shown)
+        since_ns, until_ns = _time_ns(query, "since"), _time_ns(query, "until")
+        wall_ns = self._clock.wall_ns()
+        return json_response(await self._archive.figures(client, since_ns, until_ns, wall_ns))
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """The client's tasks as one file. It is written whole before its first byte is sent, so

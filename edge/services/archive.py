@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from edge.clock import NS_PER_S
 from edge.errors import Overloaded
 from edge.services import wire
 from edge.services.journal import rebuild
@@ -18,6 +19,8 @@ from edge.storage import AuditRow, ExportFormat, Percentiles, StoredTask, Wanted
 EXPORTS_MAX: Final = 4
 """Exports under way or waiting; they are written one after the other."""
 EXPORT_RETRY_MS: Final = 5_000
+DAY_NS: Final = 24 * 3_600 * NS_PER_S
+"""Without a ``since``, figures are those of the last day."""
 
 
 class ArchiveStore(Protocol):
@@ -30,7 +33,7 @@ class ArchiveStore(Protocol):
     async def audit(self, task_id: str) -> list[AuditRow]: ...
 
     async def percentiles(
-        self, since_ns: int, until_ns: int | None, client: str | None
+        self, since_ns: int | None, until_ns: int | None, client: str | None, *, last_ns: int | None
     ) -> Percentiles: ...
 
     async def export(self, path: Path, file_format: ExportFormat, wanted: Wanted) -> int: ...
@@ -68,9 +71,19 @@ class Archive:
             for row in await self._store.audit(task_id)
         ]
 
-    async def figures(self, client: str, since_ns: int, until_ns: int | None) -> dict[str, Any]:
-        """How the client's tasks ended that did so within this time, and how long they took."""
-        found = await self._store.percentiles(since_ns, until_ns, client)
+    async def figures(
+        self, client: str, since_ns: int | None, until_ns: int | None, wall_ns: int
+    ) -> dict[str, Any]:
+        """How the client's tasks ended that did so within this time, and how long they took.
+
+        Without ``since_ns``, the time is the last day for which the node ran, whatever the wall
+        clock, which says ``wall_ns`` now, said meanwhile: a clock that was set takes no task out of
+        the day. Then the ``since`` that is shown is before the ends of all of them."""
+        last_ns = None if since_ns is not None else DAY_NS
+        found = await self._store.percentiles(since_ns, until_ns, client, last_ns=last_ns)
+        if since_ns is None:
+            day_ago_ns = max(0, wall_ns - DAY_NS)
+            since_ns = min(day_ago_ns, found.earliest_ns or day_ago_ns)
         return {
             "since": wire.rfc3339(since_ns),
             "until": wire.rfc3339(until_ns),

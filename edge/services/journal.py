@@ -50,7 +50,7 @@ def rebuild(stored: StoredTask) -> Snapshot:
         raise StorageError(f"the stored task {stored.task_id} cannot be read: {error}") from error
 
 
-def _row(task: Task, *, with_request: bool = False) -> TaskRow:
+def _row(task: Task, run_ns: int, *, with_request: bool = False) -> TaskRow:
     """The next version of the task as a row; counts the version."""
     task.version += 1
     finished_ns, started_ns = task.finished_ns, task.started_ns
@@ -76,6 +76,7 @@ def _row(task: Task, *, with_request: bool = False) -> TaskRow:
         fingerprint=task.request.fingerprint() if answered else None,
         spec=task.request.to_json() if with_request or task.version == 1 else None,
         snapshot=task.snapshot().to_json(),
+        run_ns=run_ns,
     )
 
 
@@ -115,23 +116,25 @@ class Journal:
         """Writes the task's new version and one audit row; `done` is called once that is
         committed, with None, or has failed, with the error. False, and `done` is not called, when
         too much waits for the disk to take any more."""
+        now = self._clock.moment()
         audit = AuditRow(
             task_id=task.task_id,
-            at_ns=self._clock.wall_ns(),
+            at_ns=now.wall_ns,
             event=event,
             from_state=str(from_state) if from_state else "",
             to_state=str(task.state),
             cause=cause or _end_cause(task),
+            run_ns=now.run_ns,
         )
         # One that had ended may have been pruned in this moment, and its request with it.
-        row = _row(task, with_request=event == "retried")
+        row = _row(task, now.run_ns, with_request=event == "retried")
         return self._store.write([row, audit], done)
 
     def write_again(
         self, task: Task, done: Callable[[StorageError | None], object] | None = None
     ) -> bool:
         """As `record`, for a change that has its audit row already."""
-        return self._store.write([_row(task)], done)
+        return self._store.write([_row(task, self._clock.moment().run_ns)], done)
 
     def mark(self, dirty: Dirty) -> None:
         """The task has changed in a way that may be lost for as long as ``snapshot_ms``."""
@@ -168,9 +171,9 @@ class Journal:
     def write_all(self, dirty: Collection[Dirty]) -> None:
         """Writes the present version of all these tasks, without an audit row; later, when too
         much waits for the disk now."""
-        rows = []
+        rows, run_ns = [], self._clock.moment().run_ns
         for each in dirty:
-            rows.append(_row(each.task))
+            rows.append(_row(each.task, run_ns))
             each.written()
         if rows and not self._store.write(rows):
             for each in dirty:

@@ -107,10 +107,14 @@ class Data:
         200_000, "rows that wait for the disk at most", at_least=1_000, at_most=10_000_000
     )
     keep_hours: int = setting(
-        720, "hours for which ended tasks are kept", at_least=1, at_most=876_000
-    )
+        720, "hours for which ended tasks are kept, counted while the node runs", at_least=1,
+        at_most=876_000,
+    )  # fmt: skip
     keep_tasks_max: int = setting(
-        1_000_000, "ended tasks kept at most; the oldest go", at_least=0, at_most=100_000_000
+        1_000_000,
+        "ended tasks kept at most; those that ended first go",
+        at_least=0,
+        at_most=100_000_000,
     )
     prune_every_ms: int = setting(
         600_000, "how often the database is cleared of what need not be kept", at_least=1_000,

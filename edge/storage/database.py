@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import duckdb
 
+from edge.clock import Moment
+from edge.storage.queries import LAST_SEEN
 from edge.storage.rows import Row
 from edge.storage.schema import TABLE, migrate, values
 
@@ -144,12 +146,26 @@ class Database:
     def probe(self) -> None:
         """Commits something of no meaning. `duckdb.Error` when the disk refuses; what could be read
         before can be read afterwards."""
+        self._put("UPDATE probe SET probed_at = now()::TIMESTAMP")
+
+    def note(self, moment: Moment) -> None:
+        """Remembers when the node was last seen running. `duckdb.Error` as for `probe`."""
+        self._put("UPDATE last_seen SET run_ns = ?, schedule_ns = ?, wall_ns = ?", moment)
+
+    def _put(self, sql: str, parameters: Sequence[object] = ()) -> None:
         try:
-            self.transaction([("UPDATE probe SET probed_at = now()::TIMESTAMP", ())])
+            self.transaction([(sql, parameters)])
         except duckdb.Error:
             if not self.alive():
                 self.revive()
             raise
+
+    def last_seen(self) -> Moment:
+        """When a node was last seen with this file: by the latest of its rows, or by `note`."""
+        ((run_ns, schedule_ns, wall_ns, row_run_ns),) = self.read(LAST_SEEN)
+        # A row is later than the note by as much as the node had run in between.
+        later_ns = max(0, (row_run_ns or 0) - run_ns)
+        return Moment(run_ns + later_ns, schedule_ns + later_ns, wall_ns + later_ns)
 
     def checkpoint(self) -> None:
         """Folds the log into the file and gives freed space back."""

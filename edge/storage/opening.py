@@ -18,7 +18,7 @@ from typing import IO, Final, Literal, NamedTuple
 
 import duckdb
 
-from edge.clock import NS_PER_S
+from edge.clock import NEVER, NS_PER_S, Moment
 from edge.errors import StartupError
 from edge.storage.database import Database
 
@@ -50,11 +50,13 @@ class Found:
 
 
 class Opened(NamedTuple):
-    """The open database; ``kept_as`` is where an unreadable one was put, for this ``reason``."""
+    """The open database; ``kept_as`` is where an unreadable one was put, for this ``reason``;
+    ``last_seen`` is when a node was last seen with it."""
 
     database: Database
     kept_as: Path | None
     reason: str
+    last_seen: Moment = NEVER
 
 
 def lock(path: Path) -> IO[str]:
@@ -101,11 +103,12 @@ def open_database(path: Path, wall_ns: int, *, memory_mib_max: int, probe_ms: in
     kept_as = None if found.verdict == "good" else set_aside(path, wall_ns)
     try:
         database = Database(path, memory_mib_max=memory_mib_max)
+        last_seen = database.last_seen()
     except duckdb.Error as error:
         raise StartupError(
             f"cannot open the database {path}: {error}; choose another --data-dir"
         ) from error
-    return Opened(database, kept_as, found.reason)
+    return Opened(database, kept_as, found.reason, last_seen)
 
 
 def probe(path: Path, *, memory_mib_max: int, probe_ms: int) -> Found:

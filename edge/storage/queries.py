@@ -3,6 +3,8 @@
 The latest version of a task is the row with the highest ``version``. Should a version be there
 twice, because the disk failed after it had written but before it said so, either may be taken:
 they are equal.
+
+What comes before what is told by ``rowid`` alone; see `edge.storage.schema`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _TASK: Final = """
 
 UNFINISHED: Final = f"""
     WITH latest AS ({_LATEST} GROUP BY task_id HAVING max_by(state, version) NOT IN {_ENDED})
-    {_TASK} ORDER BY latest.created_ns, latest.task_id
+    {_TASK} ORDER BY latest.first_row
 """
 
 UNFINISHED_COUNT: Final = f"""
@@ -48,23 +50,27 @@ GET: Final = """
 
 FIND_IDEMPOTENT: Final = """
     SELECT task_id::VARCHAR FROM journal WHERE idempotency_key = ? AND client = ?
-    ORDER BY created_ns DESC LIMIT 1
+    ORDER BY rowid DESC LIMIT 1
 """
 
 FIND_ANSWER: Final = """
     SELECT task_id::VARCHAR FROM journal
     WHERE fingerprint = ? AND client = ? AND state = 'completed'
-    ORDER BY finished_ns DESC LIMIT 1
+    ORDER BY rowid DESC LIMIT 1
 """
 
-CREATED: Final = """
-    SELECT min(created_ns) FROM journal WHERE task_id = ?::UUID AND version IS NOT NULL
+COUNT_OF: Final = """
+    SELECT count(*) FROM journal WHERE task_id = ?::UUID AND version IS NOT NULL
+"""
+
+LAST_SEEN: Final = """
+    SELECT run_ns, schedule_ns, wall_ns, (SELECT max(run_ns) FROM journal) FROM last_seen
 """
 
 AUDIT: Final = """
     SELECT task_id::VARCHAR, created_ns, details->>'event', details->>'from_state', state,
-           details->>'cause'
-    FROM journal WHERE task_id = ?::UUID AND version IS NULL ORDER BY created_ns, rowid
+           details->>'cause', run_ns
+    FROM journal WHERE task_id = ?::UUID AND version IS NULL ORDER BY rowid
 """
 
 _EXPORT: Final = """
@@ -81,7 +87,7 @@ _EXPORT: Final = """
            decode(first_one.spec) AS request, decode(last_one.snapshot) AS snapshot
     FROM latest JOIN journal first_one ON first_one.rowid = latest.first_row
                 JOIN journal last_one ON last_one.rowid = latest.last_row
-    ORDER BY latest.created_ns, latest.task_id
+    ORDER BY latest.first_row
 """
 
 # First versions stay, because they carry the request.
@@ -93,18 +99,18 @@ DELETE_SUPERSEDED: Final = """
 """
 
 _ENDED_TASKS: Final = f"""
-    SELECT task_id, max_by(finished_ns, version) AS finished_ns
+    SELECT task_id, max_by(run_ns, version) AS run_ns, max_by(rowid, version) AS last_row
     FROM journal WHERE version IS NOT NULL
     GROUP BY task_id HAVING max_by(state, version) IN {_ENDED}
 """
 
-# Parameters: finished before; how many ended tasks to keep.
+# Parameters: ended before this time of running; how many ended tasks to keep.
 PRUNABLE: Final = f"""
     SELECT task_id FROM ({_ENDED_TASKS})
-    WHERE finished_ns < ?
+    WHERE run_ns < ?
     UNION
     SELECT task_id FROM (
-        SELECT task_id FROM ({_ENDED_TASKS}) ORDER BY finished_ns DESC, task_id OFFSET ?
+        SELECT task_id FROM ({_ENDED_TASKS}) ORDER BY last_row DESC OFFSET ?
     )
 """
 
@@ -119,7 +125,7 @@ def _where(*conditions: tuple[str, object]) -> Sql:
     return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
 
 
-def _latest(wanted: Wanted, behind: tuple[int, str] | None = None) -> Sql:
+def _latest(wanted: Wanted, behind: str | None = None) -> Sql:
     where, values = _where(
         ("client = ?", wanted.client),
         ("created_ns >= ?", wanted.since_ns),
@@ -127,40 +133,50 @@ def _latest(wanted: Wanted, behind: tuple[int, str] | None = None) -> Sql:
     )
     having, states = _where(("max_by(state, version) = ?", wanted.state))
     if behind is not None:
-        having += " AND (min(created_ns), task_id) < (?::BIGINT, ?::UUID)"
-    latest = f"{_LATEST}{where} GROUP BY task_id HAVING true{having}"
-    return latest, [*values, *states, *(behind or ())]
+        having += """ AND min_by(rowid, version) < (
+            SELECT min_by(rowid, version) FROM journal
+            WHERE task_id = ?::UUID AND version IS NOT NULL
+        )"""
+        states.append(behind)
+    return f"{_LATEST}{where} GROUP BY task_id HAVING true{having}", [*values, *states]
 
 
-def history(wanted: Wanted, behind: tuple[int, str] | None) -> Sql:
-    """A page, newest first, of the tasks behind this creation time and id; the limit is one more
+def history(wanted: Wanted, behind: str | None) -> Sql:
+    """A page, newest first, of the tasks that were accepted before this one; the limit is one more
     parameter."""
     latest, values = _latest(wanted, behind)
     sql = f"""
-        WITH latest AS ({latest} ORDER BY min(created_ns) DESC, task_id DESC LIMIT ?)
-        {_TASK} ORDER BY latest.created_ns DESC, latest.task_id DESC
+        WITH latest AS ({latest} ORDER BY first_row DESC LIMIT ?)
+        {_TASK} ORDER BY latest.first_row DESC
     """
     return sql, values
 
 
 def export(wanted: Wanted) -> Sql:
-    """One row a task with all that is known of it, in the order of their creation."""
+    """One row a task with all that is known of it, in the order in which they were accepted."""
     latest, values = _latest(wanted)
     return f"WITH latest AS ({latest}) {_EXPORT}", values
 
 
-def percentiles(since_ns: int, until_ns: int | None, client: str | None) -> Sql:
+def percentiles(
+    since_ns: int | None, until_ns: int | None, client: str | None, since_run_ns: int | None
+) -> Sql:
     """The columns of `Percentiles`."""
     where, values = _where(
-        ("finished_ns >= ?", since_ns), ("finished_ns < ?", until_ns), ("client = ?", client)
+        ("finished_ns >= ?", since_ns),
+        ("finished_ns < ?", until_ns),
+        ("client = ?", client),
+        ("run_ns >= ?", since_run_ns),
     )
     sql = f"""
         WITH ended AS (
             SELECT max_by(state, version) AS state, max_by(queued_ms, version) AS queued_ms,
-                   max_by(duration_ms, version) AS duration_ms
-            FROM journal WHERE version IS NOT NULL{where} GROUP BY task_id
+                   max_by(duration_ms, version) AS duration_ms,
+                   max_by(finished_ns, version) AS finished_ns
+            FROM journal WHERE finished_ns IS NOT NULL{where} GROUP BY task_id
         )
         SELECT {", ".join(f"count(*) FILTER (state = '{state}')" for state in TERMINAL)},
+               min(finished_ns),
                quantile_cont(queued_ms, [0.5, 0.95, 0.99]),
                quantile_cont(duration_ms, [0.5, 0.95, 0.99])
         FROM ended

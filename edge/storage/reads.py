@@ -12,6 +12,7 @@ from uuid import UUID
 
 import duckdb
 
+from edge.clock import Clock
 from edge.errors import NotFound, StorageError
 from edge.storage import queries
 from edge.storage.database import Database
@@ -28,8 +29,9 @@ ALL = Wanted()
 class Reads:
     """The reading half of a store. All of it raises StorageError when the database refuses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
@@ -68,31 +70,36 @@ class Reads:
         """A page of tasks, newest first, beginning behind the task `before`: the last one of the
         page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
         no task, or one no longer."""
-        behind: tuple[int, str] | None = None
         if before is not None:
-            created = await self._query(queries.CREATED, before) if _is_uuid(before) else []
-            if not created or created[0][0] is None:
+            known = _is_uuid(before) and await self._query(queries.COUNT_OF, before) != [(0,)]
+            if not known:
                 raise NotFound(
                     f"there is no task {before} to continue behind; begin without it",
                     field="before",
                 )
-            behind = (created[0][0], before)
-        sql, values = queries.history(wanted, behind)
+        sql, values = queries.history(wanted, before)
         return await self._read(sql, *values, limit)
 
     async def percentiles(
-        self, since_ns: int, until_ns: int | None = None, client: str | None = None
+        self,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        client: str | None = None,
+        *,
+        last_ns: int | None = None,
     ) -> Percentiles:
         """Ends, waits and durations of the tasks that ended from this wall-clock time on, and
-        before the other if there is one."""
-        sql, values = queries.percentiles(since_ns, until_ns, client)
-        completed, cancelled, discarded, queued_ms, duration_ms = (await self._query(sql, *values))[
-            0
-        ]
+        before the other; within the last ``last_ns`` for which the node ran. All that are given
+        hold."""
+        since_run_ns = None if last_ns is None else self._clock.moment().run_ns - last_ns
+        sql, values = queries.percentiles(since_ns, until_ns, client, since_run_ns)
+        (found,) = await self._query(sql, *values)
+        completed, cancelled, discarded, earliest_ns, queued_ms, duration_ms = found
         return Percentiles(
             completed,
             cancelled,
             discarded,
+            earliest_ns,
             tuple(queued_ms) if queued_ms else None,
             tuple(duration_ms) if duration_ms else None,
         )

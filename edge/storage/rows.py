@@ -1,4 +1,8 @@
-"""What is stored: versions of tasks, and what happened to them. Only ever added, never changed."""
+"""What is stored: versions of tasks, and what happened to them. Only ever added, never changed.
+
+Rows follow one another as they were handed to the store; that is the order of everything, because
+no clock can be trusted with it. ``run_ns`` is how long the node had run by then (`edge.clock`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One version of one task; the highest version counts. Times ending in ``_ns`` are Unix time.
+    """One version of one task; the highest version counts. Its other times ending in ``_ns`` are
+    Unix time, for people.
 
     ``task_id`` is the canonical text of a UUID. ``spec`` is the request, stored with version 1
     alone; ``snapshot`` is all that changes. Both are bytes (JSON in UTF-8) that the storage does
@@ -33,11 +38,12 @@ class TaskRow:
     fingerprint: str | None
     spec: bytes | None
     snapshot: bytes
+    run_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One change of state and its cause."""
+    """One change of state and its cause. ``at_ns`` is Unix time."""
 
     task_id: str
     at_ns: int
@@ -45,6 +51,7 @@ class AuditRow:
     from_state: str
     to_state: str
     cause: str | None
+    run_ns: int
 
 
 Row: TypeAlias = TaskRow | AuditRow
@@ -76,11 +83,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Percentiles:
     """How many tasks ended, and how; the 50th, 95th and 99th of what they took, in ms, None where
-    there was none."""
+    there was none. ``earliest_ns`` is the earliest of their ends in Unix time, as the wall clock
+    was then."""
 
     completed: int
     cancelled: int
     discarded: int
+    earliest_ns: int | None
     queued_ms: tuple[float, float, float] | None
     duration_ms: tuple[float, float, float] | None
 

@@ -7,6 +7,10 @@ audit row takes 1.1 ms of processor time this way, 1.5 ms with a column for each
 with a table for each kind. An audit row keeps its time in ``created_ns``, its new state in
 ``state``.
 
+Rows are put in order by their ``rowid``, which is the order in which they were appended: DuckDB
+gives a row another number when it clears away deleted ones, but never another place. The wall
+clock's times in ``created_ns`` and ``finished_ns`` are for people.
+
 No primary key and no index: DuckDB cannot always replay its log when a key was deleted and
 inserted again, and rows here are only ever added. A task's id is a UUID rather than text because
 finding one of 200,000 then takes 2 ms rather than 8. A checkpoint follows each migration, because
@@ -42,6 +46,13 @@ MIGRATIONS: Final = (
     """,
     # One row, written again and again, so that a look at the health leaves nothing behind.
     "CREATE TABLE probe (probed_at TIMESTAMP); INSERT INTO probe VALUES (now()::TIMESTAMP);",
+    # How long the node had run; what ended before this was counted is as old as the counting. And
+    # one row, written again and again: when the node was last seen, on all three scales.
+    """
+    ALTER TABLE journal ADD COLUMN run_ns BIGINT DEFAULT 0;
+    CREATE TABLE last_seen (run_ns BIGINT, schedule_ns BIGINT, wall_ns BIGINT);
+    INSERT INTO last_seen VALUES (0, 0, 0);
+    """,
 )
 
 TABLE: Final = "journal"
@@ -77,13 +88,14 @@ def values(row: Row) -> tuple[object, ...]:
             orjson.dumps(details).decode(),
             row.spec,
             row.snapshot,
+            row.run_ns,
         )
     details = {"event": row.event, "from_state": row.from_state, "cause": row.cause}
     nothing = (None,) * 5
     return (
         *(row.task_id, None, None, row.to_state, row.at_ns),
         *nothing,
-        *(orjson.dumps(details).decode(), None, None),
+        *(orjson.dumps(details).decode(), None, None, row.run_ns),
     )
 
 

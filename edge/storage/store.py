@@ -60,8 +60,7 @@ class Store(Reads):
         self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
         self._lock = lock
         self._telemetry = telemetry
-        self._clock = clock
-        super().__init__(opened.database)
+        super().__init__(opened.database, clock)
         backlog = Backlog(
             rows_waiting_max=options.rows_waiting_max,
             bytes_waiting_max=options.bytes_waiting_max,
@@ -78,7 +77,9 @@ class Store(Reads):
         clock: Clock,
         options: StoreOptions | None = None,
     ) -> Store:
-        """Opens or makes the file. StartupError when another process has it, the folder cannot be
+        """Opens or makes the file; the clock goes on from where the file last saw the node.
+
+        StartupError when another process has it, the folder cannot be
         written, there is no space, or a later version of the program made it. A file that cannot
         be read is set aside and a new one begun: then ``quarantined`` names where it is kept."""
         options = options or StoreOptions()
@@ -101,6 +102,7 @@ class Store(Reads):
                 kept_as=str(opened.kept_as),
                 reason=opened.reason,
             )
+        clock.resume(opened.last_seen)
         store = cls(path, held, opened, telemetry, clock, options)
         counted = await store._query(queries.UNFINISHED_COUNT)
         telemetry.emit("store.opened", path=str(path), tasks_unfinished=counted[0][0])
@@ -206,14 +208,28 @@ class Store(Reads):
                 {"message": "a callback of the store raised", "exception": raised}
             )
 
+    def note_time(self) -> None:
+        """Has the file remember this moment, as the last at which the node was seen; what a kill
+        takes away is what has passed since. A disk that refuses is told to telemetry."""
+        moment = self._clock.moment()
+
+        def tell(errand: Future[None]) -> None:
+            error = errand.exception()
+            if error is not None:
+                failed = StorageError(f"the database does not take the time: {error}")
+                self._on_loop(lambda: self._say_failed(failed))
+
+        self._writer.call(lambda: self._database.note(moment)).add_done_callback(tell)
+
     # ---- the end
 
     async def prune(self, *, max_age_ns: int, max_tasks: int) -> Pruned:
         """Takes away ended tasks that finished longer ago, or are more than so many, with their
         audit rows, and versions that later ones have replaced; then gives the space back to the
-        file, or the disk. Writes wait meanwhile. StorageError when the disk refuses."""
-        finished_before_ns = self._clock.wall_ns() - max_age_ns
-        errand = self._writer.call(lambda: prune(self._database, finished_before_ns, max_tasks))
+        file, or the disk. Writes wait meanwhile. StorageError when the disk refuses. How age is
+        counted: `edge.storage.retention`."""
+        before_run_ns = self._clock.moment().run_ns - max_age_ns
+        errand = self._writer.call(lambda: prune(self._database, before_run_ns, max_tasks))
         try:
             return await asyncio.wrap_future(errand)
         except duckdb.Error as error:
@@ -237,6 +253,7 @@ class Store(Reads):
 
     def _let_go(self) -> duckdb.Error | None:
         try:
+            self._database.note(self._clock.moment())
             self._database.checkpoint()
         except duckdb.Error as error:
             # All rows are in the log; the next start replays it.

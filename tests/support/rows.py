@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from edge.clock import ManualClock
+from edge.clock import Clock, ManualClock
 from edge.storage import AuditRow, Store, StoreOptions, TaskRow
 from edge.telemetry import Event, Telemetry
 
@@ -38,12 +38,13 @@ def task_row(number: int, version: int = 1, state: str = "available", **changes:
         fingerprint=None,
         spec=b'{"number":%d}' % number if version == 1 else None,
         snapshot=b'{"version":%d}' % version,
+        run_ns=0,
     )
     return replace(row, **changes)
 
 
 def audit_row(number: int, at_ns: int = 1, **changes: Any) -> AuditRow:
-    return replace(AuditRow(uid(number), at_ns, "submit", "", "available", None), **changes)
+    return replace(AuditRow(uid(number), at_ns, "submit", "", "available", None, 0), **changes)
 
 
 class Heard:
@@ -71,10 +72,12 @@ class Heard:
         return self.of(name)[count - 1]
 
 
-async def open_store(path: Path, heard: Heard | None = None, **options: Any) -> Store:
+async def open_store(
+    path: Path, heard: Heard | None = None, *, clock: Clock | None = None, **options: Any
+) -> Store:
     return await Store.open(
         path,
         telemetry=(heard or Heard()).telemetry,
-        clock=ManualClock(),
+        clock=clock or ManualClock(),
         options=StoreOptions(**options),
     )

@@ -84,7 +84,7 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     clock = ManualClock()
-    store = await open_store(tmp_path / "edge.duckdb")
+    store = await open_store(tmp_path / "edge.duckdb", clock=clock)
     site = Site(store, clock)
     app = web.Application(middlewares=[problems.middleware])
     ArchiveApi(site.archive, Access({"ada": "a", "bob": "b"}), clock).mount(app)
@@ -151,6 +151,19 @@ async def test_figures_are_of_ones_own_tasks_within_a_time(site: Site) -> None:
     site.clock.advance(25 * 3_600 * NS_PER_S)
     assert (await site.get("/stats"))[1]["ended"]["completed"] == 0
     assert (await site.get(f"/stats?since={figures['since']}"))[1]["ended"]["completed"] == 2
+
+
+@pytest.mark.parametrize("jump_s", [86_400, -86_400, 315_360_000, -315_360_000, 10**12, -(10**12)])
+async def test_a_jump_takes_nothing_out_of_the_last_day(site: Site, jump_s: int) -> None:
+    site.complete(site.accept(1))
+    site.clock.set_wall(site.clock.wall_ns() + jump_s * NS_PER_S)
+    site.complete(site.accept(2))
+    _, figures = await site.get("/stats")
+    assert figures["ended"]["completed"] == 2
+    _, again = await site.get(f"/stats?since={figures['since']}")
+    assert again["ended"] == figures["ended"]
+    site.clock.advance(25 * 3_600 * NS_PER_S)
+    assert (await site.get("/stats"))[1]["ended"]["completed"] == 0
 
 
 async def test_an_export_has_ones_own_tasks_alone(site: Site, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from edge.clock import ManualClock
 from edge.errors import StorageError
-from edge.storage import ExportFormat, Percentiles, Store, Wanted
-from tests.support.rows import open_store, task_row, uid
+from edge.storage import ExportFormat, Percentiles, Row, Store, Wanted
+from tests.support.rows import audit_row, open_store, task_row, uid
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_the_history_within_a_time(store: Store) -> None:
 
 
 async def test_percentiles_are_those_of_the_last_version(store: Store) -> None:
-    assert await store.percentiles(0) == Percentiles(0, 0, 0, None, None)
+    assert await store.percentiles(0) == Percentiles(0, 0, 0, None, None, None)
     for number in range(1, 102):
         end = {"finished_ns": number, "duration_ms": float(number), "client": f"c{number % 2}"}
         await store.commit(
@@ -46,6 +47,73 @@ async def test_percentiles_are_those_of_the_last_version(store: Store) -> None:
     assert found.duration_ms == (51.0, 96.0, 100.0)
     assert (await store.percentiles(10, 20)).completed == 10
     assert (await store.percentiles(10, 20, "c0")).completed == 5
+
+
+async def test_percentiles_of_the_last_day_are_those_of_the_last_day_of_running(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    store = await open_store(tmp_path / "other.duckdb", clock=clock)
+    clock.advance(100)
+    # The wall clock was years ahead when the last of them ended.
+    for number, wall_ns in ((1, 50), (2, 60), (3, 10**18), (4, 70)):
+        end = task_row(number, 2, "completed", finished_ns=wall_ns, run_ns=number * 10)
+        await store.commit([task_row(number), end])
+    found = await store.percentiles(last_ns=80)
+    assert (found.completed, found.earliest_ns) == (3, 60)
+    clock.set_wall(0)
+    assert await store.percentiles(last_ns=80) == found
+    assert (await store.percentiles(65, last_ns=80)).completed == 2
+    await store.close()
+
+
+@pytest.mark.parametrize("at_ns", [[10, 9, 8, 7], [7, 7, 7, 7], [10**18, 5, 10**17, 6]])
+async def test_the_order_is_that_of_acceptance_whatever_the_wall_clock_said(
+    store: Store, tmp_path: Path, at_ns: list[int]
+) -> None:
+    """Ids that rise and ids that fall: neither the time nor the id decides."""
+    numbers = [1, 9, 2, 8]
+    for number, created_ns in zip(numbers, at_ns, strict=True):
+        end = {"finished_ns": created_ns, "fingerprint": "f", "idempotency_key": "k"}
+        await store.commit(
+            [
+                task_row(number, created_ns=created_ns, idempotency_key="k"),
+                audit_row(number, at_ns=created_ns, event="first"),
+                audit_row(number, at_ns=created_ns - 3, event="second"),
+                task_row(number, 2, "completed", created_ns=created_ns, **end),
+                task_row(number + 20, created_ns=created_ns),
+            ]
+        )
+    ended, waiting = [uid(each) for each in numbers], [uid(each + 20) for each in numbers]
+    done = Wanted(state="completed")
+    assert [each.task_id for each in await store.history(done)] == ended[::-1]
+    page = await store.history(done, limit=2)
+    page += await store.history(done, limit=2, before=page[-1].task_id)
+    assert [each.task_id for each in page] == ended[::-1]
+    assert [each.task_id for each in await store.unfinished()] == waiting
+    assert await store.find_idempotent("ada", "k") == ended[-1]
+    answer = await store.find_answer("f", "ada")
+    assert answer is not None
+    assert answer.task_id == ended[-1]
+    for task_id in ended:
+        assert [row.event for row in await store.audit(task_id)] == ["first", "second"]
+    await store.export(tmp_path / "all.json", "json", done)
+    exported = duckdb.read_json(str(tmp_path / "all.json")).project("task_id::VARCHAR")
+    assert exported.fetchall() == [(task_id,) for task_id in ended]
+
+
+async def test_the_order_outlives_a_pruning(store: Store) -> None:
+    """DuckDB gives rows other numbers when it clears deleted ones away."""
+    for first in range(0, 40_000, 10_000):
+        rows: list[Row] = []
+        for number in range(first, first + 10_000):
+            rows.append(task_row(number))
+            if number % 10:
+                rows.append(task_row(number, 2, "cancelled", finished_ns=1))
+        await store.commit(rows)
+        await store.prune(max_age_ns=0, max_tasks=0)
+    kept = [uid(number) for number in range(0, 40_000, 10)]
+    assert [each.task_id for each in await store.unfinished()] == kept
 
 
 @pytest.mark.parametrize("file_format", ["json", "csv", "parquet"])

@@ -153,7 +153,7 @@ async def test_an_answer_is_found_by_its_fingerprint(tmp_path: Path) -> None:
 
 async def test_pages_of_the_history_do_not_shift(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "edge.duckdb")
-    # Two of each time of creation: the id decides.
+    # Two of each time of creation: the order in which they came decides.
     await store.commit([task_row(number, created_ns=number // 2) for number in range(10)])
     seen: list[str] = []
     page = ids(await store.history(limit=3))
