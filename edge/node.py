@@ -21,7 +21,7 @@ from edge.inference import ModelFile, resolve
 from edge.parts import Outside, Parts, cannot_go_on
 from edge.services.tasks import Tasks
 from edge.settings import Settings
-from edge.storage import Store, StoreOptions
+from edge.storage import Store, StoreOptions, check_name
 from edge.telemetry import Telemetry
 
 DATABASE = "elwift.duckdb"
@@ -80,6 +80,7 @@ class Node:
         """Opens the database, loads the model, brings unfinished tasks back, listens."""
         settings = self.settings
         data_dir = settings.data_dir()
+        check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
         listener = listen(settings.server.host, settings.server.port)
         try:

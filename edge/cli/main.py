@@ -1,21 +1,28 @@
 """The command line: ``elwift serve | run | tasks | queue | models | config | completion``.
 
 Every command prints what it is for with ``--help``, and its result as JSON with ``--json``. Errors
-are one sentence on standard error and exit code 1; 2 means that the command was not understood; 130
-that it was interrupted.
+are one sentence on standard error and exit code 1; 2 means that the command was not understood, 78
+that the settings are wrong (EX_CONFIG of sysexits.h: trying again is of no use), 70 a defect of the
+program (EX_SOFTWARE), 130 that it was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import Final
 
 from edge import __version__
 from edge.cli import completion, config, models, queue, run, serve, tasks
 from edge.cli.flags import load_settings
-from edge.cli.output import complain, end_quietly, prepare
-from edge.errors import ElwiftError
+from edge.cli.output import complain, end_quietly, note, prepare
+from edge.errors import ElwiftError, SettingsError
+
+DEFECT: Final = 70
+WRONG_SETTINGS: Final = 78
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,13 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = given.run(given, lambda: load_settings(given))
     except ElwiftError as error:
         complain(str(error))
-        return 1
+        return WRONG_SETTINGS if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Who read our output has had enough of it, as in `elwift tasks list | head`.
         end_quietly()
         return 0
+    except Exception as error:
+        complain(f"this is a defect of elwift: {type(error).__name__}: {error}; please report it")
+        if os.environ.get("ELWIFT_TRACEBACK"):
+            traceback.print_exc()
+        else:
+            note("ELWIFT_TRACEBACK=1 in the environment shows where")
+        return DEFECT
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def _done(given: argparse.Namespace, what: str, name: str) -> int:
 def _document(model: ModelFile) -> dict[str, Any]:
     return {
         "name": model.name,
-        "path": str(model.path),
+        # A file's name may be any bytes, and JSON is text.
+        "path": os.fsencode(model.path).decode("utf-8", "backslashreplace"),
         "size_bytes": model.size_bytes,
         "shipped": model.embedded,
     }

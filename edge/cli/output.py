@@ -23,8 +23,15 @@ _NOT_ASCII: Final = re.compile("[^\x00-\x7e]")
 
 
 def prepare() -> None:
-    """Has both streams write what their encoding lacks as escapes: an answer that took a minute
-    must not be lost to a terminal that knows only ASCII."""
+    """Makes the standard streams safe to use. First of all in a process.
+
+    A descriptor below 3 that is closed would be given to the next file that is opened, such as the
+    database, and whatever a library says to "standard error" would be written into that. And what
+    a stream's encoding lacks is written as escapes: an answer that took a minute must not be lost
+    to a terminal that knows only ASCII."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -16,6 +16,7 @@ from edge.cli.client import NodeClient, local_url, named_url, token_of
 from edge.cli.follow import follow_to_the_end, goes_on, make_view
 from edge.cli.prompt import body_of, read_prompt
 from edge.cli.view import View
+from edge.errors import SettingsError
 from edge.inference import resolve
 from edge.node import Node
 from edge.settings import Settings
@@ -96,6 +97,16 @@ async def _running_node(
     return client
 
 
+def _own_models(settings: Settings) -> Path | None:
+    """The data directory; None for a user without a home, who has no models of their own."""
+    try:
+        return settings.data_dir()
+    except SettingsError:
+        if settings.data.dir:
+            raise
+        return None
+
+
 def _is_path(model: str) -> bool:
     return model.endswith(".gguf") or Path(model).name != model
 
@@ -103,11 +114,12 @@ def _is_path(model: str) -> bool:
 async def _own_node(settings: Settings, view: View, stack: AsyncExitStack) -> NodeClient:
     """A node for the occasion, which ends with the stack."""
     # Its database goes with it, but the user's own models are there.
-    model = resolve(settings.model.name, settings.data_dir())
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="elwift-"))
+    model = resolve(settings.model.name, _own_models(settings) or Path(folder))
     settings.model.name = str(model.path)
     # No other task will share the model: all its room can go to this one.
     settings.model.slots = 1
-    settings.data.dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="elwift-"))
+    settings.data.dir = folder
     # Whatever the settings say of the node that serves: this one is for nobody else.
     settings.server.host = "127.0.0.1"
     settings.server.port = 0

@@ -1,19 +1,32 @@
-"""``elwift serve``: a node until SIGINT or SIGTERM."""
+"""``elwift serve``: a node until a signal ends it.
+
+SIGINT, SIGTERM and SIGHUP (the terminal has gone away) have it stop in order: running tasks may
+finish within the drain, the others are kept. SIGINT while it stops means at once: what is on disk
+is whole at any moment, so nothing that was accepted is lost by that.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+from typing import Final
 
 import uvloop
 
 from edge.cli import flags
 from edge.cli.output import complain, note, say, say_json
+from edge.errors import ModelError
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
 from edge.telemetry import log_events
+
+WRONG_MODEL: Final = 78
+"""As for wrong settings: what is to be changed is a setting or a file, and until then every start
+ends the same way."""
 
 
 def add_to(levels: flags.Levels) -> None:
@@ -26,15 +39,18 @@ def _command(given: argparse.Namespace, settings: flags.Load) -> int:
     """Runs until told to stop; 0 after an orderly end, 1 when the node itself cannot go on."""
     chosen = settings()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    return uvloop.run(run(chosen, as_json=given.json))
+    try:
+        return uvloop.run(run(chosen, as_json=given.json))
+    except ModelError as error:
+        complain(str(error))
+        return WRONG_MODEL
 
 
 async def run(settings: Settings, *, as_json: bool = False) -> int:
     """See `_command`; on a running event loop."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
+    _hear_signals(loop, told)
     node = Node(settings)
     log_events(node.telemetry)
     starting = loop.create_task(node.start())
@@ -61,6 +77,21 @@ async def run(settings: Settings, *, as_json: bool = False) -> int:
     return 0 if told.is_set() else 1
 
 
+def _hear_signals(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
+    def hear(number: signal.Signals) -> None:
+        if told.is_set() and number == signal.SIGINT:
+            note("ending at once; unfinished tasks will go on at the next start")
+            # Past all that could hang. The engine ends with this process, or with its pipe.
+            os._exit(128 + number)
+        told.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Who starts a program with `nohup` wants it to live on without a terminal.
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        loop.add_signal_handler(number, hear, number)
+
+
 def _greet(started: Started, settings: Settings, *, as_json: bool) -> None:
     if started.degraded:
         complain(f"the model {started.model} does not run: {started.degraded}")
@@ -79,9 +110,11 @@ def _greet(started: Started, settings: Settings, *, as_json: bool) -> None:
     else:
         assert is_loopback(settings.server.host), "checked by the settings"
         note("access    anybody on this machine, nobody else")
-    if as_json:
-        ready = {"url": started.url, "model": started.model, "slots": started.slots}
-        # One line, like the other form: who starts a node reads up to the line's end.
-        say_json(ready, indent=False)
-    else:
-        say(f"ready {started.url} model={started.model} slots={started.slots}")
+    ready = {"url": started.url, "model": started.model, "slots": started.slots}
+    # Nobody may be left to read it, and the node serves all the same.
+    with contextlib.suppress(OSError):
+        if as_json:
+            # One line, like the other form: who starts a node reads up to the line's end.
+            say_json(ready, indent=False)
+        else:
+            say("ready {url} model={model} slots={slots}".format(**ready))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge.errors import SettingsError
+
 
 def setting(
     default: Any, doc: str, *, at_least: float | None = None, at_most: float | None = None
@@ -232,8 +234,17 @@ class Settings:
     health: Health = field(default_factory=Health)
 
     def data_dir(self, environment: Mapping[str, str] = os.environ) -> Path:
-        """The data directory, made absolute; it need not exist."""
-        if self.data.dir:
-            return Path(self.data.dir).expanduser().absolute()
-        base = environment.get("XDG_DATA_HOME") or "~/.local/share"
-        return (Path(base).expanduser() / "elwift").absolute()
+        """The data directory, made absolute; it need not exist. SettingsError when it depends on a
+        home directory and this user has none, as in many a service."""
+        base = environment.get("XDG_DATA_HOME", "")
+        # A relative one is to be ignored (XDG Base Directory Specification, "Basics").
+        share = base if base.startswith("/") else "~/.local/share"
+        chosen = Path(self.data.dir or f"{share}/elwift")
+        try:
+            return chosen.expanduser().absolute()
+        except RuntimeError as error:
+            raise SettingsError(
+                f"{chosen} cannot be found, since this user has no home directory;"
+                " name the data directory with --data-dir, or set HOME",
+                key="data.dir",
+            ) from error

@@ -4,6 +4,7 @@ One thread writes, in groups; another reads. Nothing here knows what a task is: 
 go in and come out.
 """
 
+from edge.storage.opening import check_name
 from edge.storage.reads import ExportFormat
 from edge.storage.rows import AuditRow, Percentiles, Pruned, Row, StoredTask, TaskRow, Wanted
 from edge.storage.store import Store, StoreOptions
@@ -19,4 +20,5 @@ __all__ = [
     "StoredTask",
     "TaskRow",
     "Wanted",
+    "check_name",
 ]

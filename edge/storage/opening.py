@@ -59,6 +59,24 @@ class Opened(NamedTuple):
     last_seen: Moment = NEVER
 
 
+def check_name(path: Path) -> None:
+    """StartupError when DuckDB cannot use a file of this name: it takes what follows a ``?`` for
+    options when it names its log, a backslash for a slash, and knows names in UTF-8 alone."""
+    try:
+        name = os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        fault = "is not UTF-8"
+    else:
+        bad = next((each for each in "?\\\0" if each in name), None)
+        if bad is None:
+            return
+        fault = f"has {bad!r} in it"
+    raise StartupError(
+        f"the name of the data directory {str(path.parent)!r} {fault}, which the database cannot"
+        " use; choose another with --data-dir"
+    )
+
+
 def lock(path: Path) -> IO[str]:
     """Takes the lock of this database for as long as the returned file is open; the kernel gives
     it back however this process ends. StartupError when another node has it, or the folder cannot
