@@ -16,7 +16,7 @@ from aiohttp import web
 from edge.actors import Reason, System
 from edge.clock import SystemClock
 from edge.errors import StartupError, StorageError
-from edge.gateway.listen import listen, url_of
+from edge.gateway.listen import close_all, listen, url_of
 from edge.inference import ModelFile, resolve
 from edge.parts import Outside, Parts, cannot_go_on
 from edge.services.tasks import Tasks
@@ -82,24 +82,26 @@ class Node:
         data_dir = settings.data_dir()
         check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
-        listener = listen(settings.server.host, settings.server.port)
+        listeners = listen(settings.server.host, settings.server.port)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            listener.close()
+            close_all(listeners)
             raise StartupError(
                 f"cannot make the data directory {data_dir}: {error.strerror};"
                 " choose another with --data-dir"
             ) from error
         try:
-            return await self._start(listener, data_dir, model)
+            return await self._start(listeners, data_dir, model)
         except BaseException:
             gc.enable()
-            listener.close()
+            close_all(listeners)
             await self.stop(drain=False)
             raise
 
-    async def _start(self, listener: socket.socket, data_dir: Path, model: ModelFile) -> Started:
+    async def _start(
+        self, listeners: list[socket.socket], data_dir: Path, model: ModelFile
+    ) -> Started:
         settings = self.settings
         store = self._store = await Store.open(
             data_dir / DATABASE,
@@ -122,8 +124,9 @@ class Node:
         recovered, up, degraded = await parts.begin()
         self._runner = web.AppRunner(parts.application(), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
-        url = url_of(listener)
+        for listener in listeners:
+            await web.SockSite(self._runner, listener).start()
+        url = url_of(listeners[0])
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()
         gc.freeze()
