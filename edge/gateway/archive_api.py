@@ -15,6 +15,7 @@ from edge.clock import Clock
 from edge.errors import InvalidRequest
 from edge.gateway.access import Access
 from edge.gateway.json import json_response
+from edge.gateway.reading import known_id, task_id_of
 from edge.services.archive import Archive
 from edge.storage import ExportFormat, Wanted
 from edge.tasks.task import State
@@ -52,13 +53,17 @@ class ArchiveApi:
         limit = query.get("limit", "50")
         if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= PAGE_MAX:
             raise InvalidRequest(f"limit has to be from 1 to {PAGE_MAX}", field="limit")
+        before = query.get("before")
         page = await self._archive.page(
-            client, _wanted(query), limit=int(limit), before=query.get("before")
+            client,
+            _wanted(query),
+            limit=int(limit),
+            before=None if before is None else known_id(before, field="before"),
         )
         return json_response({"tasks": page})
 
     async def audit(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["task_id"]
+        task_id = task_id_of(request)
         trail = await self._archive.audit(task_id, self._client(request))
         return json_response({"task_id": task_id, "audit": trail})
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 
 from edge.errors import InvalidRequest
 from edge.gateway.problems import MalformedBody
 from edge.settings import Tasks as Defaults
+from edge.tasks import ids
 from edge.tasks.queue import PRIORITIES
 from edge.tasks.task import Options, Request
 
@@ -136,10 +137,10 @@ def _text(name: str, value: Any) -> str | None:
 def _task_id(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    try:
-        return str(UUID(value))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidRequest("task_id has to be a UUID", field=name) from error
+    task_id = ids.canonical(value) if isinstance(value, str) else None
+    if task_id is None:
+        raise InvalidRequest("task_id has to be a UUID", field=name)
+    return task_id
 
 
 def _messages(name: str, value: Any) -> tuple[tuple[str, str], ...] | None:

@@ -13,6 +13,7 @@ from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
+from edge.gateway.reading import task_id_of
 from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -101,22 +102,22 @@ class TasksApi:
             )
 
     async def show(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["task_id"]
+        task_id = task_id_of(request)
         return json_response(await self._tasks.document(task_id, self._client(request)))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["task_id"]
+        task_id = task_id_of(request)
         return json_response(await self._tasks.cancel(task_id, self._client(request)))
 
     async def retry(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["task_id"]
+        task_id = task_id_of(request)
         return json_response(await self._tasks.retry(task_id, self._client(request)), status=202)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The task's updates as Server-Sent Events, from ``Last-Event-ID`` on; see `EventStreams`.
         The token may be in the query, since `EventSource` sends no header of its own."""
         client = self._access.client_of(request.headers, request.query.get("token"))
-        task_id = request.match_info["task_id"]
+        task_id = task_id_of(request)
         shown = await self._tasks.document(task_id, client)
         offset = read_event_id(request.headers.get("Last-Event-ID"))
         if offset is None:

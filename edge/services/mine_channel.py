@@ -10,6 +10,7 @@ import orjson
 
 from edge.actors import Down, Ref
 from edge.phoenix import Encoded
+from edge.phoenix.messages import FIELD_BYTES_MAX
 from edge.services import wire
 from edge.services.channel import Channel, Decision, Error, Ok
 from edge.services.messages import (
@@ -23,6 +24,7 @@ from edge.services.messages import (
 )
 from edge.services.tasks import Tasks
 from edge.services.wire import PAGE_CHARS, ProgressUpdate
+from edge.tasks import ids
 from edge.tasks.task import Task
 
 MINE_TOPIC: Final = "tasks:mine"
@@ -106,7 +108,8 @@ class MineChannel(Channel):
     """Follows all tasks of the caller, those to come included.
 
     Join payload ``{"offsets": {task_id: n, …}}``: of these tasks the first n characters are known;
-    they are told of even when they have ended meanwhile. The reply is ``{"tasks": n}``, how many
+    they are told of even when they have ended meanwhile. Ids may be written in any way there; what
+    is told has them in their canonical form. The reply is ``{"tasks": n}``, how many
     are in memory. ``updates`` follow, each a list of entries with ``task_id`` and ``event``: first
     a ``task`` entry with the document, ``delta`` and ``offset`` for each task, then the events of
     the channel ``task:{id}``, and ``accepted`` for a new one. A client keeps
@@ -128,12 +131,17 @@ class MineChannel(Channel):
             offsets = {}
         if not isinstance(offsets, dict) or not all(map(_is_offset, offsets.values())):
             return _refusal("offsets has to be an object of whole numbers from 0")
+        if any(len(written) > FIELD_BYTES_MAX for written in offsets):
+            return _refusal("offsets has to name tasks by their ids")
         if len(offsets) > OFFSETS_MAX:
             return _refusal(f"offsets may name {OFFSETS_MAX} tasks; join task:{{id}} for others")
         if not self._tasks.followers.join(self.client, self.ref):
             return Error({"reason": "too many sockets follow the tasks of this client"})
         own = self._tasks.of_client(self.client)
-        listed = dict.fromkeys(islice(own, LISTED_MAX), 0) | offsets
+        known, unknown = _by_task(offsets)
+        for written in unknown:
+            self._entry(written, "unknown", {})
+        listed = dict.fromkeys(islice(own, LISTED_MAX), 0) | known
         self._asked = {task_id: (None, offset) for task_id, offset in listed.items()}
         self._to_ask.extend(listed)
         self._ask_more()
@@ -210,6 +218,20 @@ class MineChannel(Channel):
             self.send_after(LOOK_AGAIN_MS, LookAgain(task_id))
         else:
             self._list(stored(task, self._asked[task_id][1]))
+
+
+def _by_task(offsets: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+    """The offsets by canonical id, and what is no id. Of a task that is named in two ways the
+    smaller offset counts: its client has at least so much."""
+    known: dict[str, int] = {}
+    unknown = []
+    for written, offset in offsets.items():
+        task_id = ids.canonical(written)
+        if task_id is None:
+            unknown.append(written)
+        else:
+            known[task_id] = min(offset, known.get(task_id, offset))
+    return known, unknown
 
 
 def _is_offset(value: object) -> bool:

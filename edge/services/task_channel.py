@@ -32,6 +32,7 @@ from edge.services.messages import (
 )
 from edge.services.tasks import Tasks
 from edge.services.wire import PAGE_CHARS, TOPIC_PREFIX, ProgressUpdate
+from edge.tasks import ids
 from edge.tasks.task import Task
 
 _NOT_FOUND: Final = Error({"reason": "not found"})
@@ -55,7 +56,11 @@ class TaskChannel(Channel):
         self._joined = False
 
     def join(self, topic: str, payload: Any) -> Decision:
-        self._task_id = topic.removeprefix(TOPIC_PREFIX)
+        # The client hears its topic as it wrote it; behind this door an id has one spelling.
+        task_id = ids.canonical(topic.removeprefix(TOPIC_PREFIX))
+        if task_id is None:
+            return _NOT_FOUND
+        self._task_id = task_id
         offset = payload.get("offset") if isinstance(payload, dict) else None
         if offset is None:
             offset = 0

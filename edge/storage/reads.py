@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from uuid import UUID
 
 import duckdb
 
@@ -17,6 +16,7 @@ from edge.errors import NotFound, StorageError
 from edge.storage import queries
 from edge.storage.database import Database
 from edge.storage.rows import AuditRow, Percentiles, StoredTask, Wanted
+from edge.tasks import ids
 
 T = TypeVar("T")
 
@@ -42,15 +42,16 @@ class Reads:
         return await self._read(queries.UNFINISHED)
 
     async def get(self, task_id: str) -> StoredTask | None:
-        """One task as last written, or None."""
-        if not _is_uuid(task_id):
+        """One task as last written, or None. Ids are canonical here (`edge.tasks.ids`); nothing has
+        any other."""
+        if not ids.is_canonical(task_id):
             return None
         found = await self._read(queries.GET, task_id)
         return found[0] if found else None
 
     async def audit(self, task_id: str) -> list[AuditRow]:
         """What happened to a task, in order; empty when there is none."""
-        if not _is_uuid(task_id):
+        if not ids.is_canonical(task_id):
             return []
         return [AuditRow(*row) for row in await self._query(queries.AUDIT, task_id)]
 
@@ -71,7 +72,9 @@ class Reads:
         page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
         no task, or one no longer."""
         if before is not None:
-            known = _is_uuid(before) and await self._query(queries.COUNT_OF, before) != [(0,)]
+            known = ids.is_canonical(before) and await self._query(queries.COUNT_OF, before) != [
+                (0,)
+            ]
             if not known:
                 raise NotFound(
                     f"there is no task {before} to continue behind; begin without it",
@@ -137,11 +140,3 @@ class Reads:
         if self._closed:
             raise StorageError("the store is closed")
         return await self._loop.run_in_executor(thread, call)
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
