@@ -15,7 +15,7 @@ from edge.clock import Clock
 from edge.errors import InvalidRequest
 from edge.gateway.access import Access
 from edge.gateway.json import json_response
-from edge.gateway.reading import known_id, task_id_of
+from edge.gateway.reading import TASK_PATH, known_id, task_id_of
 from edge.services.archive import Archive
 from edge.storage import ExportFormat, Wanted
 from edge.tasks.task import State
@@ -42,7 +42,7 @@ class ArchiveApi:
     def mount(self, app: web.Application) -> None:
         app.router.add_get("/tasks", self.history)
         app.router.add_get("/tasks/export", self.export, allow_head=False)
-        app.router.add_get("/tasks/{task_id}/audit", self.audit)
+        app.router.add_get(TASK_PATH + "/audit", self.audit)
         app.router.add_get("/stats", self.figures)
 
     def _client(self, request: web.Request) -> str:

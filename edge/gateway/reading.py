@@ -9,6 +9,9 @@ from aiohttp import web
 from edge.errors import NotFound
 from edge.tasks import ids
 
+TASK_PATH: Final = "/tasks/{task_id:[^/]+}"
+"""Where a task is. aiohttp's own pattern leaves out braces, in which an id may be written."""
+
 SHOWN_CHARS: Final = 64
 """What a client wrote is repeated in an error as far as this."""
 

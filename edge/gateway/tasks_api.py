@@ -13,7 +13,7 @@ from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
-from edge.gateway.reading import task_id_of
+from edge.gateway.reading import TASK_PATH, task_id_of
 from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -43,10 +43,10 @@ class TasksApi:
 
     def mount(self, app: web.Application) -> None:
         app.router.add_post("/tasks", self.submit)
-        app.router.add_get("/tasks/{task_id}", self.show)
-        app.router.add_delete("/tasks/{task_id}", self.cancel)
-        app.router.add_post("/tasks/{task_id}/retry", self.retry)
-        app.router.add_get("/tasks/{task_id}/events", self.events, allow_head=False)
+        app.router.add_get(TASK_PATH, self.show)
+        app.router.add_delete(TASK_PATH, self.cancel)
+        app.router.add_post(TASK_PATH + "/retry", self.retry)
+        app.router.add_get(TASK_PATH + "/events", self.events, allow_head=False)
 
     def _client(self, request: web.Request) -> str:
         return self._access.client_of(request.headers)

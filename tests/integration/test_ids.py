@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ import pytest
 from edge.cli.client import NodeClient, task_path
 from tests.support.node_inside import ScriptedNode, scripted_node
 
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "capitals": str.upper,
     "braces": lambda own_id: "{" + own_id + "}",
     "urn": lambda own_id: f"urn:uuid:{own_id}",
