@@ -74,6 +74,7 @@ class Ref:
 
     __slots__ = (
         "_actor",
+        "_half_messages",
         "_mailbox",
         "_parent",
         "_reason",
@@ -101,6 +102,7 @@ class Ref:
         self.alive = True
         self.name: str | None = None
         self.mailbox_messages_max = mailbox_messages_max
+        self._half_messages = mailbox_messages_max // 2
         self.mailbox_peak = 0
 
     def __repr__(self) -> str:
@@ -137,16 +139,23 @@ class Ref:
             if not system.awake:
                 system.wake()
             return True
+        waiting = len(mailbox)
         # The peak never exceeds the limit, so one comparison guards both.
-        if len(mailbox) >= self.mailbox_peak:
-            waiting = len(mailbox)
+        if waiting >= self.mailbox_peak:
             if waiting >= self.mailbox_messages_max:
                 self._system.emit("actor.overflowed", name=self.label, mailbox_messages=waiting)
                 self.kill(MailboxOverflow(waiting))
                 return False
             self.mailbox_peak = waiting + 1
         mailbox.append(message)
+        if waiting == self._half_messages:
+            self._system.pressed.append(self)
         return True
+
+    @property
+    def pressed(self) -> bool:
+        """More than half of the mailbox is full."""
+        return self.mailbox_messages > self._half_messages
 
     async def call(self, request: object, *, deadline_ms: float) -> object:
         """Asks and waits for the reply of `Actor.handle_call`.

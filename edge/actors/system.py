@@ -33,6 +33,12 @@ class System:
     and what supervisors do, by the names in the table of events; it must not raise, and the
     traceback of an error is gone when it returns.
 
+    Whose mailbox is more than half full has one more turn after each turn of another actor. Turns
+    in order alone would give the one to whom thousands write a turn after all of theirs, and his
+    mailbox would have to hold a message of each. So a mailbox overflows only if what is written to
+    it in one turn of each other writer, or from outside of all turns, is more than one turn can
+    handle and half of it can hold.
+
     Read only: ``actors`` (all that live or are ending), ``run_queue`` (those with messages),
     ``messages_handled`` (since the start).
     """
@@ -48,6 +54,7 @@ class System:
         "clock",
         "emit",
         "messages_handled",
+        "pressed",
         "registry",
         "run_queue",
     )
@@ -68,6 +75,7 @@ class System:
         self.registry = Registry()
         self.emit = on_event or _hear_nothing
         self.run_queue: deque[Ref] = deque()
+        self.pressed: list[Ref] = []  # those in the queue whose mailbox has become half full
         # Held here, or the garbage collector would end an actor that nobody points to, unheard.
         self.actors: set[Ref] = set()
         self.messages_handled = 0
@@ -140,47 +148,71 @@ class System:
         self._running = True
         queue = self.run_queue
         turn_messages_max = self._turn_messages_max
-        signal = Signal
         left = messages_max
         ends = 0
         try:
             while queue and left > 0:
                 ref = queue.popleft()
-                mailbox = ref._mailbox
                 actor = ref._actor
-                assert mailbox is not None, "an actor in the run queue has a mailbox"
                 assert actor is not None, "an actor in the run queue is not buried"
-                handle = actor.handle
-                turn = turn_messages_max if turn_messages_max < left else left
-                left -= turn
                 try:
-                    # A handler that ends its own actor empties this mailbox.
-                    while mailbox and turn:
-                        turn -= 1
-                        message = mailbox.popleft()
-                        if type(message) is signal:
-                            message.act(actor)
-                        else:
-                            handle(message)
-                except Exception as error:
-                    self._crash(ref, error)
-                except BaseException as error:
-                    # An interrupt: not the actor's fault, but its state is half-way, so it ends.
-                    self._crash(ref, error)
+                    left -= self._turn(ref, actor, min(turn_messages_max, left))
+                except BaseException:
                     queue.append(ref)
                     raise
-                left += turn
                 if not ref.alive:
                     left -= 1
                     ends += 1
                     self._end(ref, actor)
-                elif mailbox:
+                elif ref._mailbox:
                     queue.append(ref)
                 else:
                     ref._mailbox = None
+                if self.pressed:
+                    left -= self._relieve(ref, left)
         finally:
             self._running = False
             self.messages_handled += messages_max - left - ends
+
+    def _turn(self, ref: Ref, actor: Actor, messages_max: int) -> int:
+        """Handles messages of one actor, and returns how many; one that crashes has had its last.
+        A ref stays where it is in the queue."""
+        mailbox = ref._mailbox
+        assert mailbox is not None, "an actor in the run queue has a mailbox"
+        handle = actor.handle
+        signal = Signal
+        left = messages_max
+        try:
+            # A handler that ends its own actor empties this mailbox.
+            while mailbox and left:
+                left -= 1
+                message = mailbox.popleft()
+                if type(message) is signal:
+                    message.act(actor)
+                else:
+                    handle(message)
+        except Exception as error:
+            self._crash(ref, error)
+        except BaseException as error:
+            # An interrupt: not the actor's fault, but its state is half-way, so it ends.
+            self._crash(ref, error)
+            raise
+        return messages_max - left
+
+    def _relieve(self, after: Ref, messages_max: int) -> int:
+        """A turn for each whose mailbox is half full, `after` the turn of this one, who has had
+        his; returns how many messages that were. Their ends wait for their place in the queue."""
+        pressed, self.pressed = self.pressed, []
+        left = messages_max
+        for ref in pressed:
+            actor = ref._actor
+            if actor is None or not ref.pressed:
+                continue
+            if ref is not after and left > 0:
+                left -= self._turn(ref, actor, min(self._turn_messages_max, left))
+            if ref.pressed:
+                self.pressed.append(ref)
+        return messages_max - left
 
     def _crash(self, ref: Ref, error: BaseException) -> None:
         self.emit("actor.crashed", name=ref.label, error=error)

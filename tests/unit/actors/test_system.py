@@ -182,3 +182,73 @@ def test_without_anybody_to_report_to_a_crash_is_still_only_a_crash() -> None:
     ref.send(ValueError("boom"))
     system.run_pending()
     assert isinstance(ref.reason, Crash)
+
+
+def test_one_to_whom_thousands_write_does_not_overflow() -> None:
+    world = World(mailbox_messages_max=10, turn_messages_max=4)
+    one = Recorder()
+    ref = world.system.spawn(one)
+
+    def write(actor: Recorder, message: object) -> None:
+        for _ in range(3):
+            ref.send(message)
+
+    others = [world.system.spawn(Recorder(write)) for _ in range(2_000)]
+    for number, other in enumerate(others):
+        other.send(number)
+    world.run()
+    assert world.events == []
+    assert sorted(map(int, map(str, one.messages))) == sorted([*range(2_000)] * 3)
+    # Half of it, what one other writes in its turn, and what was there before that turn.
+    assert ref.mailbox_peak <= 10 // 2 + 3
+
+
+def test_a_pressed_actor_has_a_turn_after_each_turn_of_another() -> None:
+    world = World(mailbox_messages_max=8, turn_messages_max=2)
+    turns: list[str] = []
+    pressed = world.system.spawn(Recorder(lambda *_: turns.append("pressed")))
+    others = [world.system.spawn(Recorder(lambda *_: turns.append("other"))) for _ in range(3)]
+    for other in others:
+        other.send("work")
+    for _ in range(8):
+        pressed.send("work")
+    world.run()
+    # Once no more than half is full, all wait for their turn.
+    assert turns == [
+        "other",
+        *["pressed"] * 2,
+        "other",
+        *["pressed"] * 2,
+        "other",
+        *["pressed"] * 4,
+    ]
+
+
+def test_a_pressed_actor_may_end_out_of_its_turn() -> None:
+    world = World(mailbox_messages_max=4, turn_messages_max=2)
+    other, crashing = Recorder(), Recorder()
+    world.system.spawn(other).send("work")
+    ref = world.system.spawn(crashing)
+    for message in (ValueError("boom"), 2, 3, 4):
+        ref.send(message)
+    world.run()
+    assert isinstance(ref.reason, Crash)
+    assert len(crashing.messages) == len(crashing.reasons) == 1
+    world.system.spawn(other_one := Recorder()).send("work")
+    world.run()
+    assert other_one.messages == ["work"]
+    assert world.system.messages_handled == 3
+
+
+def test_pressed_turns_count_against_the_pumps_budget() -> None:
+    world = World(mailbox_messages_max=8, turn_messages_max=4, pump_messages_max=3)
+    other, pressed = Recorder(), Recorder()
+    ref, second = world.system.spawn(other), world.system.spawn(pressed)
+    ref.send("work")
+    for number in range(8):
+        second.send(number)
+    world.pump_once()
+    assert (len(other.messages), len(pressed.messages)) == (1, 2)
+    while world.scheduled:
+        world.pump_once()
+    assert pressed.messages == list(range(8))
