@@ -40,10 +40,13 @@ class TextStream:
         return self._skip(ready)
 
     def flush(self) -> str:
-        """What was held back, at the end of the sequence; half a character becomes U+FFFD."""
+        """What was held back, at the end of the sequence. A character of which only the first bytes
+        have come is left out: the text ends before it."""
         if self.stopped:
             return ""
-        ready, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        # The decoder keeps nothing but such a beginning: bytes that are no text at all are U+FFFD
+        # as soon as they come. So it is simply not asked for its rest.
+        ready, self._held = self._held, ""
         return self._skip(ready)
 
     def _skip(self, text: str) -> str:

@@ -240,6 +240,16 @@ def test_a_grammar_is_followed(worker: Worker) -> None:
     assert worker.text(1) in ("yes", "no")
 
 
+@pytest.mark.parametrize("max_tokens", range(1, 13))
+def test_a_text_cut_inside_a_character_ends_before_it(worker: Worker, max_tokens: int) -> None:
+    """Each token is a byte here, and each fox has four of them."""
+    ended = worker.run(
+        ask(1, "foxes", Sampling(max_tokens=max_tokens, grammar='root ::= "🦊🦊🦊"'))
+    )
+    assert worker.text(1) == "🦊" * (max_tokens // 4)
+    assert (ended.reason, ended.completion_tokens) == ("length", max_tokens)
+
+
 def test_a_shared_beginning_is_read_once_and_changes_nothing(
     worker: Worker, model: Path, start: Callable[..., Worker]
 ) -> None:

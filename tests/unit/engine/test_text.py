@@ -45,7 +45,40 @@ def test_what_may_become_something_else_is_held_back(pieces: tuple[bytes, ...], 
     assert "".join(map(stream.feed, pieces)) == ready
 
 
-def test_half_a_character_at_the_end_is_a_replacement_character() -> None:
+@settings(deadline=None)
+@given(st.text(max_size=20), st.sets(st.integers(1, 80)), st.integers(0, 80), st.integers(0, 20))
+def test_a_text_that_is_cut_anywhere_is_a_prefix_of_itself(
+    text: str, cuts: set[int], end: int, had: int
+) -> None:
+    """As at max_tokens, at the context's end, or where an engine died and another goes on."""
+    whole = text.encode()
+    got = said(TextStream(skip_chars=had), whole[:end], cuts)
+    shown = text[: len(whole[:end].decode(errors="ignore"))]
+    assert got == shown[had:]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=20), st.sets(st.integers(1, 80)), st.integers(0, 80), TEXT)
+def test_a_cut_text_with_a_stop_string_is_a_prefix_too(
+    text: str, cuts: set[int], end: int, stop: str
+) -> None:
+    cut = said(TextStream((stop,)), text.encode()[:end], cuts)
+    assert text.startswith(cut)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=10), st.text(max_size=10), st.sets(st.integers(1, 80)))
+def test_bytes_that_are_no_text_are_told_from_half_a_character(
+    before: str, after: str, cuts: set[int]
+) -> None:
+    """0xff begins no character, and half a character that goes on with another is none."""
+    for wrong in (b"\xff", b"\xf0\x9f"):
+        data = before.encode() + wrong + b"!" + after.encode()
+        assert said(TextStream(), data, cuts) == f"{before}\ufffd!{after}"
+    assert said(TextStream(), before.encode() + b"\xff", cuts) == before + "\ufffd"
+
+
+def test_half_a_character_at_the_end_is_left_out() -> None:
     stream = TextStream()
     assert stream.feed(b"a\xf0\x9f") == "a"
-    assert stream.flush() == "\ufffd"
+    assert stream.flush() == ""
