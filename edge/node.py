@@ -17,6 +17,7 @@ from edge.actors import Reason, System
 from edge.clock import SystemClock
 from edge.errors import StartupError, StorageError
 from edge.gateway.listen import close_all, listen, url_of
+from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, resolve
 from edge.parts import Outside, Parts, cannot_go_on
 from edge.services.tasks import Tasks
@@ -122,7 +123,8 @@ class Node:
         # A hundred thousand tasks make no garbage, and looking for it would take half the time.
         gc.disable()
         recovered, up, degraded = await parts.begin()
-        self._runner = web.AppRunner(parts.application(), access_log=None, shutdown_timeout=1.0)
+        own = await own_names(settings.server.host, [each.getsockname()[0] for each in listeners])
+        self._runner = web.AppRunner(parts.application(own), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         for listener in listeners:
             await web.SockSite(self._runner, listener).start()

@@ -40,8 +40,10 @@ from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
 from edge.gateway.events import EventStreams
 from edge.gateway.facts import EngineListener, NodeFacts
+from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
+from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
@@ -224,15 +226,16 @@ class Parts:
             clock=self.system.clock,
             limits=self.settings.socket,
             telemetry=self.telemetry,
-            origins=self.settings.server.origins,
         )
 
-    def application(self) -> web.Application:
-        """All that is served over HTTP, the socket included."""
+    def application(self, own: OwnNames = LOOPBACK) -> web.Application:
+        """All that is served over HTTP, the socket included, behind the gate; ``own`` are the names
+        by which the machine may be called."""
         settings, access = self.settings, self._access
         app = web.Application(
             middlewares=[problems.middleware], client_max_size=settings.server.body_bytes_max
         )
+        Gate(Rules.of(own, settings.server)).guard(app)
         # Its /tasks/export comes before /tasks/{task_id}.
         archive = Archive(self.tasks, self._outside.store)
         ArchiveApi(archive, access, self.system.clock).mount(app)

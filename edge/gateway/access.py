@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Final
@@ -16,22 +17,28 @@ class Access:
     """Turns a token into a client's name."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
-        self._tokens = dict(tokens)
+        # Digests are of one length, so that comparing them tells nothing, not even a secret's
+        # length; and who sees this object does not see a secret.
+        self._digests = {name: _digest(secret) for name, secret in tokens.items()}
 
     @property
     def open(self) -> bool:
         """No token is needed."""
-        return not self._tokens
+        return not self._digests
 
     def client(self, token: str | None) -> str:
-        """The client's name. Forbidden without a valid token, if tokens are configured."""
-        if not self._tokens:
+        """The client's name. Forbidden without a valid token, if tokens are configured; a token is
+        any bytes (those that are no UTF-8 as lone surrogates), and a missing one is never valid.
+        """
+        if not self._digests:
             return LOCAL
         found = None
-        # Every secret is compared, in constant time: the answer's time tells nothing.
-        for name, secret in self._tokens.items():
-            if hmac.compare_digest(secret.encode(), (token or "").encode()):
-                found = name
+        if token:
+            given = _digest(token)
+            # Every secret is compared, in constant time: the answer's time tells nothing.
+            for name, digest in self._digests.items():
+                if hmac.compare_digest(digest, given):
+                    found = name
         if found is None:
             raise Forbidden("a valid token is needed: send it as Authorization: Bearer …")
         return found
@@ -40,6 +47,10 @@ class Access:
         """The name of who sent these headers. ``token`` came by another way, and counts when the
         headers have none. Forbidden as in `client`."""
         return self.client(bearer(headers.get("Authorization")) or token)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def bearer(authorization: str | None) -> str | None:

@@ -1,4 +1,6 @@
-"""The decision on a WebSocket handshake, before the upgrade: version, origin, token, sub-protocol.
+"""The decision on a WebSocket handshake, before the upgrade: version, token, sub-protocol.
+
+Which page it comes from was asked before, at the gate of all requests (`edge.gateway.gate`).
 
 Whoever may not come in hears it as an HTTP status. To accept and then to close would reset the
 clients' back-off and make each of them reconnect about a hundred times a second.
@@ -9,9 +11,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from edge.gateway.access import bearer
 from edge.phoenix import Serializer, negotiate
@@ -37,18 +39,9 @@ class Handshake(NamedTuple):
     subprotocol: str | None  # to be answered
 
 
-def examine(
-    raw_query: str, headers: Mapping[str, str], origins: Sequence[str]
-) -> Handshake | Refusal:
-    """Reads a handshake. ``headers`` has to find names in any case.
-
-    ``origins`` are the web pages that may connect (see `origin_allowed`); the page's own host, as
-    in ``Host``, always may. A token is taken from the sub-protocols, else from ``Authorization``,
-    else from the query.
-    """
-    origin = headers.get("Origin")
-    if origin is not None and not origin_allowed(origin, headers.get("Host", ""), origins):
-        return Refusal(403)
+def examine(raw_query: str, headers: Mapping[str, str]) -> Handshake | Refusal:
+    """Reads a handshake. ``headers`` has to find names in any case. A token is taken from the
+    sub-protocols, else from ``Authorization``, else from the query."""
     offer = _read_subprotocols(headers.get("Sec-WebSocket-Protocol"))
     if offer is None:
         return Refusal(403)
@@ -77,42 +70,6 @@ def read_query(raw_query: str) -> dict[str, str]:
         if name:
             params[_unquote(name)] = _unquote(value)
     return params
-
-
-def origin_allowed(origin: str, host: str, patterns: Sequence[str]) -> bool:
-    """Whether a page of this origin may connect to this host.
-
-    A pattern is ``[scheme:]//host[:port]`` or a bare host; ``*.`` in front of the host also admits
-    its sub-domains of any depth; ``*`` admits everything. What a pattern leaves out is not
-    compared.
-    """
-    if "*" in patterns:
-        return True
-    try:
-        page = urlsplit(origin)
-        if not page.hostname:
-            return False  # "null": a sandboxed page or a file
-        if page.netloc.lower() == host.lower():
-            return True
-        return any(_matches(page.scheme, page.hostname, page.port, each) for each in patterns)
-    except ValueError:  # a port that is no number
-        return False
-
-
-def _matches(scheme: str, host: str, port: int | None, pattern: str) -> bool:
-    wanted = urlsplit(pattern if "//" in pattern else f"//{pattern}")
-    wanted_host = wanted.hostname or ""
-    if wanted_host.startswith("*."):
-        domain = wanted_host[2:]
-        host_matches = host == domain or host.endswith(f".{domain}")
-    else:
-        host_matches = host == wanted_host
-    default_port = {"http": 80, "https": 443}.get(scheme)
-    return (
-        host_matches
-        and wanted.scheme in ("", scheme)
-        and wanted.port in (None, port if port is not None else default_port)
-    )
 
 
 def _read_subprotocols(header: str | None) -> tuple[str | None, str | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from aiohttp import web
@@ -44,7 +44,7 @@ Connect: TypeAlias = Callable[[ConnectInfo], Accepted | Refusal]
 class SocketApp:
     """One mount of the Phoenix socket and all sockets that are open on it.
 
-    ``connect`` decides on each handshake and must not wait. ``origins`` as in `examine`.
+    ``connect`` decides on each handshake and must not wait.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class SocketApp:
         clock: Clock,
         limits: Limits,
         telemetry: Telemetry,
-        origins: Sequence[str] = (),
     ) -> None:
         self.router: Router[ChannelFactory] = Router(routes)
         self.connect = connect
@@ -64,7 +63,6 @@ class SocketApp:
         self.clock = clock
         self.limits = limits
         self.telemetry = telemetry
-        self.origins = origins
         self.counters = Counters()
         self._connections: dict[Connection, None] = {}
         self._draining = False
@@ -106,7 +104,7 @@ class SocketApp:
 
     def examine(self, request: web.Request) -> tuple[Handshake, Accepted] | Refusal:
         """The decision on a handshake, in Phoenix's order."""
-        handshake = examine(request.rel_url.raw_query_string, request.headers, self.origins)
+        handshake = examine(request.rel_url.raw_query_string, request.headers)
         if isinstance(handshake, Refusal):
             return handshake
         if self._draining:

@@ -6,7 +6,8 @@ file, environment, flags. An unknown key, a wrong type or a value out of range r
 `SettingsError`, which names the key and where it was found.
 """
 
-from edge.settings.load import Key, is_loopback, keys, load
+from edge.settings.authority import is_loopback
+from edge.settings.load import Key, host_patterns, keys, load, origin_patterns
 from edge.settings.tree import Data, Fallback, Health, Model, Server, Settings, Socket, Tasks
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Settings",
     "Socket",
     "Tasks",
+    "host_patterns",
     "is_loopback",
     "keys",
     "load",
+    "origin_patterns",
 ]

@@ -7,12 +7,13 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import SettingsError
+from edge.settings.authority import HostPattern, OriginPattern, is_loopback
 from edge.settings.tree import Settings
 
 ENVIRONMENT_PREFIX: Final = "ELWIFT_"
@@ -162,6 +163,32 @@ def _did_you_mean(path: str) -> str:
     return f"; did you mean {close[0]!r}?" if close else "; `elwift config show` lists all"
 
 
+def host_patterns(names: Iterable[str]) -> tuple[HostPattern, ...]:
+    """The setting ``server.hosts``. SettingsError for what is no host's name."""
+    found = tuple(map(HostPattern.parse, names))
+    for pattern, name in zip(found, names, strict=True):
+        if pattern is None:
+            raise SettingsError(
+                f"server.hosts has {name!r}, which is no host: write a name or an address without"
+                " a port, such as node.example.com, or *.example.com for all names below",
+                key="server.hosts",
+            )
+    return tuple(pattern for pattern in found if pattern is not None)
+
+
+def origin_patterns(texts: Iterable[str]) -> tuple[OriginPattern, ...]:
+    """The setting ``server.origins``. SettingsError for what is no origin."""
+    found = tuple(map(OriginPattern.parse, texts))
+    for pattern, text in zip(found, texts, strict=True):
+        if pattern is None:
+            raise SettingsError(
+                f"server.origins has {text!r}, which is no origin of a page: write it as browsers"
+                " do, such as http://localhost:5173, or //example.com for every scheme and port",
+                key="server.origins",
+            )
+    return tuple(pattern for pattern in found if pattern is not None)
+
+
 def _check_together(settings: Settings) -> None:
     if settings.model.stall_kill_ms <= settings.model.stall_report_ms:
         raise SettingsError(
@@ -169,6 +196,8 @@ def _check_together(settings: Settings) -> None:
             " or the report would come after the end",
             key="model.stall_kill_ms",
         )
+    host_patterns(settings.server.hosts)
+    origin_patterns(settings.server.origins)
     if not settings.server.tokens and not is_loopback(settings.server.host):
         raise SettingsError(
             f"listening on {settings.server.host} lets the whole network in; name who may connect"
@@ -176,8 +205,3 @@ def _check_together(settings: Settings) -> None:
             " or listen on 127.0.0.1",
             key="server.tokens",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on `host`."""
-    return host in {"localhost", "::1"} or host.startswith("127.")

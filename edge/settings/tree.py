@@ -38,8 +38,13 @@ class Server:
     tokens: dict[str, str] = table_setting(
         "who may connect: a name and its secret each; empty means anybody on this machine"
     )
+    hosts: list[str] = list_setting(
+        "names by which clients may call the node besides its own, such as node.example.com or"
+        " *.example.com; needed behind a proxy that passes its own name on"
+    )
     origins: list[str] = list_setting(
-        "origins of web pages that may connect, such as //example.com; the node's own may always"
+        "origins of web pages that may use the node, such as http://localhost:5173, //example.com"
+        " or * for all; the node's own may always"
     )
     body_bytes_max: int = setting(
         1_048_576, "largest request body", at_least=1_024, at_most=1_073_741_824

@@ -19,12 +19,15 @@ from aiohttp import web
 
 from edge.actors import System
 from edge.clock import Clock, SystemClock
+from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
+from edge.gateway.own_names import LOOPBACK
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.phoenix import Json
 from edge.services.channel import LATER, Answer, Channel, Channels, Decision, Error, Ok, Stop
 from edge.services.pubsub import PubSub
 from edge.settings import Socket as Limits
+from edge.settings import origin_patterns
 from edge.telemetry.events import Telemetry
 
 ORIGINS: Final = ("//example.com",)
@@ -168,6 +171,7 @@ class Fixture:
         limits = limits or Limits()
         limited = Limits(channels_max=2)
         self.app = web.Application()
+        Gate(Rules(LOOPBACK, (), origin_patterns(ORIGINS))).guard(self.app)
         self.sockets, self.limited = (
             SocketApp(
                 routes,
@@ -176,7 +180,6 @@ class Fixture:
                 clock=clock,
                 limits=each,
                 telemetry=self.telemetry,
-                origins=ORIGINS,
             )
             for each in (limits, limited)
         )

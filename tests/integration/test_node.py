@@ -174,8 +174,9 @@ BAD_BODIES: tuple[tuple[bytes, int, str | None], ...] = (
 async def test_bad_input_is_a_problem_document(
     http: aiohttp.ClientSession, node: RunningNode
 ) -> None:
+    typed = {"Content-Type": "application/json"}
     for body, status, field in BAD_BODIES:
-        async with http.post(f"{node.url}/tasks", data=io.BytesIO(body)) as response:
+        async with http.post(f"{node.url}/tasks", data=io.BytesIO(body), headers=typed) as response:
             assert response.status == status, body[:60]
             assert response.content_type == "application/problem+json"
             problem = await response.json(content_type=None)

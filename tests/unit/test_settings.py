@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,24 @@ def test_the_network_needs_tokens() -> None:
     assert caught.value.key == "server.tokens"
     environment = {"ELWIFT_SERVER__HOST": "0.0.0.0", "ELWIFT_SERVER__TOKENS": "a=secret"}
     assert load(None, environment).server.tokens == {"a": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("server.origins", "null"),
+        ("server.origins", "http://localhost:5173/app"),
+        ("server.origins", "http://localhost:*"),
+        ("server.hosts", "node.example.com:443"),
+        ("server.hosts", "https://node.example.com"),
+        ("server.hosts", "*"),
+    ],
+)
+def test_a_name_that_would_admit_nobody_is_refused(setting: str, text: str) -> None:
+    environment = {f"ELWIFT_{setting.upper().replace('.', '__')}": f"good.example.com, {text}"}
+    with pytest.raises(SettingsError, match=re.escape(repr(text))) as caught:
+        load(None, environment)
+    assert caught.value.key == setting
 
 
 def test_every_default_is_in_its_range() -> None:
