@@ -35,6 +35,7 @@ from edge.telemetry import Event, Telemetry
 TASKS = 100
 STEPS_PER_S = 20
 WORD = " word"
+CLOCK = SystemClock()
 
 
 class Streaming:
@@ -46,8 +47,8 @@ class Streaming:
         request = Request(
             str(UUID(int=number, version=4)), "ada", "Tell me a story", None, None, Options()
         )
-        self.task: Task = machine.accept(request, time.time_ns())[0]
-        machine.apply(self.task, Start(), time.time_ns())
+        self.task: Task = machine.accept(request, CLOCK.moment())[0]
+        machine.apply(self.task, Start(), CLOCK.moment())
         self.task.text = WORD * tokens
         self.task.tokens = [1_000 + at % 30_000 for at in range(tokens)]
 
@@ -56,7 +57,7 @@ class Streaming:
 
     def step(self) -> None:
         number = len(self.task.tokens)
-        machine.apply(self.task, Progress(1, (1_000 + number % 30_000,), WORD), time.time_ns())
+        machine.apply(self.task, Progress(1, (1_000 + number % 30_000,), WORD), CLOCK.moment())
 
 
 def cpu_s() -> float:

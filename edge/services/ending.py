@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.actors import Ref
-from edge.clock import NS_PER_MS
 from edge.errors import StorageError
 from edge.services import wire
 from edge.services.audience import Audience
@@ -127,6 +126,6 @@ class Ending:
             task_id=task.task_id,
             state=str(task.state),
             source=task.source,
-            duration_ms=((task.finished_ns or 0) - task.created_ns) / NS_PER_MS,
+            duration_ms=task.timings.total_ms,
             completion_tokens=task.usage.completion_tokens,
         )

@@ -53,8 +53,6 @@ def rebuild(stored: StoredTask) -> Snapshot:
 def _row(task: Task, run_ns: int, *, with_request: bool = False) -> TaskRow:
     """The next version of the task as a row; counts the version."""
     task.version += 1
-    finished_ns, started_ns = task.finished_ns, task.started_ns
-    ran = finished_ns is not None and started_ns is not None
     # What the fallback said is no answer for others to be given.
     answered = task.state is State.COMPLETED and task.source == "model"
     return TaskRow(
@@ -67,10 +65,10 @@ def _row(task: Task, run_ns: int, *, with_request: bool = False) -> TaskRow:
         attempt=task.attempt,
         created_ns=task.created_ns,
         scheduled_ns=task.scheduled_ns,
-        started_ns=started_ns,
-        finished_ns=finished_ns,
+        started_ns=task.started_ns,
+        finished_ns=task.finished_ns,
         queued_ms=task.timings.queued_ms,
-        duration_ms=(finished_ns or 0) / NS_PER_MS - (started_ns or 0) / NS_PER_MS if ran else None,
+        duration_ms=task.timings.ran_ms,
         completion_tokens=task.tokens_made,
         idempotency_key=task.request.idempotency_key,
         fingerprint=task.request.fingerprint() if answered else None,

@@ -150,7 +150,7 @@ class TaskActor(Actor):
         """Written down before anything comes of it: or text of the new run could be in the hands of
         clients when a crash brings the old one back."""
         before = self.task.state
-        record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.wall_ns())
+        record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
         assert isinstance(record, effects.Record)
         version = self.task.version + 1
 
@@ -283,7 +283,7 @@ class TaskActor(Actor):
 
     def _apply(self, event: events.Event) -> None:
         before = self.task.state
-        for effect in machine.apply(self.task, event, self.system.clock.wall_ns()):
+        for effect in machine.apply(self.task, event, self.system.clock.moment()):
             self._carry_out(effect, before)
 
     def _carry_out(self, effect: effects.Effect, before: State) -> None:

@@ -117,7 +117,7 @@ class Tasks:
         if request.idempotency_key is not None:
             self._by_key[request.client, request.idempotency_key] = request.task_id
         try:
-            task, _ = machine.accept(request, self._system.clock.wall_ns(), schedule_in_ms)
+            task, _ = machine.accept(request, self._system.clock.moment(), schedule_in_ms)
             durable = await self._commit(task)
             place = self.board.place_of_next(request.client, request.priority)
             waits = task.state == "available"
@@ -252,7 +252,7 @@ class Tasks:
             return
         if not task.terminal:
             before = task.state
-            machine.apply(task, discard, self._system.clock.wall_ns())
+            machine.apply(task, discard, self._system.clock.moment())
             self._journal.record(task, "failed", before, sentence)
         self.forget(task_id)
 

@@ -78,7 +78,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Send `Due` after this time."""
+    """Send `Due` after this time. It may be sooner than the task is due: then it asks again."""
 
     delay_ms: int
 

@@ -20,7 +20,7 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The time that a scheduled or retryable task waited for has come."""
+    """The time that a scheduled or retryable task waits for may have come."""
 
 
 @dataclass(frozen=True, slots=True)

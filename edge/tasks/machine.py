@@ -1,6 +1,6 @@
 """The life of a task: one table of transitions, the only place that changes a task.
 
-``apply(task, event, now_ns)`` looks the pair of state and event up in `TRANSITIONS`; a pair that is
+``apply(task, event, now)`` looks the pair of state and event up in `TRANSITIONS`; a pair that is
 not there raises `IllegalTransition` and changes nothing. Otherwise the task is changed and a list
 of effects says what the rest of the house has to do about it. The machine knows neither actors nor
 storage nor who is watching.
@@ -22,6 +22,9 @@ nothing to the first.
 
 Text is kept over attempts: a later attempt goes on behind the tokens of the one before, so nothing
 is said twice. Only `Retry` of an ended task begins at the first character again.
+
+Of the time scales of a `Moment`, dates are of the wall clock, for people; waits and durations are
+measured by how long the node has run; and `edge.tasks.schedule` says when a task is due.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from edge.clock import NS_PER_MS
+from edge.clock import NS_PER_MS, Moment
 from edge.tasks.effects import (
     Abort,
     Conclude,
@@ -63,10 +66,10 @@ from edge.tasks.events import (
     Start,
     Unanswered,
 )
+from edge.tasks.schedule import LOOK_AGAIN_MS, left_ms, set_date, set_due
 from edge.tasks.task import (
     Fallback,
     Request,
-    Snapshot,
     State,
     Task,
     TaskError,
@@ -87,41 +90,44 @@ class IllegalTransition(Exception):
 # ---- the way in
 
 
-def accept(request: Request, now_ns: int, schedule_in_ms: int = 0) -> tuple[Task, list[Effect]]:
+def accept(request: Request, now: Moment, schedule_in_ms: int = 0) -> tuple[Task, list[Effect]]:
     """A new task and what follows from it. The first version has to be stored by the caller before
     anybody is told of the task, so no `Record` is among the effects."""
     task = Task(
         request=request,
         state=State.SCHEDULED if schedule_in_ms > 0 else State.AVAILABLE,
-        created_ns=now_ns,
-        scheduled_ns=now_ns + schedule_in_ms * NS_PER_MS if schedule_in_ms > 0 else None,
+        created_ns=now.wall_ns,
+        asked_run_ns=now.run_ns,
+        ready_run_ns=now.run_ns,
         max_attempts=request.max_attempts,
     )
-    return task, _wait(task, now_ns)
+    if schedule_in_ms > 0:
+        set_due(task, schedule_in_ms, now)
+    return task, _wait(task, now)
 
 
-def apply(task: Task, event: Event, now_ns: int) -> list[Effect]:
+def apply(task: Task, event: Event, now: Moment) -> list[Effect]:
     """Changes the task as the event demands and returns what else has to happen, in order."""
     row = ON_DETOUR if task.detour else TRANSITIONS[task.state]
     transition = row.get(type(event))
     if transition is None:
         raise IllegalTransition(task.state, event)
-    return transition(task, event, now_ns)
+    return transition(task, event, now)
 
 
 # ---- transitions
 
 
-def _wait(task: Task, now_ns: int) -> list[Effect]:
+def _wait(task: Task, now: Moment) -> list[Effect]:
     if task.state is State.AVAILABLE:
         # One that had its turn since it was last ready has lost it, and goes before the others.
-        return [Enqueue(front=(task.started_ns or 0) > ready_ns(task), detour=task.beyond_model)]
-    due_ns = task.scheduled_ns or now_ns
-    return [Wake(max(0, due_ns - now_ns) // NS_PER_MS)]
+        return [Enqueue(front=task.turn_run_ns is not None, detour=task.beyond_model)]
+    set_date(task, now)
+    return [Wake(min(left_ms(task, now), LOOK_AGAIN_MS))]
 
 
-def _begin(task: Task, _event: Begin, now_ns: int) -> list[Effect]:
-    return _wait(task, now_ns)
+def _begin(task: Task, _event: Begin, now: Moment) -> list[Effect]:
+    return _wait(task, now)
 
 
 def _cut_back(task: Task) -> None:
@@ -130,34 +136,37 @@ def _cut_back(task: Task) -> None:
     task.text_floor = length if task.text_floor is None else min(task.text_floor, length)
 
 
-def _recover(task: Task, _event: Recover, now_ns: int) -> list[Effect]:
+def _recover(task: Task, _event: Recover, now: Moment) -> list[Effect]:
     _cut_back(task)
-    return _wait(task, now_ns)
+    return _wait(task, now)
 
 
-def _recover_executing(task: Task, _event: Recover, _now_ns: int) -> list[Effect]:
+def _recover_executing(task: Task, _event: Recover, _now: Moment) -> list[Effect]:
     _cut_back(task)
     return [Record("recovered"), *_back_to_line(task)]
 
 
-def _due(task: Task, _event: Due, now_ns: int) -> list[Effect]:
+def _due(task: Task, _event: Due, now: Moment) -> list[Effect]:
+    if left_ms(task, now) > 0:
+        return _wait(task, now)
     task.state = State.AVAILABLE
-    task.available_ns = now_ns
-    task.scheduled_ns = None
+    task.ready_run_ns = now.run_ns
+    task.turn_run_ns = task.due_ns = task.scheduled_ns = None
     return [Record("due"), Enqueue(front=False)]
 
 
-def _execute(task: Task, now_ns: int) -> None:
+def _execute(task: Task, now: Moment) -> None:
     task.state = State.EXECUTING
     task.prefill_done = 0
-    if task.started_ns is None:
-        task.started_ns = now_ns
-        waited_ns = max(0, now_ns - ready_ns(task))
-        task.timings = replace(task.timings, queued_ms=waited_ns / NS_PER_MS)
+    task.turn_run_ns = now.run_ns
+    if task.begun_run_ns is None:
+        task.begun_run_ns, task.started_ns = now.run_ns, now.wall_ns
+        queued_ms = (now.run_ns - task.ready_run_ns) / NS_PER_MS
+        task.timings = replace(task.timings, queued_ms=queued_ms)
 
 
-def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
-    _execute(task, now_ns)
+def _start(task: Task, _event: Start, now: Moment) -> list[Effect]:
+    _execute(task, now)
     task.attempt += 1
     return [
         Record("started"),
@@ -166,7 +175,7 @@ def _start(task: Task, _event: Start, now_ns: int) -> list[Effect]:
     ]
 
 
-def _admit(task: Task, event: Admit, _now_ns: int) -> list[Effect]:
+def _admit(task: Task, event: Admit, _now: Moment) -> list[Effect]:
     task.usage = replace(
         task.usage, prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens
     )
@@ -174,33 +183,29 @@ def _admit(task: Task, event: Admit, _now_ns: int) -> list[Effect]:
     return []
 
 
-def ready_ns(task: Task | Snapshot) -> int:
-    """When the task last became ready to run."""
-    return task.created_ns if task.available_ns is None else task.available_ns
-
-
-def _append(task: Task, text: str, now_ns: int) -> int:
+def _append(task: Task, text: str, now: Moment) -> int:
     """Adds output text; the offset at which it begins."""
     offset = len(task.text)
     if text:
         task.text += text
         if task.timings.ttft_ms is None:
             # From when it first became ready, whatever attempts and pauses were between.
-            since_ns = ready_ns(task) if task.started_ns is None else task.started_ns
-            ttft_ms = max(0, now_ns - since_ns) / NS_PER_MS + (task.timings.queued_ms or 0.0)
+            begun_ns = task.begun_run_ns
+            since_ns = task.ready_run_ns if begun_ns is None else begun_ns
+            ttft_ms = (now.run_ns - since_ns) / NS_PER_MS + (task.timings.queued_ms or 0.0)
             task.timings = replace(task.timings, ttft_ms=ttft_ms)
     return offset
 
 
-def _progress(task: Task, event: Progress, now_ns: int) -> list[Effect]:
+def _progress(task: Task, event: Progress, now: Moment) -> list[Effect]:
     task.prefill_done = event.prefilled
     task.tokens.extend(event.tokens)
-    offset = _append(task, event.text, now_ns)
+    offset = _append(task, event.text, now)
     return [TellProgress("decode" if event.tokens else "prefill", event.text, offset)]
 
 
-def _finish(task: Task, event: Finish, now_ns: int) -> list[Effect]:
-    offset = _append(task, event.text, now_ns)
+def _finish(task: Task, event: Finish, now: Moment) -> list[Effect]:
+    offset = _append(task, event.text, now)
     before = task.fallback.tokens if task.fallback else 0
     task.usage = replace(event.usage, completion_tokens=before + event.usage.completion_tokens)
     task.timings = replace(task.timings, prefill_ms=event.prefill_ms, decode_ms=event.decode_ms)
@@ -208,18 +213,24 @@ def _finish(task: Task, event: Finish, now_ns: int) -> list[Effect]:
     if event.text:
         effects.append(TellProgress("decode", event.text, offset))
     source = task.fallback.source if task.fallback else "model"
-    return effects + _end(task, State.COMPLETED, event.reason, source, now_ns)
+    return effects + _end(task, State.COMPLETED, event.reason, source, now)
 
 
 def _end(
-    task: Task, state: State, reason: str | None, source: str | None, now_ns: int
+    task: Task, state: State, reason: str | None, source: str | None, now: Moment
 ) -> list[Effect]:
     """The task reaches `state`, one of the ends. What is told is built from the task itself by
     who tells it, because by then the store knows more (is it durable?)."""
     task.state = state
     task.detour = False
-    task.finished_ns = now_ns
-    task.scheduled_ns = None
+    task.finished_ns = now.wall_ns
+    task.due_ns = task.scheduled_ns = None
+    begun_ns = task.begun_run_ns
+    task.timings = replace(
+        task.timings,
+        ran_ms=None if begun_ns is None else (now.run_ns - begun_ns) / NS_PER_MS,
+        total_ms=(now.run_ns - task.asked_run_ns) / NS_PER_MS,
+    )
     task.finish_reason = reason
     task.source = source
     event = {
@@ -230,8 +241,8 @@ def _end(
     return [Conclude(event)]
 
 
-def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
-    error = TaskError(task.attempt, now_ns, event.code, event.message)
+def _fail(task: Task, event: Fail, now: Moment) -> list[Effect]:
+    error = TaskError(task.attempt, now.wall_ns, event.code, event.message)
     task.add_error(error)
     if event.recoverable and task.attempt >= task.max_attempts and event.fallback:
         task.state = State.AVAILABLE
@@ -239,9 +250,9 @@ def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
         line = Enqueue(front=True, detour=True)
         return [Release(), Record("attempts used up", event.message), line]
     if not event.recoverable or task.attempt >= task.max_attempts:
-        return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+        return [Release(), *_end(task, State.DISCARDED, None, None, now)]
     task.state = State.RETRYABLE
-    task.scheduled_ns = now_ns + event.retry_in_ms * NS_PER_MS
+    set_due(task, event.retry_in_ms, now)
     told = {
         "attempt": task.attempt,
         "max_attempts": task.max_attempts,
@@ -252,19 +263,19 @@ def _fail(task: Task, event: Fail, now_ns: int) -> list[Effect]:
         Release(),
         Record("failed", event.message),
         Tell("retrying", told),
-        Wake(event.retry_in_ms),
+        *_wait(task, now),
     ]
 
 
-def _fail_waiting(task: Task, event: Fail, now_ns: int) -> list[Effect]:
+def _fail_waiting(task: Task, event: Fail, now: Moment) -> list[Effect]:
     """The task itself cannot be worked with, such as when its actor breaks again and again."""
-    task.add_error(TaskError(task.attempt, now_ns, event.code, event.message))
-    return [Dequeue(), *_end(task, State.DISCARDED, None, None, now_ns)]
+    task.add_error(TaskError(task.attempt, now.wall_ns, event.code, event.message))
+    return [Dequeue(), *_end(task, State.DISCARDED, None, None, now)]
 
 
-def _fail_on_detour(task: Task, event: Fail, now_ns: int) -> list[Effect]:
-    task.add_error(TaskError(task.attempt, now_ns, event.code, event.message))
-    return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+def _fail_on_detour(task: Task, event: Fail, now: Moment) -> list[Effect]:
+    task.add_error(TaskError(task.attempt, now.wall_ns, event.code, event.message))
+    return [Release(), *_end(task, State.DISCARDED, None, None, now)]
 
 
 def _back_to_line(task: Task) -> list[Effect]:
@@ -278,20 +289,20 @@ def _back_to_line(task: Task) -> list[Effect]:
     return [Enqueue(front=True, detour=task.beyond_model)]
 
 
-def _lose(task: Task, event: Lose, _now_ns: int) -> list[Effect]:
+def _lose(task: Task, event: Lose, _now: Moment) -> list[Effect]:
     return [Release(), Record("engine lost", event.reason), *_back_to_line(task)]
 
 
-def _cancel_waiting(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
-    return [Dequeue(), *_end(task, State.CANCELLED, "cancelled", None, now_ns)]
+def _cancel_waiting(task: Task, _event: Cancel, now: Moment) -> list[Effect]:
+    return [Dequeue(), *_end(task, State.CANCELLED, "cancelled", None, now)]
 
 
-def _cancel_executing(task: Task, _event: Cancel, now_ns: int) -> list[Effect]:
-    return [Abort(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now_ns)]
+def _cancel_executing(task: Task, _event: Cancel, now: Moment) -> list[Effect]:
+    return [Abort(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now)]
 
 
-def _detour(task: Task, event: Detour, now_ns: int) -> list[Effect]:
-    _execute(task, now_ns)
+def _detour(task: Task, event: Detour, now: Moment) -> list[Effect]:
+    _execute(task, now)
     task.detour = True
     return [Record("fallback", event.reason), Seek()]
 
@@ -303,34 +314,34 @@ def _goes_on(task: Task, source: str) -> Tell:
     return Tell("fallback", {"source": source, "offset": len(task.text)})
 
 
-def _hand_over(task: Task, _event: HandOver, _now_ns: int) -> list[Effect]:
+def _hand_over(task: Task, _event: HandOver, _now: Moment) -> list[Effect]:
     run = Run(task.request.timeout_ms)
     if task.fallback is not None:
         return [run]
     return [Record("handed over"), _goes_on(task, "fallback_model"), run]
 
 
-def _unanswered(task: Task, event: Unanswered, now_ns: int) -> list[Effect]:
+def _unanswered(task: Task, event: Unanswered, now: Moment) -> list[Effect]:
     """What the model can still do is left to it."""
     if not task.beyond_model:
         return [Release(), Record("no fallback", event.reason), *_back_to_line(task)]
     if not task.errors:
-        task.add_error(TaskError(task.attempt, now_ns, "no_answer", event.reason))
-    return [Release(), *_end(task, State.DISCARDED, None, None, now_ns)]
+        task.add_error(TaskError(task.attempt, now.wall_ns, "no_answer", event.reason))
+    return [Release(), *_end(task, State.DISCARDED, None, None, now)]
 
 
-def _answer(task: Task, event: Answer, now_ns: int) -> list[Effect]:
+def _answer(task: Task, event: Answer, now: Moment) -> list[Effect]:
     held: list[Effect] = [Abort(), Release()] if task.state is State.EXECUTING else [Dequeue()]
     marked = _goes_on(task, event.source)
     task.usage = replace(task.usage, completion_tokens=task.tokens_made)
-    offset = _append(task, event.text, now_ns)
+    offset = _append(task, event.text, now)
     told = TellProgress("fallback", event.text, offset)
-    return [*held, marked, told, *_end(task, State.COMPLETED, "stop", event.source, now_ns)]
+    return [*held, marked, told, *_end(task, State.COMPLETED, "stop", event.source, now)]
 
 
-def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
+def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.state = State.AVAILABLE
-    task.available_ns = now_ns
+    task.asked_run_ns = task.ready_run_ns = now.run_ns
     task.max_attempts = max(task.max_attempts, task.attempt + 1)
     task.text = ""
     _cut_back(task)
@@ -338,12 +349,13 @@ def _retry(task: Task, _event: Retry, now_ns: int) -> list[Effect]:
     task.prefill_done = 0
     task.usage = Usage()
     task.timings = Timings()
-    task.started_ns = task.finished_ns = task.scheduled_ns = None
+    task.begun_run_ns = task.turn_run_ns = None
+    task.started_ns = task.finished_ns = None
     task.finish_reason = task.source = task.fallback = None
     return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
 
 
-_Transition = Callable[[Task, Any, int], list[Effect]]
+_Transition = Callable[[Task, Any, Moment], list[Effect]]
 
 _WAITING: Final[dict[type[Any], _Transition]] = {
     Recover: _recover,

@@ -1,20 +1,21 @@
 """In which order a node that starts brings its tasks back, so that the waiting line is as it was.
 
-Pure. The line itself is not stored: it follows from the tasks' own times.
+Pure. The line itself is not stored: it follows from the tasks' own times, by how long the node had
+run (`edge.clock.Moment`), so that no wall clock has a say in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edge.tasks.machine import ready_ns
 from edge.tasks.task import Snapshot, State
 
 _Turn = tuple[int, str]  # priority and client
 
 
 def in_order(unfinished: Iterable[Snapshot]) -> list[Snapshot]:
-    """The tasks in the order in which they are to stand in line.
+    """The tasks in the order in which they are to stand in line; of those that the times leave
+    open, in the order in which they are given.
 
     First those that had their turn and lost it with the old node, by their start. Then those that
     wait: within a client and priority by the time when they became ready; between the clients of a
@@ -27,19 +28,16 @@ def in_order(unfinished: Iterable[Snapshot]) -> list[Snapshot]:
     later: list[Snapshot] = []
     turns_ns: dict[_Turn, int] = {}
     for task in unfinished:
-        started_ns = task.started_ns or 0
-        if task.state is State.EXECUTING or (
-            task.state is State.AVAILABLE and started_ns > ready_ns(task)
-        ):
-            returning.append(task)
-            turns_ns[_turn(task)] = max(started_ns, turns_ns.get(_turn(task), 0))
-        elif task.state is State.AVAILABLE:
+        if task.state in (State.SCHEDULED, State.RETRYABLE):
+            later.append(task)
+        elif task.turn_run_ns is None:
             waiting.append(task)
         else:
-            later.append(task)
-    returning.sort(key=lambda task: task.started_ns or 0)
-    waiting.sort(key=ready_ns)
-    later.sort(key=lambda task: task.scheduled_ns or 0)
+            returning.append(task)
+            turns_ns[_turn(task)] = max(task.turn_run_ns, turns_ns.get(_turn(task), 0))
+    returning.sort(key=lambda task: task.turn_run_ns or 0)
+    waiting.sort(key=lambda task: task.ready_run_ns)
+    later.sort(key=lambda task: task.due_ns or 0)
     return [*returning, *_by_turns(waiting, turns_ns), *later]
 
 
@@ -54,6 +52,6 @@ def _by_turns(waiting: list[Snapshot], turns_ns: dict[_Turn, int]) -> list[Snaps
     others = [task for task in waiting if first.setdefault(_turn(task), task) is not task]
     # A client came to the end of the turns when it last had one, or when it came into the line.
     ordered = sorted(
-        first.items(), key=lambda item: max(ready_ns(item[1]), turns_ns.get(item[0], 0))
+        first.items(), key=lambda item: max(item[1].ready_run_ns, turns_ns.get(item[0], 0))
     )
     return [*(task for _, task in ordered), *others]

@@ -1,7 +1,8 @@
 """The task record: what was asked (`Request`, never changes) and how far it is (`Task`).
 
-Times ending in ``_ns`` are Unix time in nanoseconds, because they outlive the process; durations
-are measured by whoever has the monotonic clock and given in milliseconds.
+Times in nanoseconds are on one of three scales (`edge.clock.Moment`). Those ending in ``_run_ns``
+say how long the node had run, and are what is measured and put in order by; ``due_ns`` is on the
+schedule's scale. All others are Unix time, for people. Durations are given in milliseconds.
 """
 
 from __future__ import annotations
@@ -126,12 +127,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went, in milliseconds. None until known."""
+    """Where the time went, in milliseconds, while the node ran: over a restart, what was measured
+    in each life is added up. None until known. ``ran_ms`` is from its first turn to its end,
+    ``total_ms`` from when it was asked for."""
 
     queued_ms: float | None = None
     prefill_ms: float | None = None
     ttft_ms: float | None = None
     decode_ms: float | None = None
+    ran_ms: float | None = None
+    total_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,10 @@ class Task:
     """One task's whole state. Only its actor changes it, and only through `machine.apply`.
 
     ``offset`` of a text counts Unicode code points, which is what ``len`` of a Python string says.
-    ``available_ns`` is when it last became ready to run: waits are measured from there.
+    ``asked_run_ns`` is when it was accepted or asked to run again, ``ready_run_ns`` when it last
+    became ready to run, ``begun_run_ns`` its first turn since it was asked for, ``turn_run_ns`` its
+    last one since it was last ready, None when it has had none. ``due_ns`` is when it will be ready
+    that is not; see `edge.tasks.schedule`.
     ``version`` counts stored versions, ``seq`` the events told to clients.
     ``text_floor`` is the shortest that the text was ever cut back to, by a recovery or a retry,
     None when it never was: what a client had beyond may differ from what came in its place.
@@ -161,7 +169,11 @@ class Task:
     request: Request
     state: State
     created_ns: int
-    available_ns: int | None = None
+    asked_run_ns: int = 0
+    ready_run_ns: int = 0
+    begun_run_ns: int | None = None
+    turn_run_ns: int | None = None
+    due_ns: int | None = None
     scheduled_ns: int | None = None
     started_ns: int | None = None
     finished_ns: int | None = None
@@ -228,7 +240,11 @@ class Snapshot:
     request: Request
     state: State
     created_ns: int
-    available_ns: int | None
+    asked_run_ns: int
+    ready_run_ns: int
+    begun_run_ns: int | None
+    turn_run_ns: int | None
+    due_ns: int | None
     scheduled_ns: int | None
     started_ns: int | None
     finished_ns: int | None
@@ -262,6 +278,8 @@ class Snapshot:
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
     fields: dict[str, Any] = orjson.loads(data)
+    if "ready_run_ns" not in fields:
+        _count_from_now(fields)
     fields["state"] = _STATES[fields["state"]]
     fields["tokens"] = tuple(fields["tokens"])
     usage, timings = fields["usage"], fields["timings"]
@@ -272,6 +290,21 @@ def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     fallback = fields.get("fallback")
     fields["fallback"] = Fallback(**fallback) if fallback else None
     return Snapshot(request=request, **fields)
+
+
+def _count_from_now(fields: dict[str, Any]) -> None:
+    """A snapshot from before it was counted how long the node runs: all in it was before that."""
+    available_ns = fields.pop("available_ns")
+    ready_ns = fields["created_ns"] if available_ns is None else available_ns
+    started_ns = fields["started_ns"]
+    had_turn = started_ns is not None and started_ns > ready_ns
+    fields |= {
+        "asked_run_ns": 0,
+        "ready_run_ns": 0,
+        "begun_run_ns": None if started_ns is None else 0,
+        "turn_run_ns": 0 if had_turn or fields["state"] == State.EXECUTING else None,
+        "due_ns": None,
+    }
 
 
 # A start reads a hundred thousand snapshots: a look-up is cheaper than the class.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
+from edge.clock import Moment
 from edge.engine.messages import Generate
 from edge.gateway.outbox import Outbox
 from edge.inference.protocol import EngineLost
@@ -36,8 +37,8 @@ def _without(state: State, event: type[Any], effect: type[Any]) -> Mutation:
     """A transition that forgets one of its effects."""
     whole = machine.TRANSITIONS[state][event]
 
-    def broken(task: Task, happened: Any, now_ns: int) -> list[effects.Effect]:
-        return [each for each in whole(task, happened, now_ns) if not isinstance(each, effect)]
+    def broken(task: Task, happened: Any, now: Moment) -> list[effects.Effect]:
+        return [each for each in whole(task, happened, now) if not isinstance(each, effect)]
 
     return lambda: mock.patch.dict(machine.TRANSITIONS[state], {event: broken})
 

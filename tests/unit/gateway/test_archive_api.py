@@ -49,7 +49,7 @@ class Site:
     def accept(self, number: int, client: str = "ada") -> Task:
         self.clock.advance(NS_PER_S)
         request = Request(uid(number), client, str(number), None, None, OPTIONS)
-        task, _ = machine.accept(request, self.clock.wall_ns())
+        task, _ = machine.accept(request, self.clock.moment())
         self.owners[task.task_id] = client
         self.journal.record(task, "accepted", None)
         return task
@@ -62,7 +62,7 @@ class Site:
         ):
             self.clock.advance(seconds * NS_PER_S)
             before = task.state
-            machine.apply(task, event, self.clock.wall_ns())
+            machine.apply(task, event, self.clock.moment())
             self.journal.record(task, type(event).__name__.lower(), before)
 
     async def get(self, path: str, token: str = "a") -> tuple[int, Any]:
@@ -142,7 +142,7 @@ async def test_figures_are_of_ones_own_tasks_within_a_time(site: Site) -> None:
         site.complete(site.accept(number))
     site.complete(site.accept(3, "bob"))
     cancelled = site.accept(4)
-    machine.apply(cancelled, Cancel(), site.clock.wall_ns())
+    machine.apply(cancelled, Cancel(), site.clock.moment())
     site.journal.record(cancelled, "cancelled", None)
     _, figures = await site.get("/stats")
     assert figures["ended"] == {"completed": 2, "cancelled": 1, "discarded": 0}

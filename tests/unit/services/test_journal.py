@@ -12,6 +12,7 @@ from edge.storage.backlog import Done
 from edge.tasks import machine
 from edge.tasks.events import Answer, Cancel, Event, Fail, Finish, Retry, Start
 from edge.tasks.task import Options, Request, State, Task, Usage
+from tests.support.times import at
 
 SNAPSHOT_MS = 500
 
@@ -46,7 +47,7 @@ class Desk:
         self.paper = Paper()
         self.journal = Journal(self.paper, self.clock, SNAPSHOT_MS)
         request = Request("00000000-0000-0000-0000-000000000001", "ada", "x", None, None, Options())
-        self.task, _ = machine.accept(request, 5)
+        self.task, _ = machine.accept(request, at(5))
 
     def record(self, event: str, before: State | None = None) -> None:
         self.journal.record(self.task, event, before)
@@ -90,9 +91,9 @@ def test_only_what_has_changed_is_snapshotted(desk: Desk) -> None:
 
 def test_a_task_that_runs_again_brings_its_request(desk: Desk) -> None:
     desk.record("accepted")
-    machine.apply(desk.task, Cancel(), 20)
+    machine.apply(desk.task, Cancel(), at(20))
     desk.record("cancelled", State.AVAILABLE)
-    machine.apply(desk.task, Retry(), 30)
+    machine.apply(desk.task, Retry(), at(30))
     desk.record("retried", State.CANCELLED)
     assert [row.spec is not None for row in desk.paper.versions()] == [True, False, True]
 
@@ -108,8 +109,8 @@ def test_a_task_that_runs_again_brings_its_request(desk: Desk) -> None:
     ids=["failed", "finished", "answered", "cancelled"],
 )
 def test_an_end_has_its_cause(desk: Desk, event: Event, cause: str | None) -> None:
-    machine.apply(desk.task, Start(), 10)
-    machine.apply(desk.task, event, 20)
+    machine.apply(desk.task, Start(), at(10))
+    machine.apply(desk.task, event, at(20))
     desk.record("ended", State.EXECUTING)
     audit = desk.paper.rows[-1]
     assert isinstance(audit, AuditRow)

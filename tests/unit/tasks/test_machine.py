@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.clock import NS_PER_MS, WALL_NS_MAX, Moment
 from edge.tasks import effects, events, machine
 from edge.tasks.events import Event
 from edge.tasks.machine import IllegalTransition
-from edge.tasks.task import TERMINAL, Fallback, Options, Request, State, Task, Usage
+from edge.tasks.task import (
+    TERMINAL,
+    Fallback,
+    Options,
+    Request,
+    State,
+    Task,
+    Timings,
+    Usage,
+    snapshot_from_json,
+)
+from tests.support.times import at
 
 EVENTS: dict[str, Event] = {
     "Begin": events.Begin(),
@@ -31,6 +44,7 @@ EVENTS: dict[str, Event] = {
     "Retry": events.Retry(),
 }
 S = State
+REQUEST = Request("t", "c", "hi", None, None, Options())
 WAITING = {"Cancel": S.CANCELLED, "Answer": S.COMPLETED, "Fail": S.DISCARDED}
 LEGAL: dict[State, dict[str, State]] = {
     S.SCHEDULED: WAITING | {"Begin": S.SCHEDULED, "Recover": S.SCHEDULED, "Due": S.AVAILABLE},
@@ -73,8 +87,7 @@ def legal(task: Task) -> dict[str, State]:
 
 
 def task_in(state: State) -> Task:
-    request = Request("t", "c", "hi", None, None, Options())
-    return Task(request, state, 0, attempt=1 if state is S.EXECUTING else 0)
+    return Task(REQUEST, state, 0, attempt=1 if state is S.EXECUTING else 0)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +101,10 @@ def test_every_pair(state: State, detour: bool, name: str) -> None:
     wanted = legal(task).get(name)
     if wanted is None:
         with pytest.raises(IllegalTransition):
-            machine.apply(task, EVENTS[name], 5)
+            machine.apply(task, EVENTS[name], at(5))
         assert task == before
     else:
-        asked = machine.apply(task, EVENTS[name], 5)
+        asked = machine.apply(task, EVENTS[name], at(5))
         assert task.state is wanted
         concluded = sum(isinstance(each, effects.Conclude) for each in asked)
         assert concluded == (wanted in TERMINAL)
@@ -104,7 +117,7 @@ def test_every_pair(state: State, detour: bool, name: str) -> None:
 def test_the_last_attempt_that_fails_discards() -> None:
     task = task_in(S.EXECUTING)
     task.attempt = task.max_attempts
-    machine.apply(task, EVENTS["Fail"], 5)
+    machine.apply(task, EVENTS["Fail"], at(5))
     assert task.state is S.DISCARDED
 
 
@@ -112,11 +125,11 @@ def test_the_last_attempt_that_fails_discards() -> None:
 @given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=40), st.integers(0, 5))
 def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
     request = Request("t", "c", "hi", None, None, Options(), max_attempts=2)
-    task, _ = machine.accept(request, 0, schedule_in_ms)
+    task, _ = machine.accept(request, at(0), schedule_in_ms)
     for now_ns, name in enumerate(names, 1):
         text = task.text
         try:
-            asked = machine.apply(task, EVENTS[name], now_ns)
+            asked = machine.apply(task, EVENTS[name], at(now_ns))
         except IllegalTransition:
             assert name not in legal(task)
             continue
@@ -132,12 +145,68 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
                 assert task.text[effect.offset :] == effect.delta
 
 
+WALL_NS = st.integers(0, WALL_NS_MAX)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(st.sampled_from(sorted(EVENTS)), WALL_NS), max_size=40), WALL_NS)
+def test_the_wall_clock_decides_nothing_but_dates(
+    steps: list[tuple[str, int]], first_wall_ns: int
+) -> None:
+    """Two tasks live through the same, one of them by a wall clock that jumps about."""
+    calm, _ = machine.accept(REQUEST, Moment(0, 0, 0), 1)
+    wild, _ = machine.accept(REQUEST, Moment(0, 0, first_wall_ns), 1)
+    for number, (name, wall_ns) in enumerate(steps, 1):
+        run_ns = number * 300_000
+        asked = []
+        for task, shown_ns in ((calm, run_ns), (wild, wall_ns)):
+            try:
+                now = Moment(run_ns, run_ns, shown_ns)
+                asked.append(machine.apply(task, EVENTS[name], now))
+            except IllegalTransition:
+                asked.append([])
+        assert asked[0] == asked[1]
+        for duration_ms in asdict(wild.timings).values():
+            assert duration_ms is None or 0 <= duration_ms <= run_ns / NS_PER_MS + 3
+    assert undated(calm) == undated(wild)
+
+
+def undated(task: Task) -> Task:
+    errors = tuple(replace(error, at_ns=0) for error in task.errors)
+    return replace(
+        task, created_ns=0, scheduled_ns=None, started_ns=None, finished_ns=None, errors=errors
+    )
+
+
+def test_durations_are_those_for_which_the_node_ran() -> None:
+    task, _ = machine.accept(REQUEST, at(0))
+    machine.apply(task, EVENTS["Start"], at(4 * NS_PER_MS))
+    machine.apply(task, EVENTS["Lose"], at(5 * NS_PER_MS))
+    # Over a restart, and a wall clock that went back by years.
+    task = snapshot_from_json(REQUEST, task.snapshot().to_json()).restore()
+    later = Moment(6 * NS_PER_MS, 10**15, 5)
+    machine.apply(task, EVENTS["Recover"], later)
+    machine.apply(task, EVENTS["Start"], later._replace(run_ns=7 * NS_PER_MS))
+    machine.apply(task, EVENTS["Progress"], later._replace(run_ns=9 * NS_PER_MS))
+    machine.apply(task, EVENTS["Finish"], later._replace(run_ns=12 * NS_PER_MS))
+    assert task.timings == Timings(4.0, 1.0, 9.0, 2.0, ran_ms=8.0, total_ms=12.0)
+
+
+def test_a_task_that_had_no_turn_has_not_run() -> None:
+    task, _ = machine.accept(REQUEST, at(0))
+    machine.apply(task, EVENTS["Cancel"], at(5 * NS_PER_MS))
+    assert (task.timings.ran_ms, task.timings.total_ms) == (None, 5.0)
+    machine.apply(task, EVENTS["Retry"], at(50 * NS_PER_MS))
+    machine.apply(task, EVENTS["Cancel"], at(52 * NS_PER_MS))
+    assert task.timings.total_ms == 2.0, "from when it was asked for again"
+
+
 def test_what_was_cut_back_is_read_again() -> None:
     task = task_in(S.EXECUTING)
     task.text = "Once upon"
     assert task.resume_offset(4) == 4
     assert task.resume_offset(20) == 9
-    machine.apply(task, events.Recover(), 0)
+    machine.apply(task, events.Recover(), at(0))
     task.text = "Once upon a time"
     assert task.resume_offset(4) == 4
     assert task.resume_offset(14) == 9
@@ -146,14 +215,14 @@ def test_what_was_cut_back_is_read_again() -> None:
 def on_detour(text: str = "", tokens: int = 0, attempt: int = 0) -> Task:
     task = task_in(S.AVAILABLE)
     task.text, task.tokens, task.attempt = text, [1] * tokens, attempt
-    asked = machine.apply(task, EVENTS["Detour"], 5)
+    asked = machine.apply(task, EVENTS["Detour"], at(5))
     assert asked == [effects.Record("fallback", "no engine"), effects.Seek()]
     return task
 
 
 def test_an_answer_goes_on_behind_the_text_and_is_marked_first() -> None:
     task = on_detour("Once ", tokens=2)
-    asked = machine.apply(task, events.Answer("upon a time", "history"), 5)
+    asked = machine.apply(task, events.Answer("upon a time", "history"), at(5))
     marked, told = (
         asked.index(effects.Tell("fallback", {"source": "history", "offset": 5})),
         asked.index(effects.TellProgress("fallback", "upon a time", 5)),
@@ -166,17 +235,18 @@ def test_an_answer_goes_on_behind_the_text_and_is_marked_first() -> None:
 
 def test_another_model_counts_its_own_tokens_and_all_are_told() -> None:
     task = on_detour("Once ", tokens=2)
-    asked = machine.apply(task, EVENTS["HandOver"], 5)
+    asked = machine.apply(task, EVENTS["HandOver"], at(5))
     marked = effects.Tell("fallback", {"source": "fallback_model", "offset": 5})
     assert asked == [effects.Record("handed over"), marked, effects.Run(None)]
-    machine.apply(task, EVENTS["Progress"], 6)
+    machine.apply(task, EVENTS["Progress"], at(6))
     assert (task.tokens, task.tokens_made) == ([7], 3)
     # Its engine is gone: it waits for the next one, and the model could not go on with this.
-    asked = machine.apply(task, EVENTS["Lose"], 7)
+    asked = machine.apply(task, EVENTS["Lose"], at(7))
     assert asked[-1] == effects.Enqueue(front=True, detour=True)
-    machine.apply(task, EVENTS["Detour"], 8)
-    assert machine.apply(task, EVENTS["HandOver"], 8) == [effects.Run(None)], "it was marked before"
-    machine.apply(task, events.Finish("stop", "", Usage(9, 0, 1), 1.0, 1.0), 9)
+    machine.apply(task, EVENTS["Detour"], at(8))
+    asked = machine.apply(task, EVENTS["HandOver"], at(8))
+    assert asked == [effects.Run(None)], "it was marked before"
+    machine.apply(task, events.Finish("stop", "", Usage(9, 0, 1), 1.0, 1.0), at(9))
     assert (task.source, task.usage.completion_tokens) == ("fallback_model", 3)
 
 
@@ -184,34 +254,35 @@ def test_attempts_that_are_used_up_lead_to_a_detour_if_there_is_one() -> None:
     task = task_in(S.EXECUTING)
     task.attempt = task.max_attempts
     failed = events.Fail("engine_failed", "it broke", True, 100, fallback=True)
-    asked = machine.apply(task, failed, 5)
+    asked = machine.apply(task, failed, at(5))
     assert task.state.value == "available"
     assert asked[-1] == effects.Enqueue(front=True, detour=True)
-    assert machine.apply(task, EVENTS["Recover"], 6) == [effects.Enqueue(front=False, detour=True)]
-    machine.apply(task, EVENTS["Detour"], 7)
-    machine.apply(task, EVENTS["Unanswered"], 8)
+    asked = machine.apply(task, EVENTS["Recover"], at(6))
+    assert asked == [effects.Enqueue(front=False, detour=True)]
+    machine.apply(task, EVENTS["Detour"], at(7))
+    machine.apply(task, EVENTS["Unanswered"], at(8))
     assert task.state.value == "discarded"
     assert [error.code for error in task.errors] == ["engine_failed"]
 
 
 def test_who_was_handed_over_and_finds_no_answer_fails_with_a_word() -> None:
     task = on_detour()
-    machine.apply(task, EVENTS["HandOver"], 5)
-    machine.apply(task, EVENTS["Unanswered"], 6)
+    machine.apply(task, EVENTS["HandOver"], at(5))
+    machine.apply(task, EVENTS["Unanswered"], at(6))
     assert task.state is S.DISCARDED
     assert [(error.code, error.message) for error in task.errors] == [("no_answer", "nobody knows")]
 
 
 def test_an_error_of_the_request_is_not_answered_otherwise() -> None:
     task = task_in(S.EXECUTING)
-    machine.apply(task, events.Fail("prompt_too_long", "too long", False, 0, fallback=True), 5)
+    machine.apply(task, events.Fail("prompt_too_long", "too long", False, 0, fallback=True), at(5))
     assert task.state is S.DISCARDED
 
 
 def test_a_retry_begins_with_the_model_again() -> None:
     task = on_detour("Once ", tokens=2)
-    machine.apply(task, EVENTS["Answer"], 5)
-    asked = machine.apply(task, EVENTS["Retry"], 6)
+    machine.apply(task, EVENTS["Answer"], at(5))
+    asked = machine.apply(task, EVENTS["Retry"], at(6))
     assert asked[-1] == effects.Enqueue(front=False)
     assert task.fallback is None
     assert not task.beyond_model

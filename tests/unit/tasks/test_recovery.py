@@ -3,12 +3,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.clock import Moment
 from edge.tasks import machine
 from edge.tasks.effects import Effect, Enqueue
 from edge.tasks.events import Due, Fail, Lose, Recover, Start
 from edge.tasks.queue import FairQueue
 from edge.tasks.recovery import in_order
 from edge.tasks.task import Options, Request, State, Task
+from tests.support.times import at
 
 OPTIONS = Options()
 STEPS = st.lists(
@@ -21,7 +23,7 @@ def request(task_id: str, client: str = "a", priority: int = 0) -> Request:
 
 
 def accepted(task_id: str, now_ns: int, client: str = "a", priority: int = 0) -> Task:
-    return machine.accept(request(task_id, client, priority), now_ns)[0]
+    return machine.accept(request(task_id, client, priority), at(now_ns))[0]
 
 
 class Line:
@@ -44,7 +46,7 @@ class Line:
         new = Line()
         for snapshot in in_order(task.snapshot() for task in self.tasks.values()):
             task = new.tasks[snapshot.request.task_id] = snapshot.restore()
-            new.carry_out(task, machine.apply(task, Recover(), 10**9))
+            new.carry_out(task, machine.apply(task, Recover(), at(10**9)))
         return new
 
 
@@ -62,7 +64,7 @@ def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int,
             now_ns += 1
             popped = line.queue.pop()
             if popped is not None:
-                machine.apply(line.tasks[popped], Start(), now_ns)
+                machine.apply(line.tasks[popped], Start(), at(now_ns))
                 line.running.append(popped)
     before = list(line.queue.order())
     expected = [
@@ -77,11 +79,39 @@ def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int,
     assert list(once.recover().queue.order()) == expected
 
 
+def test_the_wall_clock_has_no_say() -> None:
+    """It went back by years while they came, one by one, and had their turns."""
+    tasks = []
+    for number in range(6):
+        now = Moment(number, number, 10**18 - number)
+        task, _ = machine.accept(request(str(number)), now, schedule_in_ms=number % 3 // 2)
+        if number < 2:
+            machine.apply(task, Start(), now)
+        tasks.append(task.snapshot())
+    assert [task.request.task_id for task in in_order(tasks)] == ["0", "1", "3", "4", "2", "5"]
+
+
+def test_of_the_same_instant_the_order_is_that_of_the_store() -> None:
+    tasks = [accepted(name, 5).snapshot() for name in "bcad"]
+    assert in_order(tasks) == tasks
+
+
+def test_a_task_that_lost_its_second_turn_goes_before_the_waiting_ones() -> None:
+    waiting, lost = accepted("waiting", 1), accepted("lost", 2)
+    machine.apply(lost, Start(), at(10))
+    machine.apply(lost, Fail("timeout", "too slow", True, 0), at(20))
+    machine.apply(lost, Due(), at(60))
+    machine.apply(lost, Start(), at(70))
+    machine.apply(lost, Lose("killed"), at(80))
+    ordered = in_order([waiting.snapshot(), lost.snapshot()])
+    assert [task.request.task_id for task in ordered] == ["lost", "waiting"]
+
+
 def test_a_task_that_failed_waits_behind_those_that_came_while_it_paused() -> None:
     failed, other = accepted("failed", 1), accepted("other", 50)
-    machine.apply(failed, Start(), 10)
-    machine.apply(failed, Fail("timeout", "too slow", True, 0), 20)
-    machine.apply(failed, Due(), 60)
+    machine.apply(failed, Start(), at(10))
+    machine.apply(failed, Fail("timeout", "too slow", True, 0), at(20))
+    machine.apply(failed, Due(), at(60))
     assert [task.request.task_id for task in in_order([failed.snapshot(), other.snapshot()])] == [
         "other",
         "failed",
@@ -90,16 +120,16 @@ def test_a_task_that_failed_waits_behind_those_that_came_while_it_paused() -> No
 
 def test_a_task_that_lost_its_engine_goes_before_the_waiting_ones() -> None:
     waiting, lost = accepted("waiting", 1), accepted("lost", 2)
-    machine.apply(lost, Start(), 10)
-    machine.apply(lost, Lose("killed"), 20)
+    machine.apply(lost, Start(), at(10))
+    machine.apply(lost, Lose("killed"), at(20))
     assert lost.state is State.AVAILABLE
     ordered = in_order([waiting.snapshot(), lost.snapshot()])
     assert [task.request.task_id for task in ordered] == ["lost", "waiting"]
 
 
 def test_what_waits_for_a_time_comes_last_and_by_that_time() -> None:
-    late = machine.accept(request("late"), 1, schedule_in_ms=2)[0]
-    early = machine.accept(request("early"), 2, schedule_in_ms=1)[0]
+    late = machine.accept(request("late"), at(1), schedule_in_ms=2)[0]
+    early = machine.accept(request("early"), at(2), schedule_in_ms=1)[0]
     now = accepted("now", 3)
     ordered = in_order(task.snapshot() for task in (late, early, now))
     assert [task.request.task_id for task in ordered] == ["now", "early", "late"]

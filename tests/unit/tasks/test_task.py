@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
 from edge.tasks.task import (
     ENGINE_DIED,
@@ -19,7 +20,7 @@ REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Optio
 
 
 def test_a_snapshot_survives_json() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
+    task = Task(REQUEST, State.EXECUTING, 1, 2, 3, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
     task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
     task.detour, task.fallback = True, Fallback("history", 3, 2)
     request = request_from_json(REQUEST.to_json())
@@ -28,14 +29,14 @@ def test_a_snapshot_survives_json() -> None:
 
 
 def test_a_snapshot_stands_still() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1, tokens=[1])
+    task = Task(REQUEST, State.EXECUTING, 1, 2, 3, tokens=[1])
     snapshot = task.snapshot()
     task.tokens.append(2)
     assert snapshot.tokens == (1,)
 
 
 def test_the_first_and_the_last_errors_are_kept() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1)
+    task = Task(REQUEST, State.EXECUTING, 1, 2, 3)
     for attempt in range(1, 31):
         task.add_error(TaskError(attempt, 0, "x", "y"))
     assert len(task.errors) == ERRORS_KEPT_MAX
@@ -50,14 +51,40 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
 
 
 def test_a_snapshot_from_before_the_fallback_can_be_read() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1)
+    task = Task(REQUEST, State.EXECUTING, 1, 2, 3)
     fields = orjson.loads(task.snapshot().to_json())
     del fields["detour"], fields["fallback"]
     assert snapshot_from_json(REQUEST, orjson.dumps(fields)).restore() == task
 
 
+@pytest.mark.parametrize(
+    ("state", "available_ns", "started_ns", "had_turn"),
+    [
+        ("executing", None, 7, True),
+        ("available", None, None, False),
+        ("available", None, 7, True),
+        ("available", 8, 7, False),
+        ("retryable", None, 7, True),
+    ],
+)
+def test_a_snapshot_from_before_run_time_was_counted_begins_with_the_counting(
+    state: str, available_ns: int | None, started_ns: int | None, had_turn: bool
+) -> None:
+    fields = orjson.loads(Task(REQUEST, State(state), 5).snapshot().to_json())
+    for name in list(fields):
+        if name.endswith("_run_ns") or name == "due_ns":
+            del fields[name]
+    del fields["timings"]["ran_ms"], fields["timings"]["total_ms"]
+    fields |= {"available_ns": available_ns, "started_ns": started_ns}
+    task = snapshot_from_json(REQUEST, orjson.dumps(fields)).restore()
+    assert (task.asked_run_ns, task.ready_run_ns) == (0, 0)
+    assert task.begun_run_ns == (None if started_ns is None else 0)
+    assert task.turn_run_ns == (0 if had_turn else None)
+    assert task.created_ns == 5
+
+
 def test_who_has_ended_the_engine_is_known_by_the_last_error() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1)
+    task = Task(REQUEST, State.EXECUTING, 1, 2, 3)
     assert not task.convicted
     task.add_error(TaskError(1, 0, ENGINE_DIED, "SIGSEGV"))
     assert task.convicted
