@@ -213,7 +213,7 @@ async def test_nothing_is_left_of_tasks_that_were_brought_back(shop: Workshop) -
     assert await again.tasks.recover() == TASKS
     again.work()
     gc.freeze()
-    assert alive(TaskActor)["TaskActor"] == 2 * TASKS
+    assert (alive(*OF_A_TASK) - before)["TaskActor"] == TASKS
     while again.engine.runs:
         for prompt in tuple(again.engine.runs):
             again.finish(int(prompt))
