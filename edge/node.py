@@ -18,7 +18,7 @@ from edge.clock import SystemClock
 from edge.errors import StartupError, StorageError
 from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
-from edge.inference import ModelFile, resolve
+from edge.inference import ModelFile, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -83,6 +83,7 @@ class Node:
         data_dir = settings.data_dir()
         check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
+        check_context(model, settings.model)
         listeners = listen(settings.server.host, settings.server.port)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)

@@ -83,8 +83,14 @@ class Llama:
             raise ModelError(f"llama.cpp cannot load {path}: {_last_words()}")
         self._model = model
         trained = int(api.llama_model_n_ctx_train(model))
-        self.context_tokens = min(
-            limits.context_tokens or CONTEXT_TOKENS_DEFAULT, trained or CONTEXT_TOKENS_DEFAULT
+        if limits.context_tokens > trained > 0:
+            # The node asks for no such thing of a model whose file says what it was trained with.
+            raise ModelError(
+                f"{path} was trained with a context of {trained} tokens, and more are asked for:"
+                f" {limits.context_tokens}; choose fewer with --context"
+            )
+        self.context_tokens = limits.context_tokens or min(
+            CONTEXT_TOKENS_DEFAULT, trained or CONTEXT_TOKENS_DEFAULT
         )
         params = api.llama_context_default_params()
         params.n_ctx = self.context_tokens * limits.slots

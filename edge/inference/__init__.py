@@ -1,6 +1,6 @@
 """The node's side of the engine: which models there are, and the process that runs one."""
 
-from edge.inference.command import EngineCommand, policy_of
+from edge.inference.command import EngineCommand, check_context, policy_of
 from edge.inference.engine import EngineActor
 from edge.inference.models import ModelFile, resolve, standby
 from edge.inference.policy import LifecyclePolicy
@@ -37,6 +37,7 @@ __all__ = [
     "Status",
     "StopEngine",
     "Subscribe",
+    "check_context",
     "policy_of",
     "resolve",
     "standby",

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from typing import Final
 
+from edge.errors import SettingsError
 from edge.inference.models import ModelFile
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
 
-CONTEXT_TOKENS_DEFAULT = 4_096
+CONTEXT_TOKENS_DEFAULT: Final = 4_096
 """What a task may use of a model that was trained with more, unless the settings say so."""
+
+CONTEXT_TOKENS_MIN: Final = 128
+"""With less, a chat template and the shortest question leave no room for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,29 @@ class EngineCommand:
         """Tokens one task may use; 0 when neither the settings nor the file say."""
         return self.settings.context_tokens or min(
             self.model.context_tokens, CONTEXT_TOKENS_DEFAULT
+        )
+
+
+def check_context(model: ModelFile, settings: Model) -> None:
+    """Raises `SettingsError` when a task is to have more room than the model was trained with, or
+    too little to say anything."""
+    wanted, trained = settings.context_tokens, model.context_tokens
+    if not wanted:
+        return
+    key = "model.context_tokens"
+    if trained and wanted > trained:
+        raise SettingsError(
+            f"{key} is {wanted}, but the model {model.name} was trained with a context of"
+            f" {trained} tokens and makes no sense beyond; set at most that (--context {trained}),"
+            " or leave it out",
+            key=key,
+        )
+    least = min(CONTEXT_TOKENS_MIN, trained or CONTEXT_TOKENS_MIN)
+    if wanted < least:
+        raise SettingsError(
+            f"{key} is {wanted}, which leaves no room for a question and its answer; set at least"
+            f" {least}, or leave it out",
+            key=key,
         )
 
 

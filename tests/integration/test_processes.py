@@ -198,6 +198,7 @@ async def test_closed_standard_streams_are_no_matter(tmp_path: Path, closed: str
         (("--port", "70000"), 78, "server.port"),
         (("--config", "/no/such/file.toml"), 78, "/no/such/file.toml"),
         (("--model", "nobody"), 78, "nobody"),
+        (("--context", "100000"), 78, "trained with a context of"),
         (("--data-dir", "/proc/nowhere"), 1, "/proc/nowhere"),
         (("--prot", "1"), 2, "--prot"),
     ],

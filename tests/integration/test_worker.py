@@ -306,6 +306,14 @@ def test_a_model_that_cannot_be_used_is_told(
     assert worker.process.wait(20) == 1
 
 
+def test_more_context_than_the_model_knows_is_refused(
+    model: Path, start: Callable[..., Worker]
+) -> None:
+    failed = start(model, "--context-tokens", "513").next()
+    assert isinstance(failed, LoadFailed)
+    assert "a context of 512 tokens" in failed.message
+
+
 @pytest.mark.parametrize(("name", "status"), [("nano.gguf", 0), ("none.gguf", 1)])
 def test_the_probe_answers_with_its_status(model: Path, name: str, status: int) -> None:
     command = [*_command(model.with_name(name)), "--probe"]

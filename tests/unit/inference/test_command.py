@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.inference import EngineCommand, ModelFile, policy_of
+from edge.errors import SettingsError
+from edge.inference import EngineCommand, ModelFile, check_context, policy_of
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
 
@@ -37,13 +38,41 @@ def test_no_threads_means_all_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("set_to", "trained_with", "used"), [(0, 512, 512), (0, 131_072, 4_096), (8_192, 512, 8_192)]
+    ("set_to", "trained_with", "used"),
+    [
+        (0, 512, 512),
+        (0, 131_072, 4_096),
+        (8_192, 131_072, 8_192),
+        (8_192, 0, 8_192),
+        (128, 512, 128),
+    ],
 )
 def test_the_context_is_what_the_model_knows_within_reason(
     set_to: int, trained_with: int, used: int
 ) -> None:
     file = ModelFile("tiny", FILE.path, 1, trained_with)
-    assert EngineCommand(file, Model(context_tokens=set_to)).context_tokens == used
+    settings = Model(context_tokens=set_to)
+    check_context(file, settings)
+    assert EngineCommand(file, settings).context_tokens == used
+
+
+@pytest.mark.parametrize(
+    ("set_to", "trained_with", "says"),
+    [
+        (100_000, 512, "trained with a context of 512 tokens"),
+        (513, 512, "--context 512"),
+        (1, 512, "set at least 128"),
+        (127, 0, "set at least 128"),
+        (63, 64, "set at least 64"),
+    ],
+)
+def test_a_context_that_cannot_be_of_use_is_refused(
+    set_to: int, trained_with: int, says: str
+) -> None:
+    file = ModelFile("tiny", FILE.path, 1, trained_with)
+    with pytest.raises(SettingsError, match=says) as caught:
+        check_context(file, Model(context_tokens=set_to))
+    assert caught.value.key == "model.context_tokens"
 
 
 def test_the_policy_has_the_settings_limits() -> None:
