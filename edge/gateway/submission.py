@@ -11,6 +11,8 @@ import orjson
 
 from edge.errors import InvalidRequest
 from edge.gateway.problems import MalformedBody
+from edge.gateway.reading import clipped
+from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep, whole_number
 from edge.settings import Tasks as Defaults
 from edge.tasks import ids
 from edge.tasks.queue import PRIORITIES
@@ -39,10 +41,15 @@ def parse(
     """Checks a body. Raises `MalformedBody` when it is no JSON object, `InvalidRequest` with the
     field's name for everything else."""
     fields = _object(body)
-    for name in fields:
+    for name, value in fields.items():
         if name not in _FIELDS:
-            known = ", ".join(sorted(_FIELDS))
+            name, known = clipped(name), ", ".join(sorted(_FIELDS))
             raise InvalidRequest(f"there is no field {name!r}; the fields are {known}", field=name)
+        if too_deep(value):
+            sentence = f"{name} is nested deeper than {LEVELS_MAX} levels"
+            raise InvalidRequest(sentence, field=name)
+    if has_inexact_number(body):
+        raise InvalidRequest("a whole number in the body is beyond 64 bits; send it as text")
     values = {name: check(name, fields[name]) for name, check in _FIELDS.items() if name in fields}
     prompt, messages = values.get("prompt"), values.get("messages")
     if (prompt is None) == (messages is None):
@@ -96,11 +103,12 @@ def _whole(low: int, high: int) -> _Check:
     def check(name: str, value: Any) -> int | None:
         if value is None:
             return None
-        if not isinstance(value, int) or isinstance(value, bool):
+        number = whole_number(value)
+        if number is None:
             raise InvalidRequest(f"{name} has to be a whole number", field=name)
-        if not low <= value <= high:
+        if not low <= number <= high:
             raise InvalidRequest(f"{name} has to be from {low} to {high}", field=name)
-        return value
+        return number
 
     return check
 

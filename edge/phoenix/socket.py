@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from edge.errors import InternalError
+from edge.json_values import LEVELS_MAX, too_deep
 from edge.phoenix.effects import (
     CloseSocket,
     Deliver,
@@ -46,6 +47,7 @@ TOPICS_MAX: Final = 100
 WAITING_FRAMES_MAX: Final = 64
 HELD_MESSAGES_MAX: Final = 1024
 
+_TOO_DEEP: Final = f"the payload is nested deeper than {LEVELS_MAX} levels"
 _EMPTY: Final[dict[str, object]] = {}
 _UNHANDLED: Final = Encoded.of({"reason": "unhandled event"})
 
@@ -122,6 +124,10 @@ class Socket(Generic[H]):
 
     def _dispatch(self, message: Message, effects: list[Effect]) -> None:
         topic, event = message.topic, message.event
+        if too_deep(message.payload):
+            # Here, where all messages pass: nothing behind has to be careful with it.
+            effects.append(_error(message.join_ref, message, _TOO_DEEP))
+            return
         if topic == "phoenix" and event == "heartbeat":
             effects.append(Reply(None, message.ref, "phoenix", "ok", _EMPTY))
             return

@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from edge.actors import Down, Ref
+from edge.errors import InvalidRequest
+from edge.json_values import whole_number
 from edge.phoenix import Encoded
 from edge.phoenix.messages import FIELD_BYTES_MAX
 from edge.services import wire
@@ -126,19 +128,13 @@ class MineChannel(Channel):
         self._to_ask: deque[str] = deque()
 
     def join(self, topic: str, payload: Any) -> Decision:
-        offsets = payload.get("offsets") if isinstance(payload, dict) else None
-        if offsets is None:
-            offsets = {}
-        if not isinstance(offsets, dict) or not all(map(_is_offset, offsets.values())):
-            return _refusal("offsets has to be an object of whole numbers from 0")
-        if any(len(written) > FIELD_BYTES_MAX for written in offsets):
-            return _refusal("offsets has to name tasks by their ids")
-        if len(offsets) > OFFSETS_MAX:
-            return _refusal(f"offsets may name {OFFSETS_MAX} tasks; join task:{{id}} for others")
+        try:
+            known, unknown = _offsets_of(payload)
+        except InvalidRequest as error:
+            return Error({"reason": str(error), "field": error.field})
         if not self._tasks.followers.join(self.client, self.ref):
             return Error({"reason": "too many sockets follow the tasks of this client"})
         own = self._tasks.of_client(self.client)
-        known, unknown = _by_task(offsets)
         for written in unknown:
             self._entry(written, "unknown", {})
         listed = dict.fromkeys(islice(own, LISTED_MAX), 0) | known
@@ -220,13 +216,25 @@ class MineChannel(Channel):
             self._list(stored(task, self._asked[task_id][1]))
 
 
-def _by_task(offsets: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-    """The offsets by canonical id, and what is no id. Of a task that is named in two ways the
-    smaller offset counts: its client has at least so much."""
+def _offsets_of(payload: object) -> tuple[dict[str, int], list[str]]:
+    """The offsets of a join by canonical id, and what is no id. Of a task that is named in two ways
+    the smaller offset counts: its client has at least so much. InvalidRequest says what is wrong.
+    """
+    offsets = payload.get("offsets") if isinstance(payload, dict) else None
+    if offsets is None:
+        return {}, []
+    if not isinstance(offsets, dict):
+        raise _wrong("offsets has to be an object of whole numbers from 0")
+    if len(offsets) > OFFSETS_MAX:
+        raise _wrong(f"offsets may name {OFFSETS_MAX} tasks; join task:{{id}} for others")
     known: dict[str, int] = {}
     unknown = []
-    for written, offset in offsets.items():
-        task_id = ids.canonical(written)
+    for written, given in offsets.items():
+        if len(written) > FIELD_BYTES_MAX:
+            raise _wrong("offsets has to name tasks by their ids")
+        task_id, offset = ids.canonical(written), whole_number(given)
+        if offset is None or offset < 0:
+            raise _wrong("offsets has to be an object of whole numbers from 0")
         if task_id is None:
             unknown.append(written)
         else:
@@ -234,9 +242,5 @@ def _by_task(offsets: dict[str, int]) -> tuple[dict[str, int], list[str]]:
     return known, unknown
 
 
-def _is_offset(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _refusal(reason: str) -> Error:
-    return Error({"reason": reason, "field": "offsets"})
+def _wrong(sentence: str) -> InvalidRequest:
+    return InvalidRequest(sentence, field="offsets")

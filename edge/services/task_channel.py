@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from edge.actors import Down
+from edge.json_values import whole_number
 from edge.phoenix import Json
 from edge.services import wire
 from edge.services.channel import (
@@ -61,10 +62,9 @@ class TaskChannel(Channel):
         if task_id is None:
             return _NOT_FOUND
         self._task_id = task_id
-        offset = payload.get("offset") if isinstance(payload, dict) else None
-        if offset is None:
-            offset = 0
-        if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+        given = payload.get("offset") if isinstance(payload, dict) else None
+        offset = 0 if given is None else whole_number(given)
+        if offset is None or offset < 0:
             return Error({"reason": "offset has to be a whole number from 0", "field": "offset"})
         self._offset = offset
         self._watch()

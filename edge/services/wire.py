@@ -136,15 +136,20 @@ def document(
         "fallback": fallback_document(task),
         "seq": task.seq,
         "durable": durable,
-        "metadata": None if request.metadata is None else orjson.loads(request.metadata),
+        "metadata": _as_stored(request.metadata),
         "errors": [error_document(error) for error in task.errors],
         "result": result_document(task),
     }
 
 
+def _as_stored(json: str | None) -> orjson.Fragment | None:
+    """JSON text that is a part of a document. It is put in unread, so that whatever was accepted
+    once can be written, however deep and wherever it stands."""
+    return None if json is None else orjson.Fragment(json)
+
+
 def options_document(options: Options) -> dict[str, Any]:
     """The options as a client would send them."""
-    wanted = options.response_format
     return {
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
@@ -154,7 +159,7 @@ def options_document(options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "stop": list(options.stop),
         "ignore_eos": options.ignore_eos,
-        "response_format": None if wanted is None else orjson.loads(wanted),
+        "response_format": _as_stored(options.response_format),
     }
 
 

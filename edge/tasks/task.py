@@ -61,7 +61,8 @@ class Request:
     """What a client asked for. Exactly one of ``prompt`` and ``messages`` is given.
 
     ``priority`` 0 is served first, 9 last. ``timeout_ms`` bounds one attempt, None means no bound.
-    ``metadata`` is JSON text that the client gets back as it was.
+    ``metadata`` is JSON text that the client gets back as it was, but for a number with a fraction,
+    which is the nearest of 64 bits (RFC 8259 section 6), and members named twice: the last counts.
     """
 
     task_id: str
@@ -96,6 +97,9 @@ def request_from_json(data: bytes) -> Request:
     messages = fields["messages"]
     if messages is not None:
         fields["messages"] = tuple((role, text) for role, text in messages)
+    for json in (fields["metadata"], options["response_format"]):
+        if json is not None:
+            orjson.loads(json)  # documents contain it unread
     fields["client"] = sys.intern(fields["client"])
     return Request(**fields)
 

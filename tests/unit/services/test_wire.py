@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from edge.services import wire
 from edge.services.wire import PAGE_CHARS, ProgressUpdate
-from edge.tasks.task import Options, Request, State, Task, TaskError
+from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
 
 REQUEST = Request("t", "c", "hi", None, None, Options())
 
@@ -64,3 +66,18 @@ def test_the_last_event() -> None:
     event, payload = ended(State.DISCARDED, errors=errors)
     assert (event, payload["error"]["code"]) == ("failed", "last")
     assert ended(State.CANCELLED) == ("cancelled", {})
+
+
+def test_metadata_that_an_earlier_version_took_too_deep_is_shown() -> None:
+    deep = b"[" * 254 + b"]" * 254
+    request = replace(REQUEST, metadata=deep.decode())
+    document = wire.document(Task(request, State.EXECUTING, 1))
+    reply = orjson.dumps([1, 1, "t", "phx_reply", {"response": {"task": document}}])
+    assert b'"metadata":' + deep in reply
+
+
+def test_what_is_kept_as_json_and_is_none_is_not_read_back() -> None:
+    """A document has it unread."""
+    request_from_json(replace(REQUEST, metadata="{}").to_json())
+    with pytest.raises(ValueError, match="unexpected"):
+        request_from_json(replace(REQUEST, metadata="{").to_json())
