@@ -144,8 +144,8 @@ async def test_what_is_accepted_can_be_read_everywhere(node: ScriptedNode, metad
     "prompt", [r"a\u0000b", r"\u001b[2J", r"\ufffe\uffff", r"a\u2028b", "\x7f"]
 )
 async def test_a_prompt_of_odd_characters_is_a_prompt(node: ScriptedNode, prompt: str) -> None:
-    body = '{"prompt":"%s","max_tokens":2,"stop":["\\u0000"]}' % prompt
-    status, answer = await post(node, body.encode())
+    body = b'{"prompt":"%b","max_tokens":2,"stop":["\\u0000"]}' % prompt.encode()
+    status, answer = await post(node, body)
     assert status == 202, answer
     shown = await node.ended(answer["task_id"])
     assert (shown["state"], shown["prompt"]) == ("completed", json.loads(f'"{prompt}"'))
