@@ -21,7 +21,7 @@ from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on
 from edge.services.tasks import Tasks
-from edge.settings import Settings
+from edge.settings import Server, Settings, check_reach
 from edge.storage import Store, StoreOptions, check_name
 from edge.telemetry import Telemetry
 
@@ -84,7 +84,7 @@ class Node:
         check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
         check_context(model, settings.model)
-        listeners = listen(settings.server.host, settings.server.port)
+        listeners = _listen(settings.server)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -170,3 +170,16 @@ class Node:
         gc.unfreeze()
         self.telemetry.emit("node.stopped", orphaned=left)
         return left
+
+
+def _listen(server: Server) -> list[socket.socket]:
+    """The node's sockets. StartupError when they cannot be had, or reach farther than they may."""
+    listeners = listen(server.host, server.port)
+    try:
+        for each in listeners:
+            # The settings have been checked, but a name may stand for another address than it says.
+            check_reach(server, each.getsockname()[0])
+    except StartupError:
+        close_all(listeners)
+        raise
+    return listeners

@@ -52,7 +52,7 @@ def _show(given: argparse.Namespace, settings: flags.Load) -> int:
 def _value(settings: Settings, key: Key) -> Any:
     value = getattr(getattr(settings, key.section), key.name)
     # Names are no secret, secrets are.
-    return dict.fromkeys(value, "…") if key.path == "server.tokens" else value
+    return dict.fromkeys(value, "…") if key.secret else value
 
 
 def _toml(value: object) -> str:

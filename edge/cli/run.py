@@ -124,6 +124,8 @@ async def _own_node(settings: Settings, view: View, stack: AsyncExitStack) -> No
     settings.server.host = "127.0.0.1"
     settings.server.port = 0
     settings.server.tokens = {}
+    settings.server.hosts = []
+    settings.server.origins = []
     # Whoever runs one prompt would rather hear why the model does not work.
     settings.fallback.enabled = False
     node = Node(settings)

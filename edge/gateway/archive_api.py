@@ -63,8 +63,8 @@ class ArchiveApi:
         return json_response({"tasks": page})
 
     async def audit(self, request: web.Request) -> web.Response:
-        task_id = task_id_of(request)
-        trail = await self._archive.audit(task_id, self._client(request))
+        client, task_id = self._client(request), task_id_of(request)
+        trail = await self._archive.audit(task_id, client)
         return json_response({"task_id": task_id, "audit": trail})
 
     async def figures(self, request: web.Request) -> web.Response:

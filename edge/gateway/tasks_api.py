@@ -102,16 +102,16 @@ class TasksApi:
             )
 
     async def show(self, request: web.Request) -> web.Response:
-        task_id = task_id_of(request)
-        return json_response(await self._tasks.document(task_id, self._client(request)))
+        client = self._client(request)
+        return json_response(await self._tasks.document(task_id_of(request), client))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        task_id = task_id_of(request)
-        return json_response(await self._tasks.cancel(task_id, self._client(request)))
+        client = self._client(request)
+        return json_response(await self._tasks.cancel(task_id_of(request), client))
 
     async def retry(self, request: web.Request) -> web.Response:
-        task_id = task_id_of(request)
-        return json_response(await self._tasks.retry(task_id, self._client(request)), status=202)
+        client = self._client(request)
+        return json_response(await self._tasks.retry(task_id_of(request), client), status=202)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The task's updates as Server-Sent Events, from ``Last-Event-ID`` on; see `EventStreams`.

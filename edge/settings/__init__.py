@@ -7,7 +7,7 @@ file, environment, flags. An unknown key, a wrong type or a value out of range r
 """
 
 from edge.settings.authority import is_loopback
-from edge.settings.load import Key, host_patterns, keys, load, origin_patterns
+from edge.settings.load import Key, check_reach, host_patterns, keys, load, origin_patterns
 from edge.settings.tree import Data, Fallback, Health, Model, Server, Settings, Socket, Tasks
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Settings",
     "Socket",
     "Tasks",
+    "check_reach",
     "host_patterns",
     "is_loopback",
     "keys",

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from edge.errors import SettingsError
 from edge.settings.authority import HostPattern, OriginPattern, is_loopback
-from edge.settings.tree import Settings
+from edge.settings.tokens import SECRET_CHARS_MIN, check_tokens, read_tokens
+from edge.settings.tree import Server, Settings
 
 ENVIRONMENT_PREFIX: Final = "ELWIFT_"
 
@@ -30,6 +31,7 @@ class Key:
     doc: str
     at_least: float | None
     at_most: float | None
+    secret: bool
 
     @property
     def path(self) -> str:
@@ -72,7 +74,8 @@ def load(
     for variable, text in environment.items():
         if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
             path = variable.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".", 1)
-            _assign(settings, path, _from_text(path, text), f"in the environment as {variable}")
+            where = f"in the environment as {variable}"
+            _assign(settings, path, _from_text(path, text, where), where)
     for path, value in (flags or {}).items():
         if value is not None:
             _assign(settings, path, value, "on the command line")
@@ -99,7 +102,7 @@ def _from_file(file: Path) -> dict[str, Any]:
     return flat
 
 
-def _from_text(path: str, text: str) -> Any:
+def _from_text(path: str, text: str, where: str) -> Any:
     """An environment variable's text as the type of its setting."""
     key = _KEYS.get(path)
     if key is None or key.kind is str:
@@ -113,8 +116,8 @@ def _from_text(path: str, text: str) -> Any:
         return {"true": True, "false": False}.get(text.lower(), text)
     if typing.get_origin(key.kind) is list:
         return [item.strip() for item in text.split(",") if item.strip()]
-    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    # There is one table: that of the tokens.
+    return read_tokens(text, where)
 
 
 def _assign(settings: Settings, path: str, value: Any, where: str) -> None:
@@ -124,14 +127,15 @@ def _assign(settings: Settings, path: str, value: Any, where: str) -> None:
             f"there is no setting {path!r} ({where}){_did_you_mean(path)}", key=path
         )
     if not _fits(value, key.kind):
-        raise SettingsError(
-            f"{path} has to be {_kind_name(key.kind)}, not {value!r} ({where})", key=path
-        )
+        shown = "" if key.secret else f", not {value!r}"
+        raise SettingsError(f"{path} has to be {_kind_name(key.kind)}{shown} ({where})", key=path)
     low, high = key.at_least, key.at_most
     if (low is not None and value < low) or (high is not None and value > high):
         raise SettingsError(
             f"{path} has to be from {low} to {high}, not {value} ({where})", key=path
         )
+    if key.secret:
+        check_tokens(value, where)
     setattr(getattr(settings, key.section), key.name, value)
 
 
@@ -198,10 +202,16 @@ def _check_together(settings: Settings) -> None:
         )
     host_patterns(settings.server.hosts)
     origin_patterns(settings.server.origins)
-    if not settings.server.tokens and not is_loopback(settings.server.host):
+    check_reach(settings.server, settings.server.host)
+
+
+def check_reach(server: Server, address: str) -> None:
+    """SettingsError when a node that asks for no tokens would listen on this address, by which
+    others than this machine can reach it."""
+    if not server.tokens and not is_loopback(address):
         raise SettingsError(
-            f"listening on {settings.server.host} lets the whole network in; name who may connect"
-            ' in [server] tokens, such as tokens = { phone = "a long secret" },'
-            " or listen on 127.0.0.1",
+            f"listening on {address} lets the whole network in; name who may connect in [server]"
+            f' tokens, such as tokens = {{ phone = "…" }} with a secret of {SECRET_CHARS_MIN}'
+            " characters or more, or listen on 127.0.0.1",
             key="server.tokens",
         )

@@ -15,18 +15,23 @@ def setting(
     default: Any, doc: str, *, at_least: float | None = None, at_most: float | None = None
 ) -> Any:
     """A key of the tree: its default, what it means (``elwift config show``), its range."""
-    meta = {"doc": doc, "at_least": at_least, "at_most": at_most}
-    return field(default=default, metadata=meta)
+    return field(default=default, metadata=_meta(doc, at_least, at_most))
 
 
-def table_setting(doc: str) -> Any:
-    """A key whose value is a table of texts, empty by default."""
-    return field(default_factory=dict, metadata={"doc": doc, "at_least": None, "at_most": None})
+def secret_table_setting(doc: str) -> Any:
+    """A key whose value is a table of texts that are shown nowhere, empty by default."""
+    return field(default_factory=dict, repr=False, metadata=_meta(doc, secret=True))
 
 
 def list_setting(doc: str) -> Any:
     """A key whose value is a list of texts, empty by default."""
-    return field(default_factory=list, metadata={"doc": doc, "at_least": None, "at_most": None})
+    return field(default_factory=list, metadata=_meta(doc))
+
+
+def _meta(
+    doc: str, at_least: float | None = None, at_most: float | None = None, *, secret: bool = False
+) -> dict[str, Any]:
+    return {"doc": doc, "at_least": at_least, "at_most": at_most, "secret": secret}
 
 
 @dataclass(slots=True)
@@ -35,8 +40,9 @@ class Server:
 
     host: str = setting("127.0.0.1", "address to listen on")
     port: int = setting(4000, "port to listen on; 0 picks a free one", at_least=0, at_most=65_535)
-    tokens: dict[str, str] = table_setting(
-        "who may connect: a name and its secret each; empty means anybody on this machine"
+    tokens: dict[str, str] = secret_table_setting(
+        "who may connect: a name and its secret of 16 characters or more each; empty means anybody"
+        " on this machine"
     )
     hosts: list[str] = list_setting(
         "names by which clients may call the node besides its own, such as node.example.com or"

@@ -75,8 +75,9 @@ async def test_a_death_of_the_other_engine_costs_a_pause(tmp_path: Path) -> None
 
 
 async def test_the_same_client_gets_its_earlier_answer_again(tmp_path: Path) -> None:
-    async with scripted_node(tmp_path, server__tokens={"ada": "a", "bob": "b"}, **OUT) as node:
-        ada, bob = ({"Authorization": f"Bearer {token}"} for token in "ab")
+    tokens = {"ada": "a secret of ada's own", "bob": "a secret of bob's own"}
+    async with scripted_node(tmp_path, server__tokens=tokens, **OUT) as node:
+        ada, bob = ({"Authorization": f"Bearer {token}"} for token in tokens.values())
         node.http.headers.update(ada)
         first = await node.submit("a story", max_tokens=5)
         assert (await node.ended(first))["result"]["source"] == "model"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.node_inside import Script, ScriptedNode, heard_text, scripted_node
 
+TOKENS = {"ada": "a secret of ada's own", "bob": "a secret of bob's own"}
 ENDLESS: dict[str, Any] = {"max_tokens": 100_000, "fallback": False}
 
 
@@ -176,11 +177,11 @@ async def test_duplicates_after_a_restart_are_one_task(tmp_path: Path) -> None:
 
 
 async def test_a_foreign_id_is_nobodys(tmp_path: Path) -> None:
-    async with scripted_node(tmp_path, server__tokens={"ada": "a", "bob": "b"}) as node:
+    async with scripted_node(tmp_path, server__tokens=TOKENS) as node:
         own_id = str(uuid4())
-        node.http.headers["Authorization"] = "Bearer a"
+        node.http.headers["Authorization"] = f"Bearer {TOKENS['ada']}"
         await node.submit("a story", task_id=own_id)
-        node.http.headers["Authorization"] = "Bearer b"
+        node.http.headers["Authorization"] = f"Bearer {TOKENS['bob']}"
         async with node.http.post(
             f"{node.url}/tasks", json={"prompt": "mine", "task_id": own_id}
         ) as response:

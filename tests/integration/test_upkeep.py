@@ -25,7 +25,7 @@ from edge.telemetry import Telemetry
 from tests.support.node import RunningNode, serving, start_node
 from tests.support.rows import open_store
 
-CLIENTS = ("ada", "bob", "eve")
+CLIENTS = {name: f"a secret of {name}'s own" for name in ("ada", "bob", "eve")}
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def test_the_line_after_a_kill_is_the_line_before(
     http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     config = tmp_path / "elwift.toml"
-    tokens = ", ".join(f'{name} = "{name}"' for name in CLIENTS)
+    tokens = ", ".join(f'{name} = "{secret}"' for name, secret in CLIENTS.items())
     config.write_text(f"[server]\ntokens = {{ {tokens} }}\n[model]\nslots = 2\n")
     flags = ("--config", str(config))
     data = tmp_path / "data"
@@ -171,9 +171,9 @@ async def test_the_line_after_a_kill_is_the_line_before(
         engine = engine_of(node)
         engine.suspend()
         for number in range(1_000):
-            client = CLIENTS[number * number % 7 % 3]
+            client = list(CLIENTS)[number * number % 7 % 3]
             task_id = await submit(
-                http, node, client, prompt="Hello", priority=number % 4, max_tokens=400,
+                http, node, CLIENTS[client], prompt="Hello", priority=number % 4, max_tokens=400,
                 ignore_eos=True,
             )  # fmt: skip
             tasks[task_id] = client
@@ -200,7 +200,7 @@ async def positions(
     """Those that wait, in the order of their turns."""
     found = {}
     for task_id, client in tasks.items():
-        _, task = await get(http, f"{node.url}/tasks/{task_id}", client)
+        _, task = await get(http, f"{node.url}/tasks/{task_id}", CLIENTS[client])
         if task["position"] is not None:
             found[task_id] = task["position"]
     return sorted(found, key=lambda task_id: found[task_id])

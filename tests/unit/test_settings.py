@@ -56,8 +56,10 @@ def test_the_network_needs_tokens() -> None:
     with pytest.raises(SettingsError) as caught:
         load(None, {"ELWIFT_SERVER__HOST": "0.0.0.0"})
     assert caught.value.key == "server.tokens"
-    environment = {"ELWIFT_SERVER__HOST": "0.0.0.0", "ELWIFT_SERVER__TOKENS": "a=secret"}
-    assert load(None, environment).server.tokens == {"a": "secret"}
+    environment = {"ELWIFT_SERVER__HOST": "0.0.0.0", "ELWIFT_SERVER__TOKENS": "a=0123456789abcdef"}
+    assert load(None, environment).server.tokens == {"a": "0123456789abcdef"}
+    with pytest.raises(SettingsError):
+        load(None, {"ELWIFT_SERVER__HOST": "127.example.com"})
 
 
 @pytest.mark.parametrize(
