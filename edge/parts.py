@@ -12,7 +12,8 @@ The supervision tree::
     ├── tasks        one transient actor per task, each with a restart budget of its own
     ├── status       tells the node's figures to who joined ``node:status``
     ├── health       has the parts prove that they work, for ``/readyz``
-    └── janitor      clears the database of what need not be kept
+    ├── janitor      clears the database of what need not be kept
+    └── timekeeper   has it remembered how long the node has run
 
 Status and the fallback's three have budgets of their own: they may fail for good without harm to
 the rest. When the root has spent its restarts the node has failed (`Parts.root_end`).

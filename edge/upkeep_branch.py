@@ -9,6 +9,7 @@ from edge.clock import NS_PER_S
 from edge.services.dispatcher import Board
 from edge.services.health import HealthActor, HealthSources, free_memory_bytes
 from edge.services.janitor import Janitor
+from edge.services.timekeeper import Timekeeper
 from edge.settings import Settings
 from edge.storage import Pruned, Store
 from edge.telemetry import Telemetry
@@ -38,4 +39,5 @@ def children(
         ChildSpec(
             "janitor", lambda: Janitor(prune, telemetry, data.prune_every_ms), own_budget=True
         ),
+        ChildSpec("timekeeper", lambda: Timekeeper(store.note_time, telemetry), own_budget=True),
     ]

@@ -18,6 +18,7 @@ EVENTS: Final[dict[str, str]] = {
     "node.started": "url, model, database",
     "node.draining": "running, queued",
     "node.stopped": "orphaned: tasks left for the next start",
+    "clock.set": "by_ms: how far somebody set the wall clock",
     "actor.crashed": "name, error: the exception",
     "actor.overflowed": "name, mailbox_messages",
     "supervisor.restarted": "child, restarts",

@@ -20,6 +20,10 @@ _SENTENCES: Final[dict[str, tuple[int, str]]] = {
     "store.recovered": (logging.WARNING, "the database works again; {rows} rows had waited"),
     "store.prune_failed": (logging.WARNING, "{error}"),
     "store.pruned": (logging.INFO, "pruned {tasks} tasks and {versions} replaced versions"),
+    "clock.set": (
+        logging.WARNING,
+        "the wall clock was set by {by_ms} ms; dates follow it, and nothing else does",
+    ),
     "engine.stalled": (logging.WARNING, "the engine is silent for {silent_ms} ms"),
     "engine.died": (logging.ERROR, "the engine died: {reason}; {running} tasks were running"),
     "engine.given_up": (logging.ERROR, "the engine was given up: {reason}"),
