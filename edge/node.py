@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from aiohttp import web
-
 from edge.actors import Reason, System
 from edge.clock import SystemClock
 from edge.errors import StartupError, StorageError
+from edge.gateway.http.descriptors import places_for_clients, raise_limit
+from edge.gateway.http.server import HttpServer
 from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, check_context, resolve
@@ -70,7 +70,7 @@ class Node:
         )
         self._store: Store | None = None
         self._parts: Parts | None = None
-        self._runner: web.AppRunner | None = None
+        self._http: HttpServer | None = None
 
     @property
     def tasks(self) -> Tasks | None:
@@ -125,10 +125,9 @@ class Node:
         gc.disable()
         recovered, up, degraded = await parts.begin()
         own = await own_names(settings.server.host, [each.getsockname()[0] for each in listeners])
-        self._runner = web.AppRunner(parts.application(own), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        for listener in listeners:
-            await web.SockSite(self._runner, listener).start()
+        places = places_for_clients(raise_limit(), settings.server.connections_max)
+        self._http = HttpServer(parts.application(own), settings.server, self.clock, places)
+        await self._http.start(listeners)
         url = url_of(listeners[0])
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()
@@ -162,8 +161,8 @@ class Node:
         """
         if self._parts is not None:
             await self._parts.dismiss(drain=drain)
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._http is not None:
+            await self._http.stop()
         left = 0 if self._parts is None else await self._parts.end()
         if self._store is not None:
             await self._store.close()

@@ -20,6 +20,7 @@ from edge.phoenix import Serializer, negotiate
 
 SUBPROTOCOL: Final = "phoenix"
 TOKEN_PREFIX: Final = "base64url.bearer.phx."
+_KEY_BYTES: Final = 16
 
 
 class Refusal(NamedTuple):
@@ -70,6 +71,14 @@ def read_query(raw_query: str) -> dict[str, str]:
         if name:
             params[_unquote(name)] = _unquote(value)
     return params
+
+
+def is_key(key: str) -> bool:
+    """Whether this is a ``Sec-WebSocket-Key``: 16 bytes in Base64 (RFC 6455 section 4.1)."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _read_subprotocols(header: str | None) -> tuple[str | None, str | None] | None:

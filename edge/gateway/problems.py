@@ -21,6 +21,14 @@ from edge.errors import (
     PromptTooLong,
     StorageError,
 )
+from edge.gateway.http.errors import (
+    ExpectationFailed,
+    HeadersTooLarge,
+    MalformedRequest,
+    TargetTooLong,
+    TooSlow,
+    UnsupportedEncoding,
+)
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -29,9 +37,15 @@ CONTENT_TYPE: Final = "application/problem+json"
 
 _STATUS: Final[tuple[tuple[type[ElwiftError], int, str], ...]] = (
     # The first class that fits counts.
+    (MalformedRequest, 400, "Malformed request"),
     (NotFound, 404, "Not found"),
+    (TooSlow, 408, "Request too slow"),
     (Conflict, 409, "Not possible in this state"),
     (BodyTooLarge, 413, "Request body too large"),
+    (TargetTooLong, 414, "Path and query too long"),
+    (UnsupportedEncoding, 415, "Encoding not supported"),
+    (ExpectationFailed, 417, "Expectation not known"),
+    (HeadersTooLarge, 431, "Headers too large"),
     (PromptTooLong, 422, "Prompt too long"),
     (Forbidden, 401, "Not allowed"),
     (ClientError, 422, "Invalid request"),
@@ -74,6 +88,8 @@ def from_error(error: ElwiftError) -> web.Response:
             response = problem(status, error.code, title, str(error), field=field)
             if isinstance(error, Overloaded):
                 response.headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+            if isinstance(error, UnsupportedEncoding):
+                response.headers["Accept-Encoding"] = "gzip, deflate"
             if isinstance(error, Forbidden):
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
@@ -102,9 +118,14 @@ async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
             response = problem(405, "method_not_allowed", "Method not allowed", detail)
             response.headers["Allow"] = error.headers.get("Allow", "")
             return response
-        if error.status == 413:
-            return from_error(BodyTooLarge("the body is over the node's limit"))
         return problem(error.status, "http_error", error.reason, error.text or error.reason)
     except Exception as error:
+        if isinstance(error, ConnectionError) and _is_gone(request):
+            # Not a defect, and there is nobody who could read this.
+            return problem(400, "client_gone", "Client gone", "the client has gone away")
         return internal_error(error)
     return response
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from edge.clock import NS_PER_MS, Clock
 from edge.gateway.connection import CLOSE_MS_MAX, Connection
-from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine
+from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine, is_key
 from edge.gateway.outbox import Counters
 from edge.phoenix import CLOSE_GOING_AWAY, CLOSE_RESTART, Router
 from edge.services.channel import ChannelFactory, Channels
@@ -167,7 +167,9 @@ def websocket_handler(
             max_msg_size=socket_app.limits.frame_bytes_max + 1,
             protocols=(SUBPROTOCOL,) if handshake.subprotocol else (),
         )
-        # aiohttp's own refusals (no upgrade, wrong version, bad key) are 400 with a reason.
+        # aiohttp's own refusals (no upgrade, wrong version) are 400 with a reason, too.
+        if not is_key(request.headers.get("Sec-WebSocket-Key", "")):
+            raise web.HTTPBadRequest(text="a WebSocket begins with a Sec-WebSocket-Key")
         await response.prepare(request)
         transport = request.transport
         if transport is not None:

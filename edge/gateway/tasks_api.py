@@ -12,6 +12,7 @@ from edge.gateway import submission
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
+from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.reading import TASK_PATH, task_id_of
 from edge.inference import CountTokens
@@ -55,7 +56,7 @@ class TasksApi:
         """``202`` once the task is committed."""
         client = self._client(request)
         wanted = submission.parse(
-            await request.read(),
+            await read_body(request),
             client=client,
             idempotency_key=request.headers.get("Idempotency-Key"),
             defaults=self._settings.tasks,

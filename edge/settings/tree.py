@@ -55,6 +55,29 @@ class Server:
     body_bytes_max: int = setting(
         1_048_576, "largest request body", at_least=1_024, at_most=1_073_741_824
     )
+    connections_max: int = setting(
+        16_384, "connections at once; fewer where the limit on open files is lower", at_least=16,
+        at_most=1_000_000,
+    )  # fmt: skip
+    connections_per_client_max: int = setting(
+        0, "connections at once from one address; 0 means seven eighths of all", at_least=0,
+        at_most=1_000_000,
+    )  # fmt: skip
+    header_ms: int = setting(
+        10_000, "how long the headers of a request may take", at_least=100, at_most=3_600_000
+    )
+    body_ms: int = setting(
+        10_000, "how long a request's body may take, and a second more for each 64 KiB of it",
+        at_least=100, at_most=3_600_000,
+    )  # fmt: skip
+    idle_ms: int = setting(
+        10_000, "how long a connection may be idle between two requests", at_least=100,
+        at_most=3_600_000,
+    )  # fmt: skip
+    write_ms: int = setting(
+        60_000, "how long a client may take nothing of its answer", at_least=100,
+        at_most=3_600_000,
+    )  # fmt: skip
     drain_ms: int = setting(
         10_000, "how long a stop waits for running tasks", at_least=0, at_most=3_600_000
     )

@@ -1,0 +1,121 @@
+"""Who may be connected: so many in all, so many from one address, and whose place is given away.
+
+A connection that waits for a request (for the first, for the next, or for the rest of one's
+headers) does nothing that could be lost. When there is no room for a newcomer, the one that has
+waited longest goes. Whoever has asked for something is never put out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from edge.clock import NS_PER_MS
+
+EVICT_MS: Final = 1_000
+"""Nobody is put out sooner: of connections that come all at once, the first must not make way for
+the last while their requests are still in the kernel."""
+
+_NETWORK_BITS: Final = 64
+"""In IPv6 a subscriber has a whole network of addresses, so they count as one."""
+
+Holder = TypeVar("Holder", bound=Hashable)
+
+
+def address_of(host: str) -> str:
+    """What the connections of a peer are counted under: its IPv4 address, or the network of its
+    IPv6 address."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        if not address.is_loopback:
+            rest_bits = address.max_prefixlen - _NETWORK_BITS
+            return str(IPv6Address(int(address) >> rest_bits << rest_bits))
+    return str(address)
+
+
+def is_local(address: str) -> bool:
+    """Whether this is the machine itself (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3)."""
+    return address.startswith("127.") or address == "::1"
+
+
+class Answer(NamedTuple, Generic[Holder]):
+    """Whether a newcomer may come in, and who has to go for that."""
+
+    admitted: bool
+    evicted: Holder | None = None
+
+
+class Places(Generic[Holder]):
+    """The places of one node: ``limit`` in all, ``per_address`` of one address; 0 means seven
+    eighths of all, so that nobody takes the last one. One eighth is kept for this machine itself:
+    whoever looks after the node gets in, however many others there are."""
+
+    def __init__(self, limit: int, per_address: int = 0) -> None:
+        self.limit = limit
+        self.remote = limit - limit // 8
+        self.per_address = per_address or self.remote
+        self._of: dict[str, int] = {}
+        self._local = 0
+        self._all = 0
+        # Who waits, and since when; each in the order in which they began to.
+        self._waiting: dict[Holder, int] = {}
+        self._waiting_remote: dict[Holder, int] = {}
+        self._waiting_of: dict[str, dict[Holder, int]] = {}
+
+    @property
+    def taken(self) -> int:
+        """How many are connected."""
+        return self._all
+
+    def admit(self, address: str, now_ns: int) -> Answer[Holder]:
+        """Takes a place for somebody at this address (see `address_of`). Who is evicted for that
+        still has to `leave`."""
+        if self._of.get(address, 0) >= self.per_address:
+            candidates = self._waiting_of.get(address, {})
+        elif not is_local(address) and self._all - self._local >= self.remote:
+            candidates = self._waiting_remote
+        elif self._all >= self.limit:
+            candidates = self._waiting
+        else:
+            self._count(address, 1)
+            return Answer(True)
+        for holder, since_ns in candidates.items():
+            if now_ns - since_ns < EVICT_MS * NS_PER_MS:
+                break
+            self._count(address, 1)
+            return Answer(True, holder)
+        return Answer(False)
+
+    def leave(self, holder: Holder, address: str) -> None:
+        """Gives a place back."""
+        self.busy(holder, address)
+        self._count(address, -1)
+
+    def waits(self, holder: Holder, address: str, now_ns: int) -> None:
+        """This one waits for a request from now on."""
+        self._waiting[holder] = now_ns
+        self._waiting_of.setdefault(address, {})[holder] = now_ns
+        if not is_local(address):
+            self._waiting_remote[holder] = now_ns
+
+    def busy(self, holder: Holder, address: str) -> None:
+        """It does not wait any more, if it did."""
+        if self._waiting.pop(holder, None) is None:
+            return
+        self._waiting_remote.pop(holder, None)
+        same = self._waiting_of[address]
+        del same[holder]
+        if not same:
+            del self._waiting_of[address]
+
+    def _count(self, address: str, by: int) -> None:
+        self._all += by
+        self._local += by if is_local(address) else 0
+        left = self._of.get(address, 0) + by
+        if left:
+            self._of[address] = left
+        else:
+            del self._of[address]
