@@ -241,7 +241,7 @@ class Parts:
         archive = Archive(self.tasks, self._outside.store)
         ArchiveApi(archive, access, self.system.clock).mount(app)
         TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
-        HealthApi(self.system, self.board, self._facts, settings.health.limit_ms).mount(app)
+        HealthApi(self.system, self.board, self._facts, access, settings.health.limit_ms).mount(app)
         mount(app, "/socket", self.sockets)
         return app
 

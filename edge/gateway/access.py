@@ -48,6 +48,14 @@ class Access:
         headers have none. Forbidden as in `client`."""
         return self.client(bearer(headers.get("Authorization")) or token)
 
+    def admits(self, headers: Mapping[str, str]) -> bool:
+        """Whether who sent these headers is a client."""
+        try:
+            self.client_of(headers)
+        except Forbidden:
+            return False
+        return True
+
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

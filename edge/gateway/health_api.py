@@ -4,6 +4,9 @@ The first is cheap, and answered 200 by any node that answers at all: who restar
 it. The second has every part prove that it works (`edge.services.health`): who sends tasks to this
 node, or looks after it, asks that one. It answers 503 when the node can't do its work now, and 200
 when it can, also when something is degraded, which the body then says.
+
+Both are asked by programs that have no token. To those they say how the node is in one word; what
+it runs, where things are and what is wrong with them is told to its clients alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from aiohttp import web
 
 from edge import __version__
 from edge.actors import ActorDown, CallTimeout, System
+from edge.gateway.access import Access
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
 from edge.services.dispatcher import Board
@@ -26,8 +30,11 @@ SLACK_MS: Final = 1_000
 class HealthApi:
     """The handlers; `mount` puts them in their places."""
 
-    def __init__(self, system: System, board: Board, facts: NodeFacts, limit_ms: int) -> None:
+    def __init__(
+        self, system: System, board: Board, facts: NodeFacts, access: Access, limit_ms: int
+    ) -> None:
         self._system = system
+        self._access = access
         self._board = board
         self._facts = facts
         self._limit_ms = limit_ms
@@ -36,11 +43,12 @@ class HealthApi:
         app.router.add_get("/healthz", self.alive)
         app.router.add_get("/readyz", self.ready)
 
-    async def alive(self, _request: web.Request) -> web.Response:
+    async def alive(self, request: web.Request) -> web.Response:
         """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
         board, facts = self._board, self._facts
         healthy = board.engine == "ready" and facts.durable() and facts.quarantined is None
-        return json_response(
+        return self._answer(
+            request,
             {
                 "status": "ok" if healthy else "degraded",
                 "version": __version__,
@@ -52,13 +60,19 @@ class HealthApi:
                 "queued": board.waiting,
                 "durable": facts.durable(),
                 "quarantined": facts.quarantined,
-            }
+            },
+            200,
         )
 
-    async def ready(self, _request: web.Request) -> web.Response:
+    async def ready(self, request: web.Request) -> web.Response:
         """Deep readiness: 200 for ok and degraded, 503 for unavailable."""
         report = await self._look()
-        return json_response(report, status=503 if report["status"] == "unavailable" else 200)
+        return self._answer(request, report, 503 if report["status"] == "unavailable" else 200)
+
+    def _answer(self, request: web.Request, document: dict[str, Any], status: int) -> web.Response:
+        if not self._access.admits(request.headers):
+            document = {"status": document["status"]}
+        return json_response(document, status=status)
 
     async def _look(self) -> Any:
         health = self._system.registry.whereis("health")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
@@ -13,8 +16,26 @@ import pytest
 from edge.errors import StartupError
 from edge.node import Node
 from edge.settings import is_loopback, load
+from tests.support.node_inside import ScriptedNode, scripted_node
 
 TOKENS = {"ada": "a secret of ada's own", "bob": "a secret of bob's own"}
+STRANGER: dict[str, str] = {}
+
+
+def of(client: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS[client]}"}
+
+
+async def get(node: ScriptedNode, path: str, headers: dict[str, str]) -> tuple[int, Any]:
+    async with node.http.get(node.url + path, headers=headers) as response:
+        return response.status, await response.json(content_type=None)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
+    """One that ada and bob may use."""
+    async with scripted_node(tmp_path, server__tokens=TOKENS) as running:
+        yield running
 
 
 async def test_the_node_for_the_occasion_is_for_this_machine_alone(tmp_path: Path) -> None:
@@ -55,3 +76,28 @@ async def test_a_node_without_tokens_does_not_listen_to_others(tmp_path: Path) -
     settings.server.host = "0.0.0.0"
     with pytest.raises(StartupError, match="the whole network"):
         await Node(settings).start()
+
+
+# ---- who may know what
+
+
+async def test_strangers_hear_one_word_of_how_the_node_is(tmp_path: Path) -> None:
+    (tmp_path / "elwift.duckdb").write_bytes(b"garbage" * 1_000)
+    async with scripted_node(tmp_path, server__tokens=TOKENS) as node:
+        for path in ("/healthz", "/readyz"):
+            for headers in (STRANGER, {"Authorization": "Bearer a secret of nobody's"}):
+                assert await get(node, path, headers) == (200, {"status": "degraded"})
+            status, told = await get(node, path, of("ada"))
+            assert status == 200
+            assert str(tmp_path) in json.dumps(told)
+            async with node.http.head(node.url + path) as response:
+                assert response.status == 200
+        assert node.node.tasks is not None
+        node.node.tasks.accepts = False
+        assert await get(node, "/readyz", STRANGER) == (503, {"status": "unavailable"})
+
+
+async def test_an_open_node_tells_everybody_who_reaches_it(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path) as node:
+        assert (await get(node, "/healthz", STRANGER))[1]["engine"] == "ready"
+        assert "parts" in (await get(node, "/readyz", STRANGER))[1]
