@@ -66,7 +66,7 @@ class Nowhere:
     async def unfinished(self) -> list[StoredTask]:
         return []
 
-    async def get(self, _task_id: str) -> StoredTask | None:
+    async def get(self, _task_id: str, *, asker: str = "") -> StoredTask | None:
         return None
 
     async def find_idempotent(self, _client: str, _key: str) -> str | None:

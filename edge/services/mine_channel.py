@@ -161,7 +161,7 @@ class MineChannel(Channel):
             ref.send(Watch(self.ref, offset, once=True))
             self.monitor(ref)
         else:
-            self._tasks.fetch(task_id, self.ref)
+            self._tasks.fetch(task_id, self.client, self.ref)
 
     def handle_info(self, message: object) -> None:
         if isinstance(message, (ProgressUpdate, TaskEvent)):

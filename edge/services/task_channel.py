@@ -77,7 +77,7 @@ class TaskChannel(Channel):
             ref.send(Watch(self.ref, self._offset))
             self.monitor(ref)
         else:
-            self._tasks.fetch(self._task_id, self.ref)
+            self._tasks.fetch(self._task_id, self.client, self.ref)
 
     def handle_info(self, message: object) -> None:
         if type(message) is ProgressUpdate:

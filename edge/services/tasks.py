@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from edge.actors import ActorDown, ChildSpec, Crash, Ref, Supervisor, System
+from edge.actors import ActorDown, ChildSpec, Crash, Reason, Ref, Supervisor, System
 from edge.errors import NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
@@ -37,7 +37,7 @@ class TaskStore(Protocol):
 
     async def unfinished(self) -> list[StoredTask]: ...
 
-    async def get(self, task_id: str) -> StoredTask | None: ...
+    async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None: ...
 
     async def find_idempotent(self, client: str, key: str) -> str | None: ...
 
@@ -54,6 +54,18 @@ class _Birth:
 
     def __call__(self) -> TaskActor:
         return TaskActor(self._life, self._around)
+
+
+class _Question:
+    """What a channel has read from the store; nobody wants to know once the channel has ended."""
+
+    __slots__ = ("_runner",)
+
+    def __init__(self, runner: asyncio.Task[Task | None]) -> None:
+        self._runner = runner
+
+    def down(self, _ref: Ref, _reason: Reason) -> None:
+        self._runner.cancel()
 
 
 class Tasks:
@@ -164,7 +176,7 @@ class Tasks:
             stored = await self._store.find_idempotent(request.client, key)
             if stored is not None:
                 return stored
-        if own_id and await self._store.get(request.task_id) is not None:
+        if own_id and await self._store.get(request.task_id, asker=request.client) is not None:
             return request.task_id
         return None
 
@@ -275,13 +287,13 @@ class Tasks:
                 return _own(await ref.call(Describe(), deadline_ms=CALL_MS), client, task_id)
             except ActorDown:
                 pass  # it ended between the look-up and the call; the store has it
-        stored = await self._read(task_id)
+        stored = await self._read(task_id, client)
         return _own(None if stored is None else self._stored(stored), client, task_id)
 
-    async def _read(self, task_id: str) -> StoredTask | None:
+    async def _read(self, task_id: str, client: str) -> StoredTask | None:
         """From the store. StorageError also when it does not have what it is still to get: then
         the task is on its way back, or the node is ending, and nobody is to hear of no task."""
-        stored = await self._store.get(task_id)
+        stored = await self._store.get(task_id, asker=client)
         if stored is None and task_id in self._lives:
             raise StorageError(f"the task {task_id} is not written down yet; ask again in a moment")
         return stored
@@ -292,28 +304,33 @@ class Tasks:
         names = ("task_id", "topic", "state", "position", "eta_ms", "durable")
         return {name: shown[name] for name in names}
 
-    def fetch(self, task_id: str, channel: Ref) -> None:
-        """Reads an ended task from the store; the channel is answered with `Fetched`."""
+    def fetch(self, task_id: str, client: str, channel: Ref) -> None:
+        """Reads an ended task from the store; the channel is answered with `Fetched`. Its end takes
+        the question back, so there are never more of them than channels."""
 
         async def read() -> Task | None:
-            stored = await self._read(task_id)
+            stored = await self._read(task_id, client)
             return None if stored is None else rebuild(stored).restore()
 
         def answer(ended: asyncio.Task[Task | None]) -> None:
             self._runners.discard(ended)
+            channel.remove_watcher(question)
             if ended.cancelled():
                 return
             error = ended.exception()
             if error is None:
                 channel.send(Fetched(task_id, ended.result()))
-            else:
-                # Whether there is such a task is not known: the client comes back and asks again.
+                return
+            # Whether there is such a task is not known: the client comes back and asks again.
+            if not isinstance(error, Overloaded):
                 self.telemetry.emit("store.failed", error=error, rows_waiting=0)
-                channel.kill(Crash(error))
+            channel.kill(Crash(error))
 
         runner = asyncio.get_running_loop().create_task(read())
+        question = _Question(runner)
         self._runners.add(runner)
         runner.add_done_callback(answer)
+        channel.add_watcher(question)
 
     def _stored(self, stored: StoredTask) -> dict[str, Any]:
         return wire.document(rebuild(stored).restore(), durable=True)
@@ -332,12 +349,12 @@ class Tasks:
         self, task_id: str, client: str, request: CancelTask | RetryTask
     ) -> dict[str, Any]:
         await self.document(task_id, client)
-        ref = self.live(task_id) or await self._revive(task_id)
+        ref = self.live(task_id) or await self._revive(task_id, client)
         return _own(await ref.call(request, deadline_ms=CALL_MS), client, task_id)
 
-    async def _revive(self, task_id: str) -> Ref:
+    async def _revive(self, task_id: str, client: str) -> Ref:
         """The actor of an ended task that was no longer in memory."""
-        stored = await self._store.get(task_id)
+        stored = await self._store.get(task_id, asker=client)
         if stored is None:
             raise _not_found(task_id)
         return self.live(task_id) or self._start(rebuild(stored))

@@ -1,14 +1,16 @@
-"""The open DuckDB file: a connection that appends, one that reads, one that exports; their revival.
+"""The open DuckDB file: a connection that appends, and three that read; their revival.
 
-After some errors DuckDB takes nothing more until every connection to the file is closed and it is
-opened again. `revive` does that; locks keep it from taking the others' connections away while they
-are in use.
+Look-ups by a key, looks through everything and exports have a connection each, so that none of them
+waits for another. After some errors DuckDB takes nothing more until every connection to the file is
+closed and it is opened again. `revive` does that; locks keep it from taking connections away while
+they are in use, and what runs on them is interrupted, so that writing does not wait for reading.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,27 +55,76 @@ def connect(path: Path, *, memory_mib_max: int) -> duckdb.DuckDBPyConnection:
     )
 
 
+_INTERRUPT_AGAIN_S: Final = 0.05
+
+
+class Reading:
+    """A connection that reads, one statement at a time, on any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def open(self, root: duckdb.DuckDBPyConnection) -> None:
+        """A new connection beside this one. The lock of `halt` is held, or nobody reads yet."""
+        self._connection = root.cursor()
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a statement. `duckdb.Error` when it fails, or is interrupted."""
+        with self._lock:
+            if self._connection is None:
+                raise duckdb.ConnectionException("the file is not open")
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def interrupt(self) -> None:
+        """Ends the statement that runs, if one does."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.interrupt()
+        except duckdb.ConnectionException:
+            return  # closed in this moment: nothing runs on it
+
+    def halt(self) -> threading.Lock:
+        """Interrupts until nothing runs, and keeps it so: the lock, taken."""
+        while not self._lock.acquire(timeout=_INTERRUPT_AGAIN_S):
+            self.interrupt()
+        return self._lock
+
+    def close(self) -> None:
+        """The lock of `halt` is held."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 class Database:
-    """One open file. `append`, `probe`, `revive` and `transaction` belong to the thread that
-    writes, `read` and `copy` may be called from any other."""
+    """One open file. `append`, `ask`, `probe`, `revive` and `transaction` belong to the thread that
+    writes; ``lookups``, ``scans`` and ``exports`` may be used from any other."""
 
     def __init__(self, path: Path, *, memory_mib_max: int) -> None:
         self._path = path
         self._memory_mib_max = memory_mib_max
-        self._lock = threading.Lock()
-        self._copying_lock = threading.Lock()
+        self.lookups = Reading()
+        self.scans = Reading()
+        self.exports = Reading()
         self._open()
 
     def _open(self) -> None:
         self._root = connect(self._path, memory_mib_max=self._memory_mib_max)
         try:
             migrate(self._root)
-            self._reading = self._root.cursor()
-            self._copying = self._root.cursor()
+            for reading in self._readings:
+                reading.open(self._root)
             self._appender = self._root.appender(TABLE)
         except BaseException:
             self._root.close()
             raise
+
+    @property
+    def _readings(self) -> tuple[Reading, ...]:
+        return self.lookups, self.scans, self.exports
 
     def append(self, rows: Sequence[Row]) -> None:
         """Stores the rows in one transaction: all are durable on return, none after an error.
@@ -109,19 +160,14 @@ class Database:
 
     def revive(self) -> None:
         """Closes and opens the file again. `duckdb.Error` when that fails; call it again then."""
-        with self._lock, self._copying_lock:
+        with ExitStack() as halted:
+            self._halt(halted)
             self._close()
             self._open()
 
-    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query. `duckdb.Error` when it fails."""
-        with self._lock:
-            return self._reading.execute(sql, list(parameters)).fetchall()
-
-    def copy(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        """Runs a ``COPY … TO`` while others read and write; how many rows it wrote."""
-        with self._copying_lock:
-            return int(self._copying.execute(sql, list(parameters)).fetchall()[0][0])
+    def ask(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, on the connection that writes."""
+        return self._root.execute(sql, list(parameters)).fetchall()
 
     def transaction(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
         """Runs statements that change rows, all or none; how many rows each one changed."""
@@ -162,7 +208,7 @@ class Database:
 
     def last_seen(self) -> Moment:
         """When a node was last seen with this file: by the latest of its rows, or by `note`."""
-        ((run_ns, schedule_ns, wall_ns, row_run_ns),) = self.read(LAST_SEEN)
+        ((run_ns, schedule_ns, wall_ns, row_run_ns),) = self.ask(LAST_SEEN)
         # A row is later than the note by as much as the node had run in between.
         later_ns = max(0, (row_run_ns or 0) - run_ns)
         return Moment(run_ns + later_ns, schedule_ns + later_ns, wall_ns + later_ns)
@@ -173,13 +219,18 @@ class Database:
 
     def close(self) -> None:
         """Lets go of the file; what the log holds is replayed at the next opening."""
-        with self._lock, self._copying_lock:
+        with ExitStack() as halted:
+            self._halt(halted)
             self._close()
+
+    def _halt(self, halted: ExitStack) -> None:
+        for reading in self._readings:
+            halted.callback(reading.halt().release)
 
     def _close(self) -> None:
         # The appender holds the file open for as long as it lives.
         if hasattr(self, "_appender"):
             del self._appender
-        self._reading.close()
-        self._copying.close()
+        for reading in self._readings:
+            reading.close()
         self._root.close()

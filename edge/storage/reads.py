@@ -1,69 +1,106 @@
-"""What is read from the store, on threads of their own: look-ups on one, exports on another."""
+"""What is read from the store, on threads of their own: look-ups by a key on one, looks through the
+whole history on another, exports on a third.
+
+A look-up takes some milliseconds and submissions wait for it; a look through everything takes as
+long as there is much. Neither waits for the other, and among themselves askers have their turns.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import duckdb
 
 from edge.clock import Clock
 from edge.errors import NotFound, StorageError
 from edge.storage import queries
-from edge.storage.database import Database
+from edge.storage.database import Database, Reading
+from edge.storage.lane import Lane
 from edge.storage.rows import AuditRow, Percentiles, StoredTask, Wanted
 from edge.tasks import ids
-
-T = TypeVar("T")
 
 ExportFormat = Literal["parquet", "csv", "json"]
 """JSON is one object a line."""
 
 ALL = Wanted()
 
+LOOKUPS_PER_ASKER_MAX: Final = 1_000
+"""With 400,000 tasks a look-up takes up to 8 ms: the last of a thousand waits for 8 seconds, and
+clients give up after 10."""
+LOOKUPS_WAITING_MAX: Final = 2 * LOOKUPS_PER_ASKER_MAX
+"""One asker alone cannot take all places."""
+
+SCANS_WAITING_MAX: Final = 64
+SCANS_PER_ASKER_MAX: Final = 8
+EXPORTS_WAITING_MAX: Final = 16
+"""Whoever asks for exports has a limit of its own, which is lower (`edge.services.archive`)."""
+
 
 class Reads:
-    """The reading half of a store. All of it raises StorageError when the database refuses."""
+    """The reading half of a store. All of it raises StorageError when the database refuses, and
+    `Overloaded` when too many questions wait. Who is cancelled while it waits takes its question
+    back, also in the middle.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    ``asker`` says for whom a question is asked; askers have their turns one after the other.
+    """
+
+    def __init__(self, database: Database, clock: Clock, scan_ms_max: int) -> None:
         self._database = database
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._closed = False
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        self._exporter = ThreadPoolExecutor(1, thread_name_prefix="store-exporter")
+        self._scan_ms_max = scan_ms_max
+        self._lookups = Lane(
+            "store-lookups",
+            clock,
+            database.lookups.interrupt,
+            waiting_max=LOOKUPS_WAITING_MAX,
+            per_asker_max=LOOKUPS_PER_ASKER_MAX,
+        )
+        self._scans = Lane(
+            "store-scans",
+            clock,
+            database.scans.interrupt,
+            waiting_max=SCANS_WAITING_MAX,
+            per_asker_max=SCANS_PER_ASKER_MAX,
+        )
+        self._exports = Lane(
+            "store-exports",
+            clock,
+            database.exports.interrupt,
+            waiting_max=EXPORTS_WAITING_MAX,
+            per_asker_max=EXPORTS_WAITING_MAX,
+        )
 
     async def unfinished(self) -> list[StoredTask]:
         """All tasks without an end, as last written, in the order of their creation."""
-        return await self._read(queries.UNFINISHED)
+        # The node does not start without it, however long it takes.
+        return _tasks(await self._scan("", queries.UNFINISHED, limited=False))
 
-    async def get(self, task_id: str) -> StoredTask | None:
+    async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
         """One task as last written, or None. Ids are canonical here (`edge.tasks.ids`); nothing has
         any other."""
         if not ids.is_canonical(task_id):
             return None
-        found = await self._read(queries.GET, task_id)
+        found = _tasks(await self._look_up(asker, queries.GET, task_id))
         return found[0] if found else None
 
-    async def audit(self, task_id: str) -> list[AuditRow]:
+    async def audit(self, task_id: str, *, asker: str = "") -> list[AuditRow]:
         """What happened to a task, in order; empty when there is none."""
         if not ids.is_canonical(task_id):
             return []
-        return [AuditRow(*row) for row in await self._query(queries.AUDIT, task_id)]
+        return [AuditRow(*row) for row in await self._scan(asker, queries.AUDIT, task_id)]
 
     async def find_idempotent(self, client: str, key: str) -> str | None:
         """The task that this client last submitted under this key, or None."""
-        rows = await self._query(queries.FIND_IDEMPOTENT, key, client)
+        rows = await self._look_up(client, queries.FIND_IDEMPOTENT, key, client)
         return str(rows[0][0]) if rows else None
 
     async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None:
         """The newest completed task of this client with this fingerprint, or None."""
-        rows = await self._query(queries.FIND_ANSWER, fingerprint, client)
-        return await self.get(str(rows[0][0])) if rows else None
+        rows = await self._look_up(client, queries.FIND_ANSWER, fingerprint, client)
+        return await self.get(str(rows[0][0]), asker=client) if rows else None
 
     async def history(
         self, wanted: Wanted = ALL, *, limit: int = 50, before: str | None = None
@@ -71,17 +108,18 @@ class Reads:
         """A page of tasks, newest first, beginning behind the task `before`: the last one of the
         page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
         no task, or one no longer."""
+        asker = wanted.client or ""
         if before is not None:
-            known = ids.is_canonical(before) and await self._query(queries.COUNT_OF, before) != [
-                (0,)
-            ]
+            known = ids.is_canonical(before) and await self._look_up(
+                asker, queries.COUNT_OF, before
+            ) != [(0,)]
             if not known:
                 raise NotFound(
                     f"there is no task {before} to continue behind; begin without it",
                     field="before",
                 )
         sql, values = queries.history(wanted, before)
-        return await self._read(sql, *values, limit)
+        return _tasks(await self._scan(asker, sql, *values, limit))
 
     async def percentiles(
         self,
@@ -96,7 +134,7 @@ class Reads:
         hold."""
         since_run_ns = None if last_ns is None else self._clock.moment().run_ns - last_ns
         sql, values = queries.percentiles(since_ns, until_ns, client, since_run_ns)
-        (found,) = await self._query(sql, *values)
+        (found,) = await self._scan(client or "", sql, *values)
         completed, cancelled, discarded, earliest_ns, queued_ms, duration_ms = found
         return Percentiles(
             completed,
@@ -110,33 +148,49 @@ class Reads:
     async def export(self, path: Path, file_format: ExportFormat, wanted: Wanted = ALL) -> int:
         """Writes one row a task, as last written, into a file; how many. A file that is there is
         replaced when the new one is whole. Other reading goes on meanwhile, other exports wait."""
-        return await self._on(self._exporter, lambda: self._export(path, file_format, wanted))
+        return await self._exports.run(
+            wanted.client or "", lambda: self._export(path, file_format, wanted)
+        )
 
     def _export(self, path: Path, file_format: ExportFormat, wanted: Wanted) -> int:
         part = path.with_name(f"{path.name}.part")
         quoted = str(part).replace("'", "''")
         sql, values = queries.export(wanted)
+        copy = f"COPY ({sql}) TO '{quoted}' (FORMAT {file_format})"
         try:
-            rows = self._database.copy(f"COPY ({sql}) TO '{quoted}' (FORMAT {file_format})", values)
+            ((rows,),) = self._database.exports.rows(copy, values)
             os.replace(part, path)
         except (duckdb.Error, OSError) as error:
             part.unlink(missing_ok=True)
             raise StorageError(f"cannot export to {path}: {error}") from error
-        return rows
+        return int(rows)
 
-    async def _read(self, sql: str, *values: object) -> list[StoredTask]:
-        return [StoredTask(*row) for row in await self._query(sql, *values)]
+    async def _look_up(self, asker: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return await self._lookups.run(asker, lambda: _rows(self._database.lookups, sql, values))
 
-    async def _query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._on(self._reader, lambda: self._rows(sql, values))
+    async def _scan(
+        self, asker: str, sql: str, *values: object, limited: bool = True
+    ) -> list[tuple[Any, ...]]:
+        return await self._scans.run(
+            asker,
+            lambda: _rows(self._database.scans, sql, values),
+            limit_ms=self._scan_ms_max if limited else None,
+        )
 
-    def _rows(self, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        try:
-            return self._database.read(sql, values)
-        except duckdb.Error as error:
-            raise StorageError(f"the database refuses to read: {error}") from error
+    def _close_lanes(self) -> None:
+        """Nothing is read any more; what is being read is given up."""
+        for lane in (self._lookups, self._scans, self._exports):
+            lane.close()
 
-    async def _on(self, thread: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-        if self._closed:
-            raise StorageError("the store is closed")
-        return await self._loop.run_in_executor(thread, call)
+
+def _rows(reading: Reading, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+    try:
+        return reading.rows(sql, values)
+    except duckdb.InterruptException as error:
+        raise StorageError("the database is being opened anew; ask again in a moment") from error
+    except duckdb.Error as error:
+        raise StorageError(f"the database refuses to read: {error}") from error
+
+
+def _tasks(rows: Sequence[tuple[Any, ...]]) -> list[StoredTask]:
+    return [StoredTask(*row) for row in rows]

@@ -27,7 +27,7 @@ def prune(database: Database, before_run_ns: int, max_tasks: int) -> Pruned:
     thread that writes. `duckdb.Error` when the disk refuses; then all is there as before."""
     counted = f"SELECT count(*) FROM ({queries.PRUNABLE})"
     limits = (before_run_ns, max_tasks)
-    tasks = int(database.read(counted, limits)[0][0])
+    tasks = int(database.ask(counted, limits)[0][0])
     _, versions = database.transaction(
         [
             (f"DELETE FROM journal WHERE task_id IN ({queries.PRUNABLE})", limits),

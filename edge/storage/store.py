@@ -26,7 +26,8 @@ from edge.telemetry import Telemetry
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """The limits of a store. ``retry_ms`` are the pauses between tries while the disk refuses; the
-    last one repeats. ``memory_mib_max`` bounds DuckDB's own memory."""
+    last one repeats. ``memory_mib_max`` bounds DuckDB's own memory, ``scan_ms_max`` how long it is
+    looked through the history for one question."""
 
     rows_waiting_max: int = 200_000
     bytes_waiting_max: int = 256 * 1024 * 1024
@@ -34,6 +35,7 @@ class StoreOptions:
     retry_ms: tuple[int, ...] = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
     probe_ms: int = 120_000
     memory_mib_max: int = 1_024
+    scan_ms_max: int = 30_000
 
 
 class Store(Reads):
@@ -60,7 +62,9 @@ class Store(Reads):
         self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
         self._lock = lock
         self._telemetry = telemetry
-        super().__init__(opened.database, clock)
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        super().__init__(opened.database, clock, options.scan_ms_max)
         backlog = Backlog(
             rows_waiting_max=options.rows_waiting_max,
             bytes_waiting_max=options.bytes_waiting_max,
@@ -104,7 +108,7 @@ class Store(Reads):
             )
         clock.resume(opened.last_seen)
         store = cls(path, held, opened, telemetry, clock, options)
-        counted = await store._query(queries.UNFINISHED_COUNT)
+        counted = await store._scan("", queries.UNFINISHED_COUNT, limited=False)
         telemetry.emit("store.opened", path=str(path), tasks_unfinished=counted[0][0])
         return store
 
@@ -241,14 +245,13 @@ class Store(Reads):
         if self._closed:
             return
         self._closed = True
-        self._exporter.shutdown(wait=False, cancel_futures=True)
+        self._close_lanes()
         lost = await asyncio.to_thread(self._writer.stop)
         if lost:
             self._say_failed(StorageError(f"{lost} rows could not be written before the end"))
-        error = await self._loop.run_in_executor(self._reader, self._let_go)
+        error = await asyncio.to_thread(self._let_go)
         if error is not None:
             self._say_failed(StorageError(f"the last checkpoint failed: {error}"))
-        self._reader.shutdown()
         self._lock.close()
 
     def _let_go(self) -> duckdb.Error | None:

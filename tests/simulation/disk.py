@@ -134,9 +134,13 @@ class _Connection:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.append = disk.commit
+        self.lookups = self.scans = self.exports = self
 
-    def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._disk.read(sql, values)
+
+    def interrupt(self) -> None:
+        """A read is over as soon as it has begun."""
 
     def alive(self) -> bool:
         return self._disk.rng.random() < 0.5

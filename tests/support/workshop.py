@@ -53,7 +53,7 @@ class Shelf:
             done(self.refusal)
         return True
 
-    async def get(self, task_id: str) -> StoredTask | None:
+    async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
         row = self.rows.get(task_id)
         if row is None:
             return None
@@ -158,7 +158,8 @@ class Workshop(House):
     async def fetch(self) -> None:
         """Lets the shelf be read, and everybody work."""
         runners = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-        await asyncio.gather(*runners)
+        # A channel that ends takes its question back.
+        await asyncio.gather(*runners, return_exceptions=True)
         self.work()
 
     def output(self, number: int, text: str) -> None:

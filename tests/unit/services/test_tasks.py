@@ -70,7 +70,7 @@ async def test_who_waited_for_a_submission_that_failed_is_accepted_itself() -> N
 
 async def test_a_task_that_cannot_be_read_is_not_one_that_is_missing() -> None:
     class Unreadable(HeldShelf):
-        async def get(self, task_id: str) -> StoredTask | None:
+        async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
             raise StorageError("cannot be read")
 
     shop = Workshop(shelf=Unreadable())

@@ -9,6 +9,8 @@ import pytest
 from edge.storage.database import Database, RowsRefused
 from tests.support.rows import audit_row, task_row, uid
 
+LISTED = "SELECT task_id::VARCHAR FROM journal ORDER BY 1"
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
@@ -18,7 +20,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def stored(database: Database) -> list[str]:
-    return [str(row[0]) for row in database.read("SELECT task_id::VARCHAR FROM journal ORDER BY 1")]
+    return [str(row[0]) for row in database.lookups.rows(LISTED)]
 
 
 def test_rows_are_appended_and_read(database: Database) -> None:

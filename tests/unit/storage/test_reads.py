@@ -7,10 +7,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from edge.clock import ManualClock
-from edge.errors import StorageError
-from edge.storage import ExportFormat, Percentiles, Row, Store, Wanted
-from tests.support.rows import audit_row, open_store, task_row, uid
+from edge.clock import NS_PER_MS, ManualClock, SystemClock
+from edge.errors import Overloaded, StorageError
+from edge.storage import ExportFormat, Percentiles, Row, Store, StoreOptions, Wanted, queries
+from edge.storage.reads import LOOKUPS_PER_ASKER_MAX, SCANS_PER_ASKER_MAX
+from tests.support.rows import Heard, audit_row, open_store, task_row, uid
+
+ENDLESS = "SELECT count(*) FROM range(1_000_000) a(x), range(1_000_000) b(y) WHERE x + y = -1"
+MANY_ROWS = """
+    INSERT INTO journal
+    SELECT uuid(), 1, 'bob', 'completed', 1000 + i, 2000 + i, 1.0, 2.0, 'key ' || i, NULL, '{}',
+           '{}'::BLOB, '{}'::BLOB, 0
+    FROM range(100_000) rows(i)
+"""
 
 
 @pytest.fixture
@@ -183,3 +192,131 @@ async def test_a_probe_of_a_folder_that_is_gone_says_so(
     answered: asyncio.Future[StorageError | None] = asyncio.Future()
     store.probe(lambda error, _free: answered.set_result(error))
     assert "no such folder" in str(await answered)
+
+
+class TestBusyScans:
+    """While a look through the history goes on that would take days."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        """One whose time passes: an interrupt may come too early, and is repeated then."""
+        clock = SystemClock(asyncio.get_running_loop())
+        store = await Store.open(tmp_path / "edge.duckdb", telemetry=Heard().telemetry, clock=clock)
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    def endless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Bob's figures never come."""
+        percentiles = queries.percentiles
+
+        def chosen(
+            since_ns: int | None, until_ns: int | None, client: str | None, run_ns: int | None
+        ) -> queries.Sql:
+            if client == "bob":
+                return ENDLESS, []
+            return percentiles(since_ns, until_ns, client, run_ns)
+
+        monkeypatch.setattr(queries, "percentiles", chosen)
+
+    @pytest.fixture
+    async def busy(self, store: Store, endless: None) -> asyncio.Task[Percentiles]:
+        """Bob's question, which is under way."""
+        await store.commit([task_row(1, idempotency_key="key")])
+        store._database.ask(MANY_ROWS)
+        asked = asyncio.create_task(store.percentiles(0, None, "bob"))
+        while not store._database.scans._lock.locked():  # noqa: ASYNC110  # a thread has no event
+            await asyncio.sleep(0)
+        return asked
+
+    async def test_look_ups_and_commits_do_not_wait_for_them(
+        self, store: Store, busy: asyncio.Task[Percentiles]
+    ) -> None:
+        loop_of_stats = [
+            asyncio.create_task(store.percentiles(0, None, "bob"))
+            for _ in range(SCANS_PER_ASKER_MAX)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await store.percentiles(0, None, "bob")
+        for number in range(2, 30):
+            await store.commit([task_row(number)])
+            assert await store.find_idempotent("ada", "key") == uid(1)
+            assert await store.get(uid(number), asker="ada") is not None
+        assert not busy.done()
+        for asked in (*loop_of_stats, busy):
+            asked.cancel()
+        await asyncio.wait([*loop_of_stats, busy])
+
+    async def test_one_that_nobody_waits_for_makes_room(
+        self, store: Store, busy: asyncio.Task[Percentiles]
+    ) -> None:
+        others = asyncio.create_task(store.percentiles(0, None, "ada"))
+        await asyncio.sleep(0)
+        busy.cancel()
+        assert (await others).completed == 0
+        assert len(await store.history(Wanted(client="bob"), limit=5)) == 5
+
+    async def test_the_next_client_has_its_turn_before_the_same_one_again(
+        self, store: Store, busy: asyncio.Task[Percentiles]
+    ) -> None:
+        again = asyncio.create_task(store.percentiles(0, None, "bob"))
+        others = asyncio.create_task(store.percentiles(0, None, "ada"))
+        await asyncio.sleep(0)
+        busy.cancel()
+        assert (await others).completed == 0
+        assert not again.done()
+        again.cancel()
+        await asyncio.wait([again])
+
+    async def test_a_revival_does_not_wait_for_them(
+        self, store: Store, busy: asyncio.Task[Percentiles]
+    ) -> None:
+        await asyncio.to_thread(store._database.revive)
+        with pytest.raises(StorageError, match="opened anew"):
+            await busy
+        await store.commit([task_row(2)])
+        assert await store.get(uid(2)) is not None
+        assert (await store.percentiles(0, None, "ada")).completed == 0
+
+    async def test_the_end_of_the_store_does_not_wait_for_them(
+        self, store: Store, busy: asyncio.Task[Percentiles]
+    ) -> None:
+        await store.close()
+        with pytest.raises(StorageError):
+            await busy
+        with pytest.raises(StorageError, match="closed"):
+            await store.get(uid(1))
+
+    async def test_they_have_their_time(self, tmp_path: Path, endless: None) -> None:
+        clock = ManualClock()
+        store = await Store.open(
+            tmp_path / "other.duckdb",
+            telemetry=Heard().telemetry,
+            clock=clock,
+            options=StoreOptions(scan_ms_max=700),
+        )
+        asked = asyncio.create_task(store.percentiles(0, None, "bob"))
+        await asyncio.sleep(0)
+        clock.advance(700 * NS_PER_MS)
+        # The statement may not have begun when it was interrupted.
+        while not (await asyncio.wait([asked], timeout=0.05))[0]:
+            clock.advance(100 * NS_PER_MS)
+        with pytest.raises(StorageError, match="longer than 700 ms"):
+            await asked
+        assert await store.unfinished() == []
+        await store.close()
+
+
+async def test_look_ups_of_one_asker_leave_places_for_others(store: Store) -> None:
+    await store.commit([task_row(1)])
+    # All are asked in one turn of the loop; one is under way, and so many may wait.
+    asked = [
+        asyncio.create_task(store.get(uid(1), asker="bob"))
+        for _ in range(LOOKUPS_PER_ASKER_MAX + 2)
+    ]
+    others = asyncio.create_task(store.get(uid(1), asker="ada"))
+    found = await asyncio.gather(*asked, others, return_exceptions=True)
+    assert [isinstance(each, Overloaded) for each in found].count(True) == 1
+    assert isinstance(found[LOOKUPS_PER_ASKER_MAX + 1], Overloaded)
+    assert not isinstance(await others, Overloaded)

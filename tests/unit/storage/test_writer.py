@@ -32,7 +32,7 @@ class Disk(Database):
         super().append(rows)
 
     def versions(self) -> list[int]:
-        return [int(row[0]) for row in self.read("SELECT version FROM journal ORDER BY 1")]
+        return [int(row[0]) for row in self.lookups.rows("SELECT version FROM journal ORDER BY 1")]
 
 
 class Bench:
