@@ -17,6 +17,7 @@ import heapq
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 NS_PER_MS = 1_000_000
@@ -38,8 +39,8 @@ class Moment(NamedTuple):
     order is so by this. It never goes back, nobody sets it, and it goes on while the machine
     sleeps, where the system can tell (`Clock.elapsed_ns`). While the node is down it stands still.
 
-    ``schedule_ns`` goes on while the node is down, too, as far as the wall clock is believed about
-    that (`downtime_ns`). Whatever waits for its time waits by this.
+    ``schedule_ns`` goes on while the node is down, too, as far as it is known for how long that was
+    (`downtime_ns`). Whatever waits for its time waits by this.
 
     ``wall_ns`` is Unix time, for people and for nothing else.
     """
@@ -49,16 +50,31 @@ class Moment(NamedTuple):
     wall_ns: int
 
 
-NEVER: Final = Moment(0, 0, 0)
-"""When a node was last seen that has not lived before."""
+class Seen(NamedTuple):
+    """When a node was seen running, as it is remembered over its end: the moment, and the machine's
+    `Clock.elapsed_ns`, which means something until the machine starts anew. Each such time has its
+    ``boot_id``; it is empty where the system gives none."""
+
+    run_ns: int = 0
+    schedule_ns: int = 0
+    wall_ns: int = 0
+    elapsed_ns: int = 0
+    boot_id: str = ""
 
 
-def downtime_ns(last_wall_ns: int, wall_ns: int) -> int:
-    """How long a node was down that was last seen at one wall-clock time and starts at another.
+NEVER: Final = Seen()
+"""A node that has not lived before."""
 
-    A wall clock that went back, or on by more than `DOWN_NS_MAX`, is not believed: then it is 0.
+
+def downtime_ns(last: Seen, wall_ns: int, elapsed_ns: int, boot_id: str) -> int:
+    """How long a node was down that was last seen then and starts now.
+
+    The machine itself knows, unless it was started anew in between. Then it is what the wall clock
+    says; but one that went back, or on by more than `DOWN_NS_MAX`, is not believed, and it is 0.
     """
-    passed_ns = wall_ns - last_wall_ns
+    if boot_id and boot_id == last.boot_id and elapsed_ns >= last.elapsed_ns:
+        return elapsed_ns - last.elapsed_ns
+    passed_ns = wall_ns - last.wall_ns
     return passed_ns if 0 <= passed_ns <= DOWN_NS_MAX else 0
 
 
@@ -88,9 +104,13 @@ class Clock(Protocol):
         """Unix time from 1970 to `WALL_NS_MAX`, for people. It may jump either way."""
         ...
 
-    def resume(self, last: Moment) -> None:
+    def resume(self, last: Seen) -> None:
         """Goes on from where an earlier life of the node was last seen. To be called once, before
         anybody asks for a moment."""
+        ...
+
+    def seen(self) -> Seen:
+        """This instant, for a later life to `resume` from."""
         ...
 
     def moment(self) -> Moment:
@@ -108,12 +128,22 @@ class LoopTimers(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer: ...
 
 
+def _boot_id() -> str:
+    """A name for the time since the machine was started (proc(5)); empty where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        # Not Linux, or no /proc in this container: then the wall clock is asked.
+        return ""
+
+
 class _Scales:
     """How the scales of a `Moment` follow from monotonic time and the wall clock."""
 
-    __slots__ = ("_down_ns", "_earlier_ns")
+    __slots__ = ("_boot_id", "_down_ns", "_earlier_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, boot_id: str) -> None:
+        self._boot_id = boot_id
         self._earlier_ns = 0  # run in earlier lives, less what had elapsed when this one began
         self._down_ns = 0  # between them
 
@@ -123,10 +153,14 @@ class _Scales:
     def wall_ns(self) -> int:
         raise NotImplementedError
 
-    def resume(self, last: Moment) -> None:
-        self._earlier_ns = last.run_ns - self.elapsed_ns()
-        down_ns = downtime_ns(last.wall_ns, self.wall_ns())
+    def resume(self, last: Seen) -> None:
+        elapsed_ns = self.elapsed_ns()
+        self._earlier_ns = last.run_ns - elapsed_ns
+        down_ns = downtime_ns(last, self.wall_ns(), elapsed_ns, self._boot_id)
         self._down_ns = last.schedule_ns - last.run_ns + down_ns
+
+    def seen(self) -> Seen:
+        return Seen(*self.moment(), self.elapsed_ns(), self._boot_id)
 
     def moment(self) -> Moment:
         run_ns = self.elapsed_ns() + self._earlier_ns
@@ -143,7 +177,7 @@ class SystemClock(_Scales):
     __slots__ = ("_loop",)
 
     def __init__(self, loop: LoopTimers | None = None) -> None:
-        super().__init__()
+        super().__init__(_boot_id())
         self._loop = loop
 
     def now_ns(self) -> int:
@@ -180,8 +214,10 @@ class ManualClock(_Scales):
     """A clock that stands still until told to advance. Timers of the same instant run in the
     order in which they were set. Its wall clock can be set, and the machine put to sleep."""
 
-    def __init__(self, now_ns: int = 0, wall_ns: int = 1_750_000_000 * NS_PER_S) -> None:
-        super().__init__()
+    def __init__(
+        self, now_ns: int = 0, wall_ns: int = 1_750_000_000 * NS_PER_S, boot_id: str = ""
+    ) -> None:
+        super().__init__(boot_id)
         self._now_ns = now_ns
         self._slept_ns = 0
         self._wall_offset_ns = wall_ns - now_ns

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import duckdb
 
-from edge.clock import Moment
+from edge.clock import Seen
 from edge.storage.queries import LAST_SEEN
 from edge.storage.rows import Row
 from edge.storage.schema import TABLE, migrate, values
@@ -194,9 +194,10 @@ class Database:
         before can be read afterwards."""
         self._put("UPDATE probe SET probed_at = now()::TIMESTAMP")
 
-    def note(self, moment: Moment) -> None:
+    def note(self, seen: Seen) -> None:
         """Remembers when the node was last seen running. `duckdb.Error` as for `probe`."""
-        self._put("UPDATE last_seen SET run_ns = ?, schedule_ns = ?, wall_ns = ?", moment)
+        columns = ", ".join(f"{name} = ?" for name in Seen._fields)
+        self._put(f"UPDATE last_seen SET {columns}", seen)
 
     def _put(self, sql: str, parameters: Sequence[object] = ()) -> None:
         try:
@@ -206,12 +207,19 @@ class Database:
                 self.revive()
             raise
 
-    def last_seen(self) -> Moment:
+    def last_seen(self) -> Seen:
         """When a node was last seen with this file: by the latest of its rows, or by `note`."""
-        ((run_ns, schedule_ns, wall_ns, row_run_ns),) = self.ask(LAST_SEEN)
+        ((*noted, latest_run_ns),) = self.ask(LAST_SEEN)
+        seen = Seen(*noted)
         # A row is later than the note by as much as the node had run in between.
-        later_ns = max(0, (row_run_ns or 0) - run_ns)
-        return Moment(run_ns + later_ns, schedule_ns + later_ns, wall_ns + later_ns)
+        later_ns = max(0, (latest_run_ns or 0) - seen.run_ns)
+        return Seen(
+            seen.run_ns + later_ns,
+            seen.schedule_ns + later_ns,
+            seen.wall_ns + later_ns,
+            seen.elapsed_ns + later_ns,
+            seen.boot_id,
+        )
 
     def checkpoint(self) -> None:
         """Folds the log into the file and gives freed space back."""

@@ -18,7 +18,7 @@ from typing import IO, Final, Literal, NamedTuple
 
 import duckdb
 
-from edge.clock import NEVER, NS_PER_S, Moment
+from edge.clock import NEVER, NS_PER_S, Seen
 from edge.errors import StartupError
 from edge.storage.database import Database
 
@@ -56,7 +56,7 @@ class Opened(NamedTuple):
     database: Database
     kept_as: Path | None
     reason: str
-    last_seen: Moment = NEVER
+    last_seen: Seen = NEVER
 
 
 def check_name(path: Path) -> None:

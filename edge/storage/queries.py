@@ -64,7 +64,8 @@ COUNT_OF: Final = """
 """
 
 LAST_SEEN: Final = """
-    SELECT run_ns, schedule_ns, wall_ns, (SELECT max(run_ns) FROM journal) FROM last_seen
+    SELECT run_ns, schedule_ns, wall_ns, elapsed_ns, boot_id, (SELECT max(run_ns) FROM journal)
+    FROM last_seen
 """
 
 AUDIT: Final = """

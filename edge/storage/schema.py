@@ -47,11 +47,13 @@ MIGRATIONS: Final = (
     # One row, written again and again, so that a look at the health leaves nothing behind.
     "CREATE TABLE probe (probed_at TIMESTAMP); INSERT INTO probe VALUES (now()::TIMESTAMP);",
     # How long the node had run; what ended before this was counted is as old as the counting. And
-    # one row, written again and again: when the node was last seen, on all three scales.
+    # one row, written again and again: when the node was last seen (`edge.clock.Seen`).
     """
     ALTER TABLE journal ADD COLUMN run_ns BIGINT DEFAULT 0;
-    CREATE TABLE last_seen (run_ns BIGINT, schedule_ns BIGINT, wall_ns BIGINT);
-    INSERT INTO last_seen VALUES (0, 0, 0);
+    CREATE TABLE last_seen (
+        run_ns BIGINT, schedule_ns BIGINT, wall_ns BIGINT, elapsed_ns BIGINT, boot_id VARCHAR
+    );
+    INSERT INTO last_seen VALUES (0, 0, 0, 0, '');
     """,
 )
 

@@ -215,7 +215,7 @@ class Store(Reads):
     def note_time(self) -> None:
         """Has the file remember this moment, as the last at which the node was seen; what a kill
         takes away is what has passed since. A disk that refuses is told to telemetry."""
-        moment = self._clock.moment()
+        seen = self._clock.seen()
 
         def tell(errand: Future[None]) -> None:
             error = errand.exception()
@@ -223,7 +223,7 @@ class Store(Reads):
                 failed = StorageError(f"the database does not take the time: {error}")
                 self._on_loop(lambda: self._say_failed(failed))
 
-        self._writer.call(lambda: self._database.note(moment)).add_done_callback(tell)
+        self._writer.call(lambda: self._database.note(seen)).add_done_callback(tell)
 
     # ---- the end
 
@@ -256,7 +256,7 @@ class Store(Reads):
 
     def _let_go(self) -> duckdb.Error | None:
         try:
-            self._database.note(self._clock.moment())
+            self._database.note(self._clock.seen())
             self._database.checkpoint()
         except duckdb.Error as error:
             # All rows are in the log; the next start replays it.

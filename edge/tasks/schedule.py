@@ -6,11 +6,11 @@ wait and not until which date. So it is kept by `Moment.schedule_ns`, and that d
 * In a running node nothing but time that passes counts. Who sets the wall clock, either way and
   however far, makes no task early or late. Sleep of the machine counts where the system tells of
   it; timers don't know of it, so each wait is looked at again every `LOOK_AGAIN_MS` at most.
-* Over a restart the time counts for which the node was down, as far as the wall clock is believed
-  about it (`edge.clock.downtime_ns`). One that went back, or on by years, counts nothing: then a
-  task waits for what was left when the node was last seen, which is never more than it was asked to
-  wait. One that went on by less looks like a rest, and the task may be early by that, which means
-  that it runs at once.
+* Over a restart the time counts for which the node was down. The machine knows it, unless it was
+  started anew; then the wall clock is asked, and believed within bounds
+  (`edge.clock.downtime_ns`). One that went back, or on by years, counts nothing: then a task waits
+  for what was left when the node was last seen, which is never more than it was asked to wait. One
+  that went on by less looks like a rest, and the task may be early by that: it runs at once.
 * What is shown as ``scheduled_at`` follows the wall clock and decides nothing.
 
 A task stored before this was counted waits until its date, for as long as it was asked to at most.

@@ -3,12 +3,13 @@ from __future__ import annotations
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.clock import DOWN_NS_MAX, NS_PER_S, WALL_NS_MAX, ManualClock, Moment, SystemClock
+from edge.clock import DOWN_NS_MAX, NS_PER_S, WALL_NS_MAX, ManualClock, Moment, Seen, SystemClock
 
 DAY_NS = 24 * 3_600 * NS_PER_S
 YEAR_NS = 365 * DAY_NS
@@ -63,13 +64,13 @@ def test_sleep_is_time_though_timers_know_nothing_of_it() -> None:
 def test_a_life_goes_on_where_the_last_was_seen() -> None:
     first = ManualClock()
     first.advance(DAY_NS)
-    seen = first.moment()
+    seen = first.seen()
     second = ManualClock(now_ns=7, wall_ns=seen.wall_ns + 50)
     second.resume(seen)
     assert second.moment() == Moment(DAY_NS, DAY_NS + 50, seen.wall_ns + 50)
     second.advance(3)
     third = ManualClock(wall_ns=second.wall_ns() + 4)
-    third.resume(second.moment())
+    third.resume(second.seen())
     assert third.moment()[:2] == (DAY_NS + 3, DAY_NS + 57)
 
 
@@ -89,10 +90,33 @@ def test_a_life_goes_on_where_the_last_was_seen() -> None:
 def test_the_wall_clock_is_believed_about_a_pause_within_bounds(
     off_ns: int, believed: bool
 ) -> None:
-    seen = Moment(1_000, 2_000, 20 * YEAR_NS)
-    clock = ManualClock(wall_ns=seen.wall_ns + off_ns)
+    seen = Seen(1_000, 2_000, 20 * YEAR_NS, 7, "this boot")
+    for boot_id in ("", "another boot"):
+        clock = ManualClock(wall_ns=seen.wall_ns + off_ns, boot_id=boot_id)
+        clock.resume(seen)
+        assert clock.moment()[:2] == (1_000, 2_000 + (off_ns if believed else 0))
+
+
+@pytest.mark.parametrize("jump_ns", JUMPS_NS)
+def test_a_machine_that_was_not_started_anew_knows_how_long_a_pause_was(jump_ns: int) -> None:
+    seen = Seen(1_000, 2_000, 20 * YEAR_NS, DAY_NS, "this boot")
+    wall_ns = seen.wall_ns + jump_ns
+    clock = ManualClock(now_ns=DAY_NS + 5, wall_ns=wall_ns, boot_id="this boot")
     clock.resume(seen)
-    assert clock.moment()[:2] == (1_000, 2_000 + (off_ns if believed else 0))
+    assert clock.moment()[:2] == (1_000, 2_005)
+
+
+def test_an_elapsed_time_that_went_back_is_not_believed() -> None:
+    seen = Seen(1_000, 2_000, 50, DAY_NS, "this boot")
+    clock = ManualClock(now_ns=DAY_NS - 1, wall_ns=60, boot_id="this boot")
+    clock.resume(seen)
+    assert clock.moment()[:2] == (1_000, 2_010)
+
+
+def test_lives_on_one_machine_know_the_same_boot() -> None:
+    first, second = SystemClock().seen(), SystemClock().seen()
+    assert first.boot_id == second.boot_id
+    assert bool(first.boot_id) == Path("/proc/sys/kernel/random/boot_id").exists()
 
 
 @given(
@@ -117,7 +141,7 @@ def test_whatever_happens_to_the_wall_clock_the_others_never_go_back(
         elif step == "set":
             clock.set_wall(ns)
         else:
-            last, clock = clock.moment(), ManualClock(wall_ns=ns)
+            last, clock = clock.seen(), ManualClock(wall_ns=ns)
             clock.resume(last)
         moments.append(clock.moment())
     for earlier, later in pairwise(moments):

@@ -9,7 +9,7 @@ from unittest import mock
 import duckdb
 import pytest
 
-from edge.clock import NS_PER_S, ManualClock, Moment
+from edge.clock import NS_PER_S, ManualClock, Seen
 from edge.errors import StorageError
 from edge.storage import Pruned, Store, schema
 from edge.storage.schema import MIGRATIONS, migrate, values
@@ -176,7 +176,7 @@ async def test_a_jump_before_a_start_makes_nothing_old_and_nothing_young(
     await write_now(store, clock, 2)
     if killed:
         # The file knows of the rows alone.
-        monkeypatch.setattr(store._database, "note", lambda _moment: None)
+        monkeypatch.setattr(store._database, "note", lambda _seen: None)
     await store.close()
     clock = ManualClock(wall_ns=clock.wall_ns() + jump_ns)
     store = await open_store(tmp_path / "edge.duckdb", clock=clock)
@@ -196,7 +196,7 @@ async def test_time_without_tasks_is_remembered_as_often_as_it_is_noted(tmp_path
     store.note_time()
     await store.commit([])  # the thread that writes has come as far
     noted = await asyncio.to_thread(store._database.last_seen)
-    assert noted == clock.moment()
+    assert noted == clock.seen()
     clock.advance(1)
     await store.close()
     clock = ManualClock(wall_ns=0)
@@ -212,7 +212,7 @@ async def test_a_disk_that_does_not_take_the_time_is_told(
     heard = Heard()
     store = await open_store(tmp_path / "edge.duckdb", heard)
 
-    def refuse(_moment: Moment) -> None:
+    def refuse(_seen: Seen) -> None:
         raise duckdb.IOException("No space left on device")
 
     with monkeypatch.context() as disk:

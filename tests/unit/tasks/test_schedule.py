@@ -44,7 +44,7 @@ def scheduled(clock: ManualClock, in_ms: int = HOUR_MS) -> Task:
 def reborn(clock: ManualClock, jump_ns: int) -> ManualClock:
     """The clock of a next life, which the wall clock sees begin so much later."""
     next_life = ManualClock(wall_ns=clock.wall_ns() + jump_ns)
-    next_life.resume(clock.moment())
+    next_life.resume(clock.seen())
     return next_life
 
 
