@@ -45,7 +45,8 @@ def rfc3339(at_ns: int | None) -> str | None:
     """Unix time as RFC 3339 in UTC with milliseconds."""
     if at_ns is None:
         return None
-    at = datetime.fromtimestamp(at_ns / NS_PER_S, UTC)
+    seconds, fraction_ns = divmod(at_ns, NS_PER_S)
+    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=fraction_ns // 1_000)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -74,22 +74,46 @@ AUDIT: Final = """
     FROM journal WHERE task_id = ?::UUID AND version IS NULL ORDER BY rowid
 """
 
-_EXPORT: Final = """
-    SELECT latest.task_id::VARCHAR AS task_id, last_one.client, latest.state,
-           (last_one.details->>'priority')::BIGINT AS priority,
-           last_one.details->>'model' AS model,
-           (last_one.details->>'attempt')::BIGINT AS attempt,
-           make_timestamp_ns(latest.created_ns) AS created_at,
-           make_timestamp_ns((last_one.details->>'scheduled_ns')::BIGINT) AS scheduled_at,
-           make_timestamp_ns((last_one.details->>'started_ns')::BIGINT) AS started_at,
-           make_timestamp_ns(last_one.finished_ns) AS finished_at,
-           last_one.queued_ms, last_one.duration_ms,
-           (last_one.details->>'completion_tokens')::BIGINT AS completion_tokens,
-           decode(first_one.spec) AS request, decode(last_one.snapshot) AS snapshot
-    FROM latest JOIN journal first_one ON first_one.rowid = latest.first_row
-                JOIN journal last_one ON last_one.rowid = latest.last_row
-    ORDER BY latest.first_row
-"""
+
+def _detail(name: str) -> str:
+    return f"try(last_one.details->>'{name}')"
+
+
+def _number(name: str) -> str:
+    return f"try_cast({_detail(name)} AS BIGINT)"
+
+
+def _time(ns: str, *, as_text: bool) -> str:
+    # A file of text says its zone itself; without that each reader takes it for its own. Parquet
+    # has a type for it, in microseconds because not everybody reads finer ones.
+    text = f"strftime(make_timestamp_ns({ns}), '%Y-%m-%dT%H:%M:%S.%gZ')"
+    return text if as_text else f"make_timestamp({ns} // 1000) AT TIME ZONE 'UTC'"
+
+
+def _export(*, times_as_text: bool) -> str:
+    # One value that is damaged is null, and hides no other.
+    created_at, scheduled_at, started_at, finished_at = (
+        _time(ns, as_text=times_as_text)
+        for ns in (
+            "latest.created_ns",
+            _number("scheduled_ns"),
+            _number("started_ns"),
+            "last_one.finished_ns",
+        )
+    )
+    return f"""
+        SELECT latest.task_id::VARCHAR AS task_id, last_one.client, latest.state,
+               {_number("priority")} AS priority, {_detail("model")} AS model,
+               {_number("attempt")} AS attempt, {created_at} AS created_at,
+               {scheduled_at} AS scheduled_at, {started_at} AS started_at,
+               {finished_at} AS finished_at, last_one.queued_ms, last_one.duration_ms,
+               {_number("completion_tokens")} AS completion_tokens,
+               try(decode(first_one.spec)) AS request, try(decode(last_one.snapshot)) AS snapshot
+        FROM latest JOIN journal first_one ON first_one.rowid = latest.first_row
+                    JOIN journal last_one ON last_one.rowid = latest.last_row
+        ORDER BY latest.first_row
+    """
+
 
 # First versions stay, because they carry the request.
 DELETE_SUPERSEDED: Final = """
@@ -153,10 +177,11 @@ def history(wanted: Wanted, behind: str | None) -> Sql:
     return sql, values
 
 
-def export(wanted: Wanted) -> Sql:
-    """One row a task with all that is known of it, in the order in which they were accepted."""
+def export(wanted: Wanted, *, times_as_text: bool) -> Sql:
+    """One row a task with all that is known of it, in the order in which they were accepted. Times
+    are in UTC and say so; what cannot be read of a row is null."""
     latest, values = _latest(wanted)
-    return f"WITH latest AS ({latest}) {_EXPORT}", values
+    return f"WITH latest AS ({latest}) {_export(times_as_text=times_as_text)}", values
 
 
 def percentiles(

@@ -147,7 +147,9 @@ class Reads:
 
     async def export(self, path: Path, file_format: ExportFormat, wanted: Wanted = ALL) -> int:
         """Writes one row a task, as last written, into a file; how many. A file that is there is
-        replaced when the new one is whole. Other reading goes on meanwhile, other exports wait."""
+        replaced when the new one is whole. Times are in UTC: in RFC 3339 with milliseconds where
+        the file is text, as times with a zone in Parquet. Other reading goes on meanwhile, other
+        exports wait."""
         return await self._exports.run(
             wanted.client or "", lambda: self._export(path, file_format, wanted)
         )
@@ -155,7 +157,7 @@ class Reads:
     def _export(self, path: Path, file_format: ExportFormat, wanted: Wanted) -> int:
         part = path.with_name(f"{path.name}.part")
         quoted = str(part).replace("'", "''")
-        sql, values = queries.export(wanted)
+        sql, values = queries.export(wanted, times_as_text=file_format != "parquet")
         copy = f"COPY ({sql}) TO '{quoted}' (FORMAT {file_format})"
         try:
             ((rows,),) = self._database.exports.rows(copy, values)

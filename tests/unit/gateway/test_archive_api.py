@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +29,7 @@ from edge.tasks.task import Options, Request, Task, Usage
 from tests.support.rows import open_store, uid
 
 OPTIONS = Options()
+TIMES = ("created_at", "scheduled_at", "started_at", "finished_at")
 
 
 class Site:
@@ -112,14 +115,52 @@ async def test_the_history_is_asked_by_time(site: Site) -> None:
         ("since=yesterday", "since"),
         ("until=2026-01-31T12:00:00", "until"),
         ("state=done", "state"),
+        ("state=Completed", "state"),
+        ("state=", "state"),
+        ("state=%ff", "state"),
         ("limit=0", "limit"),
+        ("limit=501", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1.0", "limit"),
+        ("limit=%C2%B2", "limit"),  # a digit to Python, and no number
+        ("limit=%D9%A1%D9%A2", "limit"),  # twelve, in Arabic
+        ("limit=" + "1" * 5_000, "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("since=2026-01-01T00:00:00Z&since=2027-01-01T00:00:00Z", "since"),
+        ("stat=completed", "stat"),
+        ("%00=1", "\0"),
+        ("format=json", "format"),
     ],
 )
 async def test_a_question_that_makes_no_sense_names_its_field(
     site: Site, query: str, field: str
 ) -> None:
     status, problem = await site.get(f"/tasks?{query}")
-    assert (status, problem["field"]) == (422, field)
+    assert (status, problem["field"]) == (422, field), problem
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("since=0001-01-01T00:00:00%2B14:00", 2),  # what an app calls the distant past
+        ("until=0001-01-01T00:00:00Z", 0),
+        ("since=9999-12-31T23:59:59.999999999-23:59", 0),
+        ("until=9999-12-31T23:59:60Z", 2),
+        ("since=2025-06-15T15:06:41.000000000Z", 2),
+        ("since=2025-06-15T15:06:41.000000001Z", 1),
+        ("since=2025-06-15T15:06:40.9999999999999999Z", 2),
+        ("since=2025-06-16t00:06:42 09:00", 1),
+        ("until=2025-06-15T15:05:60Z", 0),
+        ("&&until=2026-01-01T00:00Z", 2),
+    ],
+)
+async def test_any_time_is_a_time(site: Site, query: str, expected: int) -> None:
+    for number in (1, 2):
+        site.accept(number)
+    assert len(await site.ids(f"/tasks?{query}")) == expected
+    assert (await site.get(f"/stats?{query}"))[0] == 200
+    body, _ = await site.fetch(f"/tasks/export?{query}")
+    assert len(body.splitlines()) == expected
 
 
 async def test_every_change_of_state_has_its_cause(site: Site) -> None:
@@ -194,3 +235,29 @@ async def test_an_export_has_ones_own_tasks_alone(site: Site, tmp_path: Path) ->
 async def test_who_may_not_connect_may_not_look(site: Site) -> None:
     for path in ("/tasks", "/tasks/export", "/stats", f"/tasks/{uid(1)}/audit"):
         assert (await site.get(path, "c"))[0] == 401
+
+
+async def test_exported_times_say_their_zone(site: Site, tmp_path: Path) -> None:
+    """Whatever the zone of the node, or of the reader."""
+    site.complete(site.accept(1))
+    _, page = await site.get("/tasks")
+    (task,) = page["tasks"]
+    times = {name: task[name] for name in TIMES}
+    assert times["created_at"] == "2025-06-15T15:06:41.000Z"
+    body, _ = await site.fetch("/tasks/export")
+    assert {name: json.loads(body)[name] for name in TIMES} == times
+    body, _ = await site.fetch("/tasks/export?format=csv")
+    (row,) = csv.DictReader(body.decode().splitlines())
+    assert {name: row[name] or None for name in TIMES} == times
+    body, _ = await site.fetch("/tasks/export?format=parquet")
+    file = tmp_path / "tasks.parquet"
+    file.write_bytes(body)
+    with duckdb.connect() as reader:
+        reader.execute("SET TimeZone = 'Asia/Tokyo'")
+        relation = reader.read_parquet(str(file)).project(", ".join(TIMES))
+        assert {str(kind) for kind in relation.types} == {"TIMESTAMP WITH TIME ZONE"}
+        (found,) = relation.fetchall()
+    read = dict(zip(TIMES, found, strict=True))
+    assert read == {
+        name: None if text is None else datetime.fromisoformat(text) for name, text in times.items()
+    }
