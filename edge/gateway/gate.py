@@ -7,7 +7,7 @@ which page sent it, and how (Fetch Metadata Request Headers); and a body is JSON
 sends for a foreign page without having asked (CORS preflight, `edge.gateway.cors`). What a handler
 reads of a request besides its body is text: that is made sure of here, once.
 
-`decide` is pure; `Gate` puts it in front of an application.
+`admit` is pure; `Gate` puts it in front of an application.
 """
 
 from __future__ import annotations
@@ -18,9 +18,16 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from aiohttp import HttpVersion10, web
 
+from edge.errors import ClientError
 from edge.gateway import cors
+from edge.gateway.http.errors import (
+    MalformedRequest,
+    Misdirected,
+    PageNotAllowed,
+    UnsupportedType,
+)
 from edge.gateway.own_names import OwnNames
-from edge.gateway.problems import problem
+from edge.gateway.reading import clipped
 from edge.settings import Server, host_patterns, origin_patterns
 from edge.settings.authority import (
     DEFAULT_PORTS,
@@ -76,78 +83,61 @@ class Rules(NamedTuple):
         return cls(own, host_patterns(server.hosts), origin_patterns(server.origins))
 
 
-class Refused(NamedTuple):
-    """The request is answered with this problem and reaches nobody."""
-
-    status: int
-    code: str
-    title: str
-    detail: str
-
-
-class Admitted(NamedTuple):
-    """The request may go on; ``origin`` is the page that sent it, if one did."""
-
-    origin: str | None
-
-
-def decide(visit: Visit, rules: Rules) -> Admitted | Refused:
-    """The decision on one request, before anything is read of its body."""
-    refused = _check_text(visit)
-    if refused is not None:
-        return refused
+def admit(visit: Visit, rules: Rules) -> None:
+    """Returns for a request that may go on, before anything is read of its body. Raises
+    `MalformedRequest`, `Misdirected`, `PageNotAllowed` or `UnsupportedType` for others."""
+    _check_text(visit)
     host = _read_host(visit, rules)
-    if isinstance(host, Refused):
-        return host
     origin = visit.headers.get("Origin")
-    refused = _check_site(visit) if origin is None else _check_origin(origin, host, rules)
-    refused = refused or _check_type(visit)
-    return Admitted(origin) if refused is None else refused
+    if origin is None:
+        _check_site(visit)
+    else:
+        _check_origin(origin, host, rules)
+    _check_type(visit)
 
 
-def _check_text(visit: Visit) -> Refused | None:
+def _check_text(visit: Visit) -> None:
     try:
         # Bytes that are no UTF-8 have become lone surrogates, which cannot be encoded again.
         unquote_to_bytes(visit.target).decode()
-    except UnicodeError:
-        return _malformed("the path and the query have to be UTF-8")
+    except UnicodeError as error:
+        raise MalformedRequest("the path and the query have to be UTF-8") from error
     seen = set()
     for name, value in visit.headers.items():
         lowered = name.lower()
         if lowered in _ONCE:
             if lowered in seen:
-                sentence = f"the header {name} may be there only once"
-                return _foreign(sentence) if lowered == "origin" else _malformed(sentence)
+                kind = PageNotAllowed if lowered == "origin" else MalformedRequest
+                raise kind(f"the header {name} may be there only once", field=name)
             seen.add(lowered)
         if not value.isascii() and lowered not in _UNREAD:
             try:
                 value.encode()
-            except UnicodeEncodeError:
-                return _malformed(f"the header {name} has to be UTF-8")
-    return None
+            except UnicodeEncodeError as error:
+                raise MalformedRequest(f"the header {name} has to be UTF-8", field=name) from error
 
 
-def _read_host(visit: Visit, rules: Rules) -> Authority | Refused | None:
+def _read_host(visit: Visit, rules: Rules) -> Authority | None:
     """By which name the node was called; None when the client knows no names (HTTP/1.0), as no
     browser does."""
     text = visit.headers.get("Host")
     if text is None:
         if visit.version_1_0:
             return None
-        return _malformed("the header Host is missing (RFC 9112 section 3.2)")
+        # RFC 9112 section 3.2.
+        raise MalformedRequest("the header Host is missing", field="Host")
     host = parse_authority(text)
     if host is None:
-        return _malformed(f"{text!r} is no Host: it has to be a name or an address, and a port")
+        raise MalformedRequest(f"{clipped(text)!r} is no host's name or address", field="Host")
     if not visit.target.startswith(("/", "*")) and not _names(visit.target, host):
-        return _malformed("the request's target and its Host have to name the same server")
-    if not rules.own.include(host.host, visit.local_address) and not any(
-        pattern.admits(host.host) for pattern in rules.hosts
-    ):
-        return Refused(
-            421, "misdirected", "Not this node",
-            f"this node does not go by the name {host.host!r}: call it by its address, or have"
-            " its admin add the name to the setting server.hosts",
-        )  # fmt: skip
+        raise MalformedRequest("the request's target and its Host have to name the same server")
+    known = rules.own.include(host.host, visit.local_address)
+    if not known and not any(pattern.admits(host.host) for pattern in rules.hosts):
+        raise Misdirected(
+            f"this node does not go by the name {clipped(host.host)!r}: call it by its address, or"
+            " have its admin add the name to the setting server.hosts",
+            field="Host",
+        )
     return host
 
 
@@ -163,19 +153,20 @@ def _names(target: str, host: Authority) -> bool:
     )
 
 
-def _check_origin(text: str, host: Authority | None, rules: Rules) -> Refused | None:
+def _check_origin(text: str, host: Authority | None, rules: Rules) -> None:
     origin = parse_origin(text)
     if origin is None:
-        return _foreign(
+        raise PageNotAllowed(
             "a page without an origin of its own (a file, a sandboxed frame) may not use this"
-            " node: serve it from a host, and have that origin added to the setting server.origins"
+            " node: serve it from a host, and have that origin added to the setting server.origins",
+            field="Origin",
         )
-    if _is_own(origin, host) or any(pattern.admits(origin) for pattern in rules.origins):
-        return None
-    return _foreign(
-        f"pages of {text} may not use this node; if they are to, have its admin add that origin"
-        " to the setting server.origins"
-    )
+    if not _is_own(origin, host) and not any(each.admits(origin) for each in rules.origins):
+        raise PageNotAllowed(
+            f"pages of {clipped(text)} may not use this node; if they are to, have its admin add"
+            " that origin to the setting server.origins",
+            field="Origin",
+        )
 
 
 def _is_own(origin: Origin, host: Authority | None) -> bool:
@@ -188,55 +179,49 @@ def _is_own(origin: Origin, host: Authority | None) -> bool:
     )
 
 
-def _check_site(visit: Visit) -> Refused | None:
+def _check_site(visit: Visit) -> None:
     """A page may send some requests without its origin: images, scripts, frames, links. Of these
     only a link that a person follows is let in: it shows its answer to that person alone."""
     headers = visit.headers
     site = headers.get("Sec-Fetch-Site")
     if site is None or site.lower() in _OWN_SITES:
-        return None
+        return
     followed = (
         headers.get("Sec-Fetch-Mode") == "navigate"
         and headers.get("Sec-Fetch-Dest") == "document"
         and visit.method in ("GET", "HEAD")
     )
-    if followed:
-        return None
-    return _foreign("pages of other sites may not use this node as a part of theirs")
+    if not followed:
+        raise PageNotAllowed(
+            "pages of other sites may not use this node as a part of theirs",
+            field="Sec-Fetch-Site",
+        )
 
 
-def _check_type(visit: Visit) -> Refused | None:
+def _check_type(visit: Visit) -> None:
     headers = visit.headers
     if "Transfer-Encoding" not in headers and headers.get("Content-Length", "0") == "0":
-        return None
+        return
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     by_browser = "Origin" in headers or "Sec-Fetch-Site" in headers
-    if kind == JSON or (kind in UNSAID and not by_browser):
-        return None
-    return Refused(
-        415, "unsupported_media_type", "Not JSON",
-        f"the body has to be JSON: send it with Content-Type: {JSON}"
-        + (f", not {kind}" if kind else ""),
-    )  # fmt: skip
-
-
-def _malformed(detail: str) -> Refused:
-    return Refused(400, "malformed_request", "Malformed request", detail)
-
-
-def _foreign(detail: str) -> Refused:
-    return Refused(403, "foreign_page", "Page not allowed", detail)
+    if kind != JSON and (kind not in UNSAID or by_browser):
+        raise UnsupportedType(
+            f"the body has to be JSON: send it with Content-Type: {JSON}"
+            + (f", not {clipped(kind)}" if kind else ""),
+            field="Content-Type",
+        )
 
 
 class Gate:
-    """`decide` in front of an application."""
+    """`admit` in front of an application."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 
     def guard(self, app: web.Application) -> None:
-        """From now on every request passes here first, also one for which there is no handler."""
-        app.middlewares.insert(0, self._pass)
+        """From now on every request passes here first, also one for which there is no handler;
+        only what makes answers of errors comes before."""
+        app.middlewares.append(self._pass)
         # Streamed answers are under way before a middleware sees them.
         app.on_response_prepare.append(self._prepare)
 
@@ -246,18 +231,24 @@ class Gate:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        outcome = decide(_visit(request), self._rules)
-        if isinstance(outcome, Refused):
-            return problem(*outcome)
+        admit(_visit(request), self._rules)
         unrouted = request.match_info.http_exception
         if request.method == "OPTIONS" and isinstance(unrouted, web.HTTPMethodNotAllowed):
             return cors.options(request.headers, unrouted.allowed_methods)
         return await handler(request)
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        # Decided once more: what is not sent by a page, which is nearly all, costs nothing here.
-        sent = decide(_visit(request), self._rules) if "Origin" in request.headers else None
-        cors.allow_reading(response.headers, sent.origin if isinstance(sent, Admitted) else None)
+        cors.allow_reading(response.headers, self._page(request))
+
+    def _page(self, request: web.Request) -> str | None:
+        """The page that sent the request and may read the answer."""
+        origin = request.headers.get("Origin")
+        if origin is not None:
+            try:
+                admit(_visit(request), self._rules)
+            except ClientError:
+                return None
+        return origin
 
 
 def _visit(request: web.Request) -> Visit:

@@ -25,9 +25,12 @@ from edge.gateway.http.errors import (
     ExpectationFailed,
     HeadersTooLarge,
     MalformedRequest,
+    Misdirected,
+    PageNotAllowed,
     TargetTooLong,
     TooSlow,
     UnsupportedEncoding,
+    UnsupportedType,
 )
 
 logger = logging.getLogger("elwift.gateway")
@@ -39,12 +42,15 @@ _STATUS: Final[tuple[tuple[type[ElwiftError], int, str], ...]] = (
     # The first class that fits counts.
     (MalformedRequest, 400, "Malformed request"),
     (NotFound, 404, "Not found"),
+    (PageNotAllowed, 403, "Page not allowed"),
     (TooSlow, 408, "Request too slow"),
     (Conflict, 409, "Not possible in this state"),
     (BodyTooLarge, 413, "Request body too large"),
     (TargetTooLong, 414, "Path and query too long"),
     (UnsupportedEncoding, 415, "Encoding not supported"),
+    (UnsupportedType, 415, "Type not supported"),
     (ExpectationFailed, 417, "Expectation not known"),
+    (Misdirected, 421, "Not this node"),
     (HeadersTooLarge, 431, "Headers too large"),
     (PromptTooLong, 422, "Prompt too long"),
     (Forbidden, 401, "Not allowed"),

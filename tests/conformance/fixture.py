@@ -19,6 +19,7 @@ from aiohttp import web
 
 from edge.actors import System
 from edge.clock import Clock, SystemClock
+from edge.gateway import problems
 from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.own_names import LOOPBACK
@@ -170,7 +171,7 @@ class Fixture:
         routes = (("room:*", Room), ("exact", Room))
         limits = limits or Limits()
         limited = Limits(channels_max=2)
-        self.app = web.Application()
+        self.app = web.Application(middlewares=[problems.middleware])
         Gate(Rules(LOOPBACK, (), origin_patterns(ORIGINS))).guard(self.app)
         self.sockets, self.limited = (
             SocketApp(

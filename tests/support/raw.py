@@ -80,6 +80,14 @@ async def raw(url: str, local_address: str = "127.0.0.1") -> AsyncIterator[RawCl
         writer.transport.abort()
 
 
+async def exchange(url: str, *lines: str | bytes, body: bytes = b"") -> Answer:
+    """The answer to one request: its first line and all its headers, as they are given."""
+    head = [line if isinstance(line, bytes) else line.encode() for line in lines]
+    async with raw(url) as client:
+        await client.send(b"\r\n".join([*head, b"", b""]) + body)
+        return await client.answer()
+
+
 def request(line: str, *headers: bytes, body: bytes = b"", host: str | None = "localhost") -> bytes:
     """The bytes of a request, as they are given."""
     lines = [line.encode("latin-1"), *headers]

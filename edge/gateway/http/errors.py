@@ -15,6 +15,12 @@ class MalformedRequest(ClientError):
     code = "malformed_request"
 
 
+class PageNotAllowed(ClientError):
+    """It comes from a web page that may not use the node: 403."""
+
+    code = "page_not_allowed"
+
+
 class TooSlow(ClientError):
     """Its headers or its body did not arrive in time: 408."""
 
@@ -33,10 +39,22 @@ class UnsupportedEncoding(ClientError):
     code = "unsupported_encoding"
 
 
+class UnsupportedType(ClientError):
+    """Its body does not say that it is JSON: 415."""
+
+    code = "unsupported_type"
+
+
 class ExpectationFailed(ClientError):
     """It expects something other than ``100-continue``: 417."""
 
     code = "expectation_failed"
+
+
+class Misdirected(ClientError):
+    """It is for a server of another name: 421."""
+
+    code = "misdirected"
 
 
 class HeadersTooLarge(ClientError):
