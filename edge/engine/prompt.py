@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from edge.clock import NS_PER_S, SystemClock
 from edge.errors import InvalidRequest
 
 CHATML: Final = (
@@ -22,6 +23,7 @@ CHATML: Final = (
     "{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_CLOCK: Final = SystemClock()
 _ROLE: Final = re.compile("[A-Za-z_]{1,64}")
 _MARK: Final = re.compile("\ue000([0-9]+)\ue001")
 
@@ -113,4 +115,5 @@ def _raise_exception(message: str) -> None:
 
 
 def _strftime_now(pattern: str) -> str:
-    return datetime.now().astimezone().strftime(pattern)
+    # The clock's bounds: beyond the year 9999 the machine's own time is none for Python.
+    return datetime.fromtimestamp(_CLOCK.wall_ns() // NS_PER_S).astimezone().strftime(pattern)

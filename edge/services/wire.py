@@ -6,16 +6,20 @@ The same shapes go over HTTP, the channel and Server-Sent Events.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from edge.clock import NS_PER_S
+from edge.clock import NS_PER_US
 from edge.phoenix import Encoded
 from edge.tasks.task import Options, State, Task, TaskError
 
 TOPIC_PREFIX: Final = "task:"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_US: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 PAGE_CHARS: Final = 40_000
 """Output text in one message at most. JSON makes six bytes of the worst character, so a page is
@@ -42,11 +46,11 @@ def topic(task_id: str) -> str:
 
 
 def rfc3339(at_ns: int | None) -> str | None:
-    """Unix time as RFC 3339 in UTC with milliseconds."""
+    """Unix time as RFC 3339 in UTC with milliseconds. Any time has one: what is beyond the years 1
+    to 9999, which are all that it can say, is shown as the first or the last of them."""
     if at_ns is None:
         return None
-    seconds, fraction_ns = divmod(at_ns, NS_PER_S)
-    at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=fraction_ns // 1_000)
+    at = _EPOCH + timedelta(microseconds=min(max(at_ns // NS_PER_US, _FIRST_US), _LAST_US))
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

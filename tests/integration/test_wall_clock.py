@@ -34,8 +34,9 @@ class WallClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead_ns = 0
-        real_ns = time.time_ns
+        real_ns, real_s = time.time_ns, time.time
         monkeypatch.setattr(time, "time_ns", lambda: real_ns() + self._ahead_ns)
+        monkeypatch.setattr(time, "time", lambda: real_s() + self._ahead_ns / NS_PER_S)
 
     def jump(self, by_s: int) -> None:
         self._ahead_ns += by_s * NS_PER_S

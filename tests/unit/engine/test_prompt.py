@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -82,3 +83,17 @@ def test_a_template_that_refuses_or_misbehaves_is_told(template: str) -> None:
 def test_what_an_answer_begins_with_stands_behind_the_prompt_as_text() -> None:
     prompts = Prompts(Letters("{{ messages[0].content }}>"))
     assert prompts.tokens(None, [("user", "hi")], "<s>On") == codes("hi><s>On")
+
+
+@pytest.mark.parametrize(
+    ("unix_s", "years"),
+    [(-(10**10), {"1969", "1970"}), (0, {"1969", "1970"}), (4_102_500_000, {"2099", "2100"}),
+     (10**12, {"2231", "2232"})],
+)  # fmt: skip
+def test_a_template_may_ask_for_the_date_whatever_the_clock_says(
+    unix_s: int, years: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: unix_s * 10**9)
+    monkeypatch.setattr(time, "time", lambda: float(unix_s))
+    prompts = Prompts(Letters("{{ strftime_now('%Y') }}"))
+    assert prompts.tokens(None, [("user", "hi")]) in {codes(year) for year in years}

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from edge.clock import NS_PER_S
 from edge.services import wire
 from edge.services.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
@@ -81,3 +82,22 @@ def test_what_is_kept_as_json_and_is_none_is_not_read_back() -> None:
     request_from_json(replace(REQUEST, metadata="{}").to_json())
     with pytest.raises(ValueError, match="unexpected"):
         request_from_json(replace(REQUEST, metadata="{").to_json())
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "shown"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_750_000_000_123_999_999, "2025-06-15T15:06:40.123Z"),
+        (4_102_444_800 * NS_PER_S, "2100-01-01T00:00:00.000Z"),
+        (253_402_300_800 * NS_PER_S - 1, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800 * NS_PER_S, "9999-12-31T23:59:59.999Z"),
+        (10**40, "9999-12-31T23:59:59.999Z"),
+        (-62_135_596_800 * NS_PER_S, "0001-01-01T00:00:00.000Z"),
+        (-(10**40), "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_every_time_can_be_shown(at_ns: int | None, shown: str | None) -> None:
+    assert wire.rfc3339(at_ns) == shown
