@@ -154,7 +154,7 @@ class MineChannel(Channel):
             self.send_after(ASK_GAP_MS, _ASK_MORE)
 
     def _ask(self, task_id: str, offset: int) -> None:
-        ref = self._tasks.live(task_id)
+        ref = self._tasks.live_of(self.client, task_id)
         self._asked[task_id] = ref, offset
         if ref is not None:
             # One that is dying does not hear it; its `Down` has its successor asked.

@@ -71,7 +71,7 @@ class TaskChannel(Channel):
         return LATER
 
     def _watch(self) -> None:
-        ref = self._tasks.live(self._task_id)
+        ref = self._tasks.live_of(self.client, self._task_id)
         if ref is not None:
             # One that is dying does not hear it; its `Down` brings us back here, to its successor.
             ref.send(Watch(self.ref, self._offset))
@@ -99,7 +99,7 @@ class TaskChannel(Channel):
     def handle_in(self, event: str, payload: Any, ref: Json) -> Answer:
         if event not in ("cancel", "retry"):
             return UNHANDLED
-        actor = self._tasks.live(self._task_id)
+        actor = self._tasks.live_of(self.client, self._task_id)
         request = CancelTask() if event == "cancel" else RetryTask()
         if actor is None or not actor.send(Command(request, self.ref, ref)):
             return Error({"reason": "the task has ended; use the HTTP interface to run it again"})

@@ -279,9 +279,18 @@ class Tasks:
         """The task's actor, if it is in memory."""
         return self._system.registry.whereis(wire.topic(task_id))
 
+    def live_of(self, client: str, task_id: str) -> Ref | None:
+        """The task's actor, if the task is the client's and in memory. Of a foreign one nobody
+        asks anything: what it answers, and how soon, would tell that there is such a task."""
+        return self.live(task_id) if self._is_live(client, task_id) else None
+
+    def _is_live(self, client: str, task_id: str) -> bool:
+        life = self._lives.get(task_id)
+        return life is not None and life.snapshot.request.client == client
+
     async def document(self, task_id: str, client: str) -> dict[str, Any]:
         """The task whole, wherever it is. `NotFound` otherwise."""
-        ref = self.live(task_id)
+        ref = self.live_of(client, task_id)
         if ref is not None:
             try:
                 return _own(await ref.call(Describe(), deadline_ms=CALL_MS), client, task_id)
@@ -292,9 +301,10 @@ class Tasks:
 
     async def _read(self, task_id: str, client: str) -> StoredTask | None:
         """From the store. StorageError also when it does not have what it is still to get: then
-        the task is on its way back, or the node is ending, and nobody is to hear of no task."""
+        the task is on its way back, or the node is ending, and its client is not to hear of no
+        task."""
         stored = await self._store.get(task_id, asker=client)
-        if stored is None and task_id in self._lives:
+        if stored is None and self._is_live(client, task_id):
             raise StorageError(f"the task {task_id} is not written down yet; ask again in a moment")
         return stored
 
@@ -349,7 +359,7 @@ class Tasks:
         self, task_id: str, client: str, request: CancelTask | RetryTask
     ) -> dict[str, Any]:
         await self.document(task_id, client)
-        ref = self.live(task_id) or await self._revive(task_id, client)
+        ref = self.live_of(client, task_id) or await self._revive(task_id, client)
         return _own(await ref.call(request, deadline_ms=CALL_MS), client, task_id)
 
     async def _revive(self, task_id: str, client: str) -> Ref:

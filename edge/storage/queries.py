@@ -59,10 +59,6 @@ FIND_ANSWER: Final = """
     ORDER BY rowid DESC LIMIT 1
 """
 
-COUNT_OF: Final = """
-    SELECT count(*) FROM journal WHERE task_id = ?::UUID AND version IS NOT NULL
-"""
-
 LAST_SEEN: Final = """
     SELECT run_ns, schedule_ns, wall_ns, elapsed_ns, boot_id, (SELECT max(run_ns) FROM journal)
     FROM last_seen
@@ -164,6 +160,12 @@ def _latest(wanted: Wanted, behind: str | None = None) -> Sql:
         )"""
         states.append(behind)
     return f"{_LATEST}{where} GROUP BY task_id HAVING true{having}", [*values, *states]
+
+
+def versions_of(task_id: str, client: str | None) -> Sql:
+    """How many versions there are of a task; 0 when it is not this client's, where one is named."""
+    where, values = _where(("task_id = ?::UUID", task_id), ("client = ?", client))
+    return f"SELECT count(*) FROM journal WHERE version IS NOT NULL{where}", values
 
 
 def history(wanted: Wanted, behind: str | None) -> Sql:

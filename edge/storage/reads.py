@@ -107,12 +107,11 @@ class Reads:
     ) -> list[StoredTask]:
         """A page of tasks, newest first, beginning behind the task `before`: the last one of the
         page before. Tasks that come meanwhile do not shift the pages. NotFound when `before` is
-        no task, or one no longer."""
+        no task, or one no longer, or another client's than the one that is wanted."""
         asker = wanted.client or ""
         if before is not None:
-            known = ids.is_canonical(before) and await self._look_up(
-                asker, queries.COUNT_OF, before
-            ) != [(0,)]
+            count, of = queries.versions_of(before, wanted.client)
+            known = ids.is_canonical(before) and await self._look_up(asker, count, *of) != [(0,)]
             if not known:
                 raise NotFound(
                     f"there is no task {before} to continue behind; begin without it",

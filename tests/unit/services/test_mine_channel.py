@@ -92,8 +92,13 @@ async def test_known_text_is_not_sent_again(shop: Workshop) -> None:
 
 async def test_a_foreign_task_is_unknown(shop: Workshop) -> None:
     await shop.submit(1)
-    socket = join(shop, {"offsets": {uid(1): 0}}, client="bob")
-    assert heard(socket)[1] == {"task_id": uid(1), "event": "unknown"}
+    offsets = {uid(number): 0 for number in (1, 2)}
+    socket = join(shop, {"offsets": offsets}, client="bob")
+    assert heard(socket)[0]["response"] == {"tasks": 0}
+    await shop.fetch()
+    assert heard(socket) == [{"task_id": task_id, "event": "unknown"} for task_id in offsets], (
+        "one that never was is the same"
+    )
 
 
 async def test_a_crash_goes_back_to_what_was_kept(shop: Workshop) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge.clock import NS_PER_MS
+from edge.services import audience
 from edge.services.wire import PAGE_CHARS
 from tests.support.rows import uid
 from tests.support.sockets import Client
@@ -99,12 +100,34 @@ async def test_an_offset_behind_the_text_is_answered_with_what_there_is(shop: Wo
 
 async def test_a_foreign_and_an_unknown_task_are_the_same(shop: Workshop) -> None:
     await shop.submit(1)
-    assert heard(join(shop, client="bob")) == [("error", {"reason": "not found"})]
-    socket = shop.socket(f"task:{uid(2)}")
-    socket.send("1", "phx_join", {})
-    shop.work()
+    for number, client in ((1, "bob"), (2, "ada")):
+        socket = shop.socket(f"task:{uid(number)}", client)
+        socket.send("1", "phx_join", {})
+        assert heard(socket) == [], "both are looked for in the store"
+        await shop.fetch()
+        assert heard(socket) == [("error", {"reason": "not found"})]
+
+
+async def test_that_too_many_watch_a_task_is_no_strangers_business(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audience, "WATCHERS_MAX", 1)
+    await shop.submit(1)
+    assert heard(join(shop))[0][0] == "ok"
+    assert heard(join(shop)) == [("error", {"reason": "too many watch this task"})]
+    stranger = join(shop, client="bob")
+    heard(stranger)
     await shop.fetch()
-    assert heard(socket) == [("error", {"reason": "not found"})]
+    assert heard(stranger) == [("error", {"reason": "not found"})]
+
+
+async def test_a_stranger_hears_nothing_of_a_task_that_is_in_memory_alone(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.shelf.rows.clear()  # the disk has lost it
+    stranger = join(shop, client="bob")
+    heard(stranger)
+    await shop.fetch()
+    assert heard(stranger) == [("error", {"reason": "not found"})]
 
 
 @pytest.mark.parametrize("offset", [-1, 1.5, "7", True, [], {}])
