@@ -97,7 +97,6 @@ def accept(request: Request, now: Moment, schedule_in_ms: int = 0) -> tuple[Task
         request=request,
         state=State.SCHEDULED if schedule_in_ms > 0 else State.AVAILABLE,
         created_ns=now.wall_ns,
-        asked_run_ns=now.run_ns,
         ready_run_ns=now.run_ns,
         max_attempts=request.max_attempts,
     )
@@ -121,7 +120,7 @@ def apply(task: Task, event: Event, now: Moment) -> list[Effect]:
 def _wait(task: Task, now: Moment) -> list[Effect]:
     if task.state is State.AVAILABLE:
         # One that had its turn since it was last ready has lost it, and goes before the others.
-        return [Enqueue(front=task.turn_run_ns is not None, detour=task.beyond_model)]
+        return [Enqueue(front=task.ready_run_ns is None, detour=task.beyond_model)]
     set_date(task, now)
     return [Wake(min(left_ms(task, now), LOOK_AGAIN_MS))]
 
@@ -151,18 +150,24 @@ def _due(task: Task, _event: Due, now: Moment) -> list[Effect]:
         return _wait(task, now)
     task.state = State.AVAILABLE
     task.ready_run_ns = now.run_ns
-    task.turn_run_ns = task.due_ns = task.scheduled_ns = None
+    task.due_ns = task.scheduled_ns = None
     return [Record("due"), Enqueue(front=False)]
+
+
+def _since_ready_ms(task: Task, now: Moment) -> float:
+    """For how long the node has run since the task first waited for its turn."""
+    if task.begun_run_ns is not None:
+        return (now.run_ns - task.begun_run_ns) / NS_PER_MS + (task.timings.queued_ms or 0.0)
+    return 0.0 if task.ready_run_ns is None else (now.run_ns - task.ready_run_ns) / NS_PER_MS
 
 
 def _execute(task: Task, now: Moment) -> None:
     task.state = State.EXECUTING
     task.prefill_done = 0
-    task.turn_run_ns = now.run_ns
     if task.begun_run_ns is None:
+        task.timings = replace(task.timings, queued_ms=_since_ready_ms(task, now))
         task.begun_run_ns, task.started_ns = now.run_ns, now.wall_ns
-        queued_ms = (now.run_ns - task.ready_run_ns) / NS_PER_MS
-        task.timings = replace(task.timings, queued_ms=queued_ms)
+    task.ready_run_ns = None
 
 
 def _start(task: Task, _event: Start, now: Moment) -> list[Effect]:
@@ -190,10 +195,7 @@ def _append(task: Task, text: str, now: Moment) -> int:
         task.text += text
         if task.timings.ttft_ms is None:
             # From when it first became ready, whatever attempts and pauses were between.
-            begun_ns = task.begun_run_ns
-            since_ns = task.ready_run_ns if begun_ns is None else begun_ns
-            ttft_ms = (now.run_ns - since_ns) / NS_PER_MS + (task.timings.queued_ms or 0.0)
-            task.timings = replace(task.timings, ttft_ms=ttft_ms)
+            task.timings = replace(task.timings, ttft_ms=_since_ready_ms(task, now))
     return offset
 
 
@@ -229,7 +231,7 @@ def _end(
     task.timings = replace(
         task.timings,
         ran_ms=None if begun_ns is None else (now.run_ns - begun_ns) / NS_PER_MS,
-        total_ms=(now.run_ns - task.asked_run_ns) / NS_PER_MS,
+        total_ms=_since_ready_ms(task, now),
     )
     task.finish_reason = reason
     task.source = source
@@ -341,7 +343,7 @@ def _answer(task: Task, event: Answer, now: Moment) -> list[Effect]:
 
 def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.state = State.AVAILABLE
-    task.asked_run_ns = task.ready_run_ns = now.run_ns
+    task.ready_run_ns = now.run_ns
     task.max_attempts = max(task.max_attempts, task.attempt + 1)
     task.text = ""
     _cut_back(task)
@@ -349,8 +351,7 @@ def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.prefill_done = 0
     task.usage = Usage()
     task.timings = Timings()
-    task.begun_run_ns = task.turn_run_ns = None
-    task.started_ns = task.finished_ns = None
+    task.begun_run_ns = task.started_ns = task.finished_ns = None
     task.finish_reason = task.source = task.fallback = None
     return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
 

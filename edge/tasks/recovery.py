@@ -30,13 +30,13 @@ def in_order(unfinished: Iterable[Snapshot]) -> list[Snapshot]:
     for task in unfinished:
         if task.state in (State.SCHEDULED, State.RETRYABLE):
             later.append(task)
-        elif task.turn_run_ns is None:
+        elif task.ready_run_ns is not None:
             waiting.append(task)
         else:
             returning.append(task)
-            turns_ns[_turn(task)] = max(task.turn_run_ns, turns_ns.get(_turn(task), 0))
-    returning.sort(key=lambda task: task.turn_run_ns or 0)
-    waiting.sort(key=lambda task: task.ready_run_ns)
+            turns_ns[_turn(task)] = max(task.begun_run_ns or 0, turns_ns.get(_turn(task), 0))
+    returning.sort(key=lambda task: task.begun_run_ns or 0)
+    waiting.sort(key=lambda task: task.ready_run_ns or 0)
     later.sort(key=lambda task: task.due_ns or 0)
     return [*returning, *_by_turns(waiting, turns_ns), *later]
 
@@ -52,6 +52,6 @@ def _by_turns(waiting: list[Snapshot], turns_ns: dict[_Turn, int]) -> list[Snaps
     others = [task for task in waiting if first.setdefault(_turn(task), task) is not task]
     # A client came to the end of the turns when it last had one, or when it came into the line.
     ordered = sorted(
-        first.items(), key=lambda item: max(item[1].ready_run_ns, turns_ns.get(item[0], 0))
+        first.items(), key=lambda item: max(item[1].ready_run_ns or 0, turns_ns.get(item[0], 0))
     )
     return [*(task for _, task in ordered), *others]

@@ -133,7 +133,7 @@ class Usage:
 class Timings:
     """Where the time went, in milliseconds, while the node ran: over a restart, what was measured
     in each life is added up. None until known. ``ran_ms`` is from its first turn to its end,
-    ``total_ms`` from when it was asked for."""
+    ``total_ms`` from when it was first ready to run."""
 
     queued_ms: float | None = None
     prefill_ms: float | None = None
@@ -158,10 +158,9 @@ class Task:
     """One task's whole state. Only its actor changes it, and only through `machine.apply`.
 
     ``offset`` of a text counts Unicode code points, which is what ``len`` of a Python string says.
-    ``asked_run_ns`` is when it was accepted or asked to run again, ``ready_run_ns`` when it last
-    became ready to run, ``begun_run_ns`` its first turn since it was asked for, ``turn_run_ns`` its
-    last one since it was last ready, None when it has had none. ``due_ns`` is when it will be ready
-    that is not; see `edge.tasks.schedule`.
+    ``ready_run_ns`` is since when it waits for its turn, None once it has had it; ``begun_run_ns``
+    is its first turn, None before. ``due_ns`` is when it will be ready that is not; see
+    `edge.tasks.schedule`.
     ``version`` counts stored versions, ``seq`` the events told to clients.
     ``text_floor`` is the shortest that the text was ever cut back to, by a recovery or a retry,
     None when it never was: what a client had beyond may differ from what came in its place.
@@ -173,10 +172,8 @@ class Task:
     request: Request
     state: State
     created_ns: int
-    asked_run_ns: int = 0
-    ready_run_ns: int = 0
+    ready_run_ns: int | None = 0
     begun_run_ns: int | None = None
-    turn_run_ns: int | None = None
     due_ns: int | None = None
     scheduled_ns: int | None = None
     started_ns: int | None = None
@@ -244,10 +241,8 @@ class Snapshot:
     request: Request
     state: State
     created_ns: int
-    asked_run_ns: int
-    ready_run_ns: int
+    ready_run_ns: int | None
     begun_run_ns: int | None
-    turn_run_ns: int | None
     due_ns: int | None
     scheduled_ns: int | None
     started_ns: int | None
@@ -303,10 +298,8 @@ def _count_from_now(fields: dict[str, Any]) -> None:
     started_ns = fields["started_ns"]
     had_turn = started_ns is not None and started_ns > ready_ns
     fields |= {
-        "asked_run_ns": 0,
-        "ready_run_ns": 0,
+        "ready_run_ns": None if had_turn or fields["state"] == State.EXECUTING else 0,
         "begun_run_ns": None if started_ns is None else 0,
-        "turn_run_ns": 0 if had_turn or fields["state"] == State.EXECUTING else None,
         "due_ns": None,
     }
 

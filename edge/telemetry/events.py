@@ -42,7 +42,9 @@ EVENTS: Final[dict[str, str]] = {
     "task.started": "task_id, attempt, queued_ms",
     "task.first_text": "task_id, ttft_ms",
     "task.retrying": "task_id, attempt, in_ms, error",
-    "task.finished": "task_id, state, source, duration_ms, completion_tokens",
+    "task.finished": (
+        "task_id, state, source, duration_ms: since it was ready to run, completion_tokens"
+    ),
     "fallback.opened": "reason: of the outage",
     "fallback.closed": "",
     "fallback.engine": "event: one of the engine's, fields: of it",
