@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from edge.clock import NS_PER_S
 from edge.errors import Overloaded
 from edge.services import wire
-from edge.services.journal import rebuild
+from edge.services.journal import rebuild_to_show
 from edge.services.tasks import Tasks
 from edge.storage import AuditRow, ExportFormat, Percentiles, StoredTask, Wanted
 
@@ -51,10 +51,11 @@ class Archive:
     async def page(
         self, client: str, wanted: Wanted, *, limit: int, before: str | None
     ) -> list[dict[str, Any]]:
-        """A page of the client's tasks, newest first."""
+        """A page of the client's tasks, newest first. One that cannot be read is among them, as a
+        discarded one (`rebuild_to_show`); the filter goes by the state that it had."""
         wanted = replace(wanted, client=client)
         page = await self._store.history(wanted, limit=limit, before=before)
-        return [wire.document(rebuild(stored).restore(), durable=True) for stored in page]
+        return [wire.document(rebuild_to_show(stored).restore(), durable=True) for stored in page]
 
     async def audit(self, task_id: str, client: str) -> list[dict[str, Any]]:
         """Every change of the task's state that has been written down, in order. `NotFound` when

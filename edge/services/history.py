@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.errors import StorageError
-from edge.services.journal import rebuild
+from edge.services.journal import Unreadable, rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Request, State
 from edge.telemetry import Telemetry
@@ -16,7 +15,9 @@ from edge.telemetry import Telemetry
 class AnswerStore(Protocol):
     """What is asked of the store here; see `edge.storage.Store`."""
 
-    async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None: ...
+    async def find_answers(self, fingerprint: str, client: str) -> list[str]: ...
+
+    async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None: ...
 
 
 class History:
@@ -45,14 +46,21 @@ class History:
         runner.add_done_callback(ended)
 
     async def _read(self, request: Request) -> str | None:
-        stored = await self._store.find_answer(request.fingerprint(), request.client)
-        if stored is None:
-            return None
-        try:
-            snapshot = rebuild(stored)
-        except StorageError:
-            return None
-        # It may have been run again since, and ended otherwise.
-        if snapshot.state is not State.COMPLETED or snapshot.source != "model":
-            return None
-        return snapshot.text
+        client = request.client
+        for task_id in await self._store.find_answers(request.fingerprint(), client):
+            stored = await self._store.get(task_id, asker=client)
+            text = None if stored is None else _answer(stored)
+            if text is not None:
+                return text
+        return None
+
+
+def _answer(stored: StoredTask) -> str | None:
+    """What the model answered; None when that cannot be read. The task may also have been run
+    again since, and ended otherwise."""
+    try:
+        snapshot = rebuild(stored)
+    except Unreadable:
+        return None
+    answered = snapshot.state is State.COMPLETED and snapshot.source == "model"
+    return snapshot.text if answered else None

@@ -12,7 +12,17 @@ from typing import Final, Protocol
 from edge.clock import NS_PER_MS, Clock
 from edge.errors import StorageError
 from edge.storage import AuditRow, Row, StoredTask, TaskRow
-from edge.tasks.task import Snapshot, State, Task, request_from_json, snapshot_from_json
+from edge.tasks.task import (
+    UNREADABLE,
+    Options,
+    Request,
+    Snapshot,
+    State,
+    Task,
+    TaskError,
+    request_from_json,
+    snapshot_from_json,
+)
 
 PORTION_TASKS: Final = 8
 PORTION_GAP_MS: Final = 1
@@ -42,12 +52,35 @@ class Dirty(Protocol):
         ...
 
 
+class Unreadable(StorageError):
+    """What is stored of this one task is damaged; nobody else is affected."""
+
+    code = "unreadable"
+
+
 def rebuild(stored: StoredTask) -> Snapshot:
-    """The snapshot that was stored. StorageError when it cannot be read."""
+    """The snapshot that was stored. `Unreadable` when it cannot be read."""
     try:
         return snapshot_from_json(request_from_json(stored.spec), stored.snapshot)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"the stored task {stored.task_id} cannot be read: {error}") from error
+    except UNREADABLE as error:
+        raise Unreadable(f"the stored task {stored.task_id} cannot be read: {error}") from error
+
+
+def rebuild_to_show(stored: StoredTask) -> Snapshot:
+    """The snapshot that was stored, to be shown and not to be worked with: one that cannot be read
+    is a discarded task with the error ``unreadable``, and with what else is known of it. So it
+    hides no other one in a list, and whoever watches it hears that nothing more will come."""
+    try:
+        return rebuild(stored)
+    except Unreadable as error:
+        sentence = f"{error}; it was {stored.state} when it was last written down"
+    try:
+        request = request_from_json(stored.spec)
+    except UNREADABLE:
+        request = Request(stored.task_id, stored.client, None, None, None, Options())
+    task = Task(request, State.DISCARDED, stored.created_ns, version=stored.version)
+    task.add_error(TaskError(0, stored.created_ns, "unreadable", sentence))
+    return task.snapshot()
 
 
 def _row(task: Task, run_ns: int, *, with_request: bool = False) -> TaskRow:

@@ -11,11 +11,11 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, ChildSpec, Crash, Reason, Ref, Supervisor, System
-from edge.errors import NotFound, Overloaded, StorageError
+from edge.errors import Conflict, NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
 from edge.services.dispatcher import Board
-from edge.services.journal import Journal, rebuild
+from edge.services.journal import Journal, Unreadable, rebuild, rebuild_to_show
 from edge.services.messages import CancelTask, Describe, Fetched, RetryTask, TaskEvent
 from edge.services.surroundings import Life, Surroundings
 from edge.services.task_actor import TaskActor
@@ -320,7 +320,7 @@ class Tasks:
 
         async def read() -> Task | None:
             stored = await self._read(task_id, client)
-            return None if stored is None else rebuild(stored).restore()
+            return None if stored is None else rebuild_to_show(stored).restore()
 
         def answer(ended: asyncio.Task[Task | None]) -> None:
             self._runners.discard(ended)
@@ -343,7 +343,7 @@ class Tasks:
         channel.add_watcher(question)
 
     def _stored(self, stored: StoredTask) -> dict[str, Any]:
-        return wire.document(rebuild(stored).restore(), durable=True)
+        return wire.document(rebuild_to_show(stored).restore(), durable=True)
 
     # ---- commanding
 
@@ -363,11 +363,15 @@ class Tasks:
         return _own(await ref.call(request, deadline_ms=CALL_MS), client, task_id)
 
     async def _revive(self, task_id: str, client: str) -> Ref:
-        """The actor of an ended task that was no longer in memory."""
+        """The actor of an ended task that was no longer in memory. Conflict when what is stored of
+        it cannot be read."""
         stored = await self._store.get(task_id, asker=client)
         if stored is None:
             raise _not_found(task_id)
-        return self.live(task_id) or self._start(rebuild(stored))
+        try:
+            return self.live(task_id) or self._start(rebuild(stored))
+        except Unreadable as error:
+            raise Conflict(f"{error}, so nothing can be done with it") from error
 
     # ---- after a start
 
@@ -382,7 +386,7 @@ class Tasks:
             stored = unfinished.pop()
             try:
                 snapshots.append(rebuild(stored))
-            except StorageError as error:
+            except Unreadable as error:
                 # It stays in the database; the others must not wait for somebody to repair it.
                 self.telemetry.emit("store.failed", error=error, rows_waiting=0)
             if len(unfinished) % RECOVER_BATCH == 0:

@@ -26,7 +26,7 @@ _LATEST: Final = """
 """
 _TASK: Final = """
     SELECT latest.task_id::VARCHAR AS task_id, latest.version, latest.state, latest.created_ns,
-           first_one.spec, last_one.snapshot
+           first_one.spec, last_one.snapshot, last_one.client
     FROM latest JOIN journal first_one ON first_one.rowid = latest.first_row
                 JOIN journal last_one ON last_one.rowid = latest.last_row
     WHERE first_one.spec IS NOT NULL
@@ -43,7 +43,7 @@ UNFINISHED_COUNT: Final = f"""
 
 GET: Final = """
     SELECT task_id::VARCHAR, max(version), max_by(state, version), min(created_ns),
-           min_by(spec, version), max_by(snapshot, version)
+           min_by(spec, version), max_by(snapshot, version), max_by(client, version)
     FROM journal WHERE task_id = ?::UUID AND version IS NOT NULL GROUP BY task_id
     HAVING min_by(spec, version) IS NOT NULL
 """
@@ -53,10 +53,10 @@ FIND_IDEMPOTENT: Final = """
     ORDER BY rowid DESC LIMIT 1
 """
 
-FIND_ANSWER: Final = """
+FIND_ANSWERS: Final = """
     SELECT task_id::VARCHAR FROM journal
     WHERE fingerprint = ? AND client = ? AND state = 'completed'
-    ORDER BY rowid DESC LIMIT 1
+    GROUP BY task_id ORDER BY max(rowid) DESC LIMIT ?
 """
 
 LAST_SEEN: Final = """
@@ -64,9 +64,10 @@ LAST_SEEN: Final = """
     FROM last_seen
 """
 
+# One row that is damaged hides no other.
 AUDIT: Final = """
-    SELECT task_id::VARCHAR, created_ns, details->>'event', details->>'from_state', state,
-           details->>'cause', run_ns
+    SELECT task_id::VARCHAR, created_ns, coalesce(try(details->>'event'), 'unreadable'),
+           coalesce(try(details->>'from_state'), ''), state, try(details->>'cause'), run_ns
     FROM journal WHERE task_id = ?::UUID AND version IS NULL ORDER BY rowid
 """
 

@@ -59,7 +59,8 @@ Row: TypeAlias = TaskRow | AuditRow
 
 @dataclass(frozen=True, slots=True)
 class StoredTask:
-    """A task as it was last written down."""
+    """A task as it was last written down. ``spec`` and ``snapshot`` may be damaged; the rest is
+    known of it in any case."""
 
     task_id: str
     version: int
@@ -67,6 +68,7 @@ class StoredTask:
     created_ns: int
     spec: bytes
     snapshot: bytes
+    client: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,15 @@ import sys
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
+
+from edge.tasks.kinds import Kinds, check_all
+
+_T = TypeVar("_T")
 
 
 class State(StrEnum):
@@ -29,6 +34,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     DISCARDED = "discarded"
 
+
+UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a damaged row may raise, whatever is wrong with it."""
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
 """States that a task leaves only when somebody asks for a retry."""
@@ -89,7 +97,7 @@ class Request:
 
 
 def request_from_json(data: bytes) -> Request:
-    """The inverse of `Request.to_json`; raises ValueError or TypeError on anything else."""
+    """The inverse of `Request.to_json`. On anything else `UNREADABLE`."""
     fields: dict[str, Any] = orjson.loads(data)
     options = fields["options"]
     options["stop"] = tuple(options["stop"])
@@ -97,17 +105,21 @@ def request_from_json(data: bytes) -> Request:
     messages = fields["messages"]
     if messages is not None:
         fields["messages"] = tuple((role, text) for role, text in messages)
-    for json in (fields["metadata"], options["response_format"]):
+        check_all(tuple(chain.from_iterable(fields["messages"])), str)
+    fields["client"] = sys.intern(fields["client"])
+    request = _checked(Request(**fields))
+    for json in (request.metadata, request.options.response_format):
         if json is not None:
             orjson.loads(json)  # documents contain it unread
-    fields["client"] = sys.intern(fields["client"])
-    return Request(**fields)
+    return request
 
 
 @lru_cache(maxsize=256)
 def _options(**fields: Any) -> Options:
     """Most requests ask for the same: a hundred thousand of them share one object."""
-    return Options(**fields)
+    options = _checked(Options(**fields))
+    check_all(options.stop, str)
+    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,20 +287,23 @@ class Snapshot:
 
 
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
-    """The inverse of `Snapshot.to_json`; raises ValueError, KeyError or TypeError otherwise."""
+    """The inverse of `Snapshot.to_json`. On anything else `UNREADABLE`."""
     fields: dict[str, Any] = orjson.loads(data)
     if "ready_run_ns" not in fields:
         _count_from_now(fields)
     fields["state"] = _STATES[fields["state"]]
     fields["tokens"] = tuple(fields["tokens"])
+    check_all(fields["tokens"], int)
     usage, timings = fields["usage"], fields["timings"]
-    fields["usage"] = _NO_USAGE if usage == _NO_USAGE_FIELDS else Usage(**usage)
-    fields["timings"] = _NO_TIMINGS if timings == _NO_TIMINGS_FIELDS else Timings(**timings)
+    fields["usage"] = _NO_USAGE if usage == _NO_USAGE_FIELDS else _checked(Usage(**usage))
+    fields["timings"] = (
+        _NO_TIMINGS if timings == _NO_TIMINGS_FIELDS else _checked(Timings(**timings))
+    )
     errors = fields["errors"]
-    fields["errors"] = tuple(TaskError(**error) for error in errors) if errors else ()
+    fields["errors"] = tuple(_checked(TaskError(**each)) for each in errors) if errors else ()
     fallback = fields.get("fallback")
-    fields["fallback"] = Fallback(**fallback) if fallback else None
-    return Snapshot(request=request, **fields)
+    fields["fallback"] = _checked(Fallback(**fallback)) if fallback else None
+    return _checked(Snapshot(request=request, **fields))
 
 
 def _count_from_now(fields: dict[str, Any]) -> None:
@@ -311,6 +326,16 @@ _NO_USAGE: Final = Usage()
 _NO_TIMINGS: Final = Timings()
 _NO_USAGE_FIELDS: Final = asdict(_NO_USAGE)
 _NO_TIMINGS_FIELDS: Final = asdict(_NO_TIMINGS)
+
+_KINDS: Final[dict[type[Any], Kinds]] = {
+    kind: Kinds(kind) for kind in (Request, Options, TaskError, Usage, Timings, Fallback, Snapshot)
+}
+
+
+def _checked(value: _T) -> _T:
+    _KINDS[type(value)].check(value)
+    return value
+
 
 _SHARED: Final = tuple(name for name in Snapshot.__slots__ if name != "tokens")
 """The fields that a task and its snapshot have alike: immutable values, shared by both."""

@@ -97,7 +97,9 @@ class Disk:
         first = self.versions[task_id][min(self.versions[task_id])]
         if first.spec is None:
             return []
-        return [(task_id, row.version, row.state, row.created_ns, first.spec, row.snapshot)]
+        return [
+            (task_id, row.version, row.state, row.created_ns, first.spec, row.snapshot, row.client)
+        ]
 
     def unfinished(self) -> list[tuple[Any, ...]]:
         found = [
@@ -111,20 +113,21 @@ class Disk:
     def find_idempotent(self, key: str, client: str) -> list[tuple[Any, ...]]:
         return [(task_id,) for task_id in self.by_key.get((client, key), ())[-1:]]
 
-    def find_answer(self, fingerprint: str, client: str) -> list[tuple[Any, ...]]:
+    def find_answers(self, fingerprint: str, client: str, most: int) -> list[tuple[Any, ...]]:
         same = [
             row
             for row in self.latest.values()
             if row.fingerprint == fingerprint and row.client == client
         ]
-        return [(max(same, key=lambda row: row.finished_ns or 0).task_id,)] if same else []
+        same.sort(key=lambda row: row.finished_ns or 0, reverse=True)
+        return [(row.task_id,) for row in same[:most]]
 
 
 _READS: dict[str, Callable[..., list[tuple[Any, ...]]]] = {
     queries.UNFINISHED: Disk.unfinished,
     queries.GET: Disk.stored,
     queries.FIND_IDEMPOTENT: Disk.find_idempotent,
-    queries.FIND_ANSWER: Disk.find_answer,
+    queries.FIND_ANSWERS: Disk.find_answers,
 }
 
 

@@ -58,7 +58,8 @@ class Shelf:
         if row is None:
             return None
         return StoredTask(
-            task_id, row.version, row.state, row.created_ns, self.specs[task_id], row.snapshot
+            *(task_id, row.version, row.state, row.created_ns),
+            *(self.specs[task_id], row.snapshot, row.client),
         )
 
     async def unfinished(self) -> list[StoredTask]:

@@ -18,20 +18,24 @@ DONE = Task(REQUEST, State.COMPLETED, 0, text="Once upon a time", source="model"
 
 
 class Shelf:
-    """Has one task, or an error."""
+    """Has some tasks that asked the same, the newest first, or an error; None is a damaged one."""
 
-    def __init__(self, task: Task | None, error: StorageError | None = None) -> None:
-        self.task = task
+    def __init__(self, *tasks: Task | None, error: StorageError | None = None) -> None:
+        self.tasks = tasks
         self.error = error
 
-    async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None:
+    async def find_answers(self, fingerprint: str, client: str) -> list[str]:
         assert (fingerprint, client) == (REQUEST.fingerprint(), "ada")
         if self.error is not None:
             raise self.error
-        if self.task is None:
-            return None
-        spec, snapshot = REQUEST.to_json(), self.task.snapshot().to_json()
-        return StoredTask("t", 2, str(self.task.state), 0, spec, snapshot)
+        return [str(number) for number in range(len(self.tasks))]
+
+    async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
+        assert asker == "ada"
+        task, spec = self.tasks[int(task_id)], REQUEST.to_json()
+        if task is None:
+            return StoredTask("t", 2, "completed", 0, spec, b"{", "ada")
+        return StoredTask("t", 2, str(task.state), 0, spec, task.snapshot().to_json(), "ada")
 
 
 async def find(shelf: Shelf, heard: Heard | None = None) -> str | None:
@@ -43,7 +47,7 @@ async def find(shelf: Shelf, heard: Heard | None = None) -> str | None:
 
 async def test_the_text_of_the_models_answer() -> None:
     assert await find(Shelf(DONE)) == "Once upon a time"
-    assert await find(Shelf(None)) is None
+    assert await find(Shelf()) is None
 
 
 @pytest.mark.parametrize(
@@ -57,13 +61,19 @@ async def test_what_is_no_answer_of_the_model_any_more(other: Task) -> None:
 
 async def test_a_store_that_cannot_be_read_is_told_of_and_has_none() -> None:
     heard = Heard()
-    assert await find(Shelf(None, StorageError("no")), heard) is None
+    assert await find(Shelf(error=StorageError("no")), heard) is None
     assert len(heard.of("store.failed")) == 1
 
 
-async def test_a_damaged_row_is_none() -> None:
-    class Damaged(Shelf):
-        async def find_answer(self, fingerprint: str, client: str) -> StoredTask | None:
-            return StoredTask("t", 2, "completed", 0, b"{", b"{")
+async def test_an_earlier_answer_is_not_hidden_by_what_came_after() -> None:
+    for later in (None, replace(DONE, state=State.CANCELLED), replace(DONE, source="notice")):
+        assert await find(Shelf(later)) is None
+        assert await find(Shelf(later, DONE)) == "Once upon a time"
 
-    assert await find(Damaged(None)) is None
+
+async def test_a_task_that_was_pruned_meanwhile_hides_none() -> None:
+    class Pruned(Shelf):
+        async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
+            return None if task_id == "0" else await super().get(task_id, asker=asker)
+
+    assert await find(Pruned(DONE, replace(DONE, text="another"))) == "another"

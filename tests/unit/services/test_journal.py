@@ -69,7 +69,8 @@ def test_a_version_comes_with_what_happened(desk: Desk) -> None:
     assert (audit.event, audit.from_state, audit.to_state) == ("accepted", "", "available")
     assert version.spec is not None
     stored = StoredTask(
-        version.task_id, 1, version.state, version.created_ns, version.spec, version.snapshot
+        *(version.task_id, 1, version.state, version.created_ns),
+        *(version.spec, version.snapshot, version.client),
     )
     assert rebuild(stored) == desk.task.snapshot()
 
@@ -142,4 +143,4 @@ def test_a_flush_writes_what_is_marked(desk: Desk) -> None:
 
 def test_a_row_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(StorageError, match="cannot be read"):
-        rebuild(StoredTask("1", 1, "available", 1, b"{}", b"{}"))
+        rebuild(StoredTask("1", 1, "available", 1, b"{}", b"{}", "ada"))

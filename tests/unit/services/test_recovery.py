@@ -45,6 +45,7 @@ async def reborn(shop: Workshop, spoilt: str = "") -> Workshop:
             StoredTask(
                 row.task_id, row.version, row.state, row.created_ns,
                 shop.shelf.specs[row.task_id], b"{" if row.task_id == spoilt else row.snapshot,
+                row.client,
             )
             for row in shop.shelf.rows.values()
             if row.state not in TERMINAL

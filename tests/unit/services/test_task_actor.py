@@ -204,7 +204,9 @@ async def test_nothing_is_left_of_tasks_that_were_brought_back(shop: Workshop) -
 
     async def unfinished() -> list[StoredTask]:
         return [
-            StoredTask(row.task_id, row.version, row.state, 0, specs[row.task_id], row.snapshot)
+            StoredTask(
+                row.task_id, row.version, row.state, 0, specs[row.task_id], row.snapshot, row.client
+            )
             for row in rows.values()
             if row.state not in TERMINAL
         ]

@@ -9,6 +9,7 @@ import pytest
 from edge.errors import NotFound, StartupError, StorageError
 from edge.storage import Row, StoredTask, Wanted
 from edge.storage.database import Database
+from edge.storage.reads import ANSWERS_MAX
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid
 
 
@@ -31,7 +32,7 @@ async def test_what_is_committed_is_found_after_opening_again(tmp_path: Path) ->
     assert heard.of("store.opened")[0].fields["tasks_unfinished"] == 1
     assert ids(await store.unfinished()) == [uid(1)]
     found = await store.get(uid(2))
-    assert found == StoredTask(uid(2), 2, "completed", 2, b'{"number":2}', "🙂".encode())
+    assert found == StoredTask(uid(2), 2, "completed", 2, b'{"number":2}', "🙂".encode(), "ada")
     assert await store.get(uid(3)) is None
     assert await store.get("no uuid") is None
     assert await store.audit(uid(1)) == [audit_row(1)]
@@ -138,16 +139,21 @@ async def test_the_same_submission_is_known_by_client_and_key(tmp_path: Path) ->
     await store.close()
 
 
-async def test_an_answer_is_found_by_its_fingerprint(tmp_path: Path) -> None:
+async def test_answers_are_found_by_their_fingerprint(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "edge.duckdb")
     for number, state in ((1, "completed"), (2, "completed"), (3, "discarded")):
         end = task_row(number, 2, state, finished_ns=number, fingerprint="f")
         await store.commit([task_row(number), end])
-    found = await store.find_answer("f", "ada")
-    assert found is not None
-    assert (found.task_id, found.version) == (uid(2), 2)
-    assert await store.find_answer("g", "ada") is None
-    assert await store.find_answer("f", "bob") is None
+    # One that was run again counts once, from its last end.
+    again = task_row(1, 3, "completed", finished_ns=4, fingerprint="f")
+    await store.commit([again])
+    assert await store.find_answers("f", "ada") == [uid(1), uid(2)]
+    assert await store.find_answers("g", "ada") == []
+    assert await store.find_answers("f", "bob") == []
+    for number in range(5, 5 + ANSWERS_MAX):
+        await store.commit([task_row(number, 1, "completed", fingerprint="f")])
+    newest = [uid(number) for number in range(4 + ANSWERS_MAX, 4, -1)]
+    assert await store.find_answers("f", "ada") == newest
     await store.close()
 
 
