@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from edge.clock import NS_PER_MS, Timer
 from edge.gateway.handshake import Handshake
@@ -107,6 +107,12 @@ class Connection(MachinePort):
             await self._read(response)
             if self._close_code is not None:
                 await self._say_goodbye(response, self._close_code)
+            elif not response.closed:
+                # The client has said goodbye. 1006 is for what was not said (RFC 6455 section
+                # 7.4.1): aiohttp takes it all the same.
+                bad = response.close_code == WSCloseCode.ABNORMAL_CLOSURE
+                answer = WSCloseCode.PROTOCOL_ERROR if bad else WSCloseCode.OK
+                await response.close(code=answer, drain=False)
         finally:
             self._perform(self._machine.lost("the client is gone"))
             self._outbox.close()

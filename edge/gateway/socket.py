@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -16,6 +17,9 @@ from edge.phoenix import CLOSE_GOING_AWAY, CLOSE_RESTART, Router
 from edge.services.channel import ChannelFactory, Channels
 from edge.settings import Socket as Limits
 from edge.telemetry.events import Telemetry
+
+# It warns with what a client offers as sub-protocols, and one of them may be its token.
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 DRAIN_BATCH: Final = 200
 DRAIN_GAP_MS: Final = 100
@@ -163,6 +167,7 @@ def websocket_handler(
         response = web.WebSocketResponse(
             timeout=2 * CLOSE_MS_MAX / 1000,
             autoping=False,
+            autoclose=False,
             compress=False,
             max_msg_size=socket_app.limits.frame_bytes_max + 1,
             protocols=(SUBPROTOCOL,) if handshake.subprotocol else (),

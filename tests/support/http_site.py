@@ -24,6 +24,7 @@ from edge.settings import Server, Socket
 from edge.telemetry import Telemetry
 
 LARGE_BYTES = 64 << 20
+PAGE_BYTES = 256 << 10
 
 
 class _Room(Channel):
@@ -48,9 +49,11 @@ class Site:
         self.asked = asyncio.Event()
         """A handler that waits has begun to."""
         self.received: list[bytes] = []
+        self.pages = 0
 
     async def pass_ms(self, wait_ms: int) -> None:
-        """Lets time pass, and everybody do what is due."""
+        """Lets everybody do what can be done, then time pass, then everybody do what is due."""
+        await settle()
         self.clock.advance(wait_ms * NS_PER_MS)
         await settle()
 
@@ -80,6 +83,10 @@ class Site:
         await self.go_on.wait()
         await response.write(b"data: 2\n\n")
         return response
+
+    async def page(self, _request: web.Request) -> web.Response:
+        self.pages += 1
+        return web.Response(body=bytes(PAGE_BYTES))
 
     async def large(self, _request: web.Request) -> web.Response:
         return web.Response(body=bytes(LARGE_BYTES))
@@ -119,6 +126,7 @@ async def serving(
     app.router.add_post("/closed", site.closed)
     app.router.add_get("/slow", site.slow)
     app.router.add_get("/stream", site.stream)
+    app.router.add_get("/page", site.page)
     app.router.add_get("/large", site.large)
     app.router.add_get("/defect", site.defect)
     mount(app, "/socket", sockets)

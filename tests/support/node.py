@@ -36,14 +36,24 @@ async def start_node(data_dir: Path, *flags: str) -> RunningNode:
     )
 
 
-async def start_module(*command: str, environment: Mapping[str, str] | None = None) -> RunningNode:
-    """Starts ``python -m …``, which serves a node, and waits for its line."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *command),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment and {**os.environ, **environment},
-    )
+async def start_module(
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    descriptors_max: int | None = None,
+) -> RunningNode:
+    """Starts ``python -m …``, which serves a node, and waits for its line. ``log`` gets what it
+    writes to standard error; ``descriptors_max`` is its limit on open files, if not ours."""
+    argv = [sys.executable, "-m", *command]
+    if descriptors_max is not None:
+        argv = ["sh", "-c", f'ulimit -n {descriptors_max} && exec "$@"', "sh", *argv]
+    with open(log or os.devnull, "ab") as errors:  # noqa: ASYNC230  # opened once, at the start
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env=environment and {**os.environ, **environment},
+        )
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     assert line.startswith("ready "), f"the node did not start: {line!r}"

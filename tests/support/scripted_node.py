@@ -8,9 +8,11 @@ environment, the flags are the engine's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -21,14 +23,17 @@ from tests.support.scripted_engine import command
 
 
 async def start_scripted_node(
-    data_dir: Path, *engine_flags: str, settings: dict[str, str] | None = None
+    data_dir: Path, *engine_flags: str, settings: dict[str, str] | None = None, **how: Any
 ) -> RunningNode:
-    """Starts one and waits until it is ready. ``settings`` by path, such as ``server.drain_ms``."""
+    """Starts one and waits until it is ready. ``settings`` by path, such as ``server.drain_ms``;
+    ``how`` as in `start_module`."""
     chosen = {"data.dir": str(data_dir), "server.port": "0"} | (settings or {})
     environment = {
         f"ELWIFT_{path.upper().replace('.', '__')}": value for path, value in chosen.items()
     }
-    return await start_module("tests.support.scripted_node", *engine_flags, environment=environment)
+    return await start_module(
+        "tests.support.scripted_node", *engine_flags, environment=environment, **how
+    )
 
 
 async def serve(*engine_flags: str) -> None:
@@ -44,4 +49,5 @@ async def serve(*engine_flags: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvloop.run(serve(*sys.argv[1:]))

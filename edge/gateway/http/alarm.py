@@ -32,8 +32,9 @@ class Alarm:
             self._timer.cancel()
         self._arm(due_ns)
 
-    def cancel(self) -> None:
-        """Sets nothing and keeps no timer."""
+    def close(self) -> None:
+        """Never rings again, and lets go of who was to be called."""
+        self._ring = _nobody
         self._due_ns = None
         if self._timer is not None:
             self._timer.cancel()
@@ -53,3 +54,7 @@ class Alarm:
             return
         self._due_ns = None
         self._ring()
+
+
+def _nobody() -> None:
+    pass

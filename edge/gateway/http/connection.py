@@ -146,11 +146,12 @@ class HttpConnection(web.RequestHandler):
         self._wait_until(now_ns + self._patience.head_ns)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._alarm.cancel()
-        self._write_alarm.cancel()
+        self._alarm.close()
+        self._write_alarm.close()
+        self._checked.close()
         self._places.leave(self, self._address)
         assert self._wire is not None, "it was made"
-        self._wire.peer_done = True
+        self._wire.lose()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -193,7 +194,7 @@ class HttpConnection(web.RequestHandler):
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         """From here on it is a WebSocket, whose own limits hold."""
         self._websocket = True
-        self._alarm.cancel()
+        self._alarm.set(None)
         super().set_parser(cast(Any, MaskedFrames(cast(Reader, parser))), data_received_cb)
 
     async def finish_response(
@@ -203,8 +204,8 @@ class HttpConnection(web.RequestHandler):
         if request.get(EXPECTS_CONTINUE):
             # It has not been told to send its body, and nobody knows whether it will.
             request.content.set_exception(web.RequestPayloadError("it was not asked for"))
-        if self._checked.stage is Stage.OVER:
-            resp.force_close()
+        if self._checked.stage is Stage.OVER and self._open_requests == 1:
+            resp.force_close()  # this is the last
         try:
             return await super().finish_response(request, resp, start_time)
         finally:

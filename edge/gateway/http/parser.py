@@ -66,7 +66,7 @@ class CheckedParser:
     __slots__ = ("_head_bytes", "_inner", "_over", "_queued", "_refusal", "body", "messages")
 
     def __init__(self, inner: Parser) -> None:
-        self._inner = inner
+        self._inner: Parser | None = inner
         self._head_bytes = 0  # of a head that has not ended
         self._over = False
         self._queued = 0  # requests that aiohttp has not begun to handle
@@ -91,10 +91,15 @@ class CheckedParser:
         assert self.body is not None, "there is a body under way"
         self.body.set_exception(error)
 
-    # --- what aiohttp calls
+    def close(self) -> None:
+        """The connection is lost. aiohttp's parser points to it, so this lets go of that."""
+        self._over = True
+        self._inner = None
+
+    # --- what aiohttp calls, of a connection that is not lost
 
     def feed_data(self, data: bytes) -> tuple[Sequence[Any], bool, bytes]:
-        if self.stage is Stage.OVER:
+        if self.stage is Stage.OVER or self._inner is None:
             return (), False, b""
         if self._refusal is not None:
             raise self._refused(self._refusal)
@@ -113,15 +118,17 @@ class CheckedParser:
         return messages, upgraded, tail
 
     def pause_reading(self) -> None:
-        if self.stage is not Stage.OVER:
+        if self._inner is not None and self.stage is not Stage.OVER:
             self._inner.pause_reading()
 
     def message_consumed(self) -> None:
         self._queued -= 1
-        self._inner.message_consumed()
+        if self._inner is not None:
+            self._inner.message_consumed()
 
     def set_upgraded(self, val: bool) -> None:
-        self._inner.set_upgraded(val)
+        if self._inner is not None:
+            self._inner.set_upgraded(val)
 
     # --- following it
 

@@ -35,7 +35,7 @@ class Wire:
         self._transport = transport
         self._on_close = on_close
         self._closing = False
-        self.peer_done = False  # the other side has ended, or the connection is lost
+        self.peer_done = False  # the other side has ended
         # Bound once: frames of every task pass here.
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
@@ -61,6 +61,11 @@ class Wire:
         self._transport.resume_reading()
         self._transport.write_eof()
         self._on_close()
+
+    def lose(self) -> None:
+        """The connection is lost: there is nothing to close, and nobody to be told."""
+        self._closing = True
+        self._on_close = self._transport.abort
 
     def cut(self) -> None:
         """Ends both sides, at once if nothing waits to be written, else when that is."""

@@ -64,6 +64,7 @@ class Link:
         self._frames = deque(json.dumps(frame) for frame in frames)
         self._stays = stays
         self.close_code: int | None = None
+        self.closed = False
         self.written = 0
 
     def write(self, data: bytes) -> None:
@@ -85,6 +86,7 @@ class Link:
             return WSMessage(WSMsgType.TEXT, self._frames.popleft(), None)
         if self._stays:
             await asyncio.get_running_loop().create_future()
+        self.closed = True
         return WSMessage(WSMsgType.CLOSED, None, None)
 
     async def close(self, *, code: int, drain: bool) -> bool:

@@ -39,7 +39,7 @@ def test_nothing_rings_that_was_taken_back() -> None:
     bell.alarm.set(None)
     bell.clock.advance(5)
     bell.alarm.set(50)
-    bell.alarm.cancel()
+    bell.alarm.close()
     bell.clock.advance(100)
     assert bell.rung_ns == []
     assert bell.clock.timers_pending() == 0
