@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Final
 
 import llama_cpp as api
 
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
 from edge.errors import InvalidRequest
+
+GRAMMAR_CHARS_MAX: Final = 131_072
+"""The longest known, of JSON schemas with hundreds of fields, have half of that."""
+GRAMMAR_DEPTH_MAX: Final = 1_000
+"""10,000 were fine with a stack of 8 MiB, 20,000 the end."""
 
 
 class Sampler:
@@ -20,7 +25,7 @@ class Sampler:
         try:
             for link in _links(llama, sampling):
                 api.llama_sampler_chain_add(self.chain, link)
-        except InvalidRequest:
+        except BaseException:
             self.close()
             raise
 
@@ -45,16 +50,17 @@ def _links(llama: Llama, sampling: Sampling) -> list[Any]:
             field="ignore_eos",
         )
     if grammar is not None:
-        link = api.llama_sampler_init_grammar(llama.vocab, grammar.encode(), b"root")
+        _check(grammar)
+        link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar.encode(), b"root")
         if not link:
             raise InvalidRequest("the grammar cannot be read", field="response_format")
         links.append(link)
     if sampling.ignore_eos:
-        ends = llama.end_tokens
+        ends = llama.vocabulary.end_tokens
         biases = (api.llama_logit_bias * len(ends))()
         for bias, token in zip(biases, ends, strict=True):
             bias.token, bias.bias = token, float("-inf")
-        links.append(api.llama_sampler_init_logit_bias(llama.vocab_size, len(ends), biases))
+        links.append(api.llama_sampler_init_logit_bias(llama.vocabulary.size, len(ends), biases))
     if sampling.temperature <= 0:
         return [*links, api.llama_sampler_init_greedy()]
     if sampling.top_k > 0:
@@ -67,6 +73,22 @@ def _links(llama: Llama, sampling: Sampling) -> list[Any]:
     seed = api.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
     links.append(api.llama_sampler_init_dist(ctypes.c_uint32(seed).value))
     return links
+
+
+def _check(grammar: str) -> None:
+    """llama.cpp reads a grammar by recursion, for each bracket and each rule within another, ends
+    the process where the stack ends, and reads no further than to a NUL."""
+    depth = deepest = 0
+    for char in grammar:
+        # Those within quotes are taken for brackets too: so many of them are no grammar either.
+        depth += (char == "(") - (char == ")")
+        deepest = max(deepest, depth)
+    if len(grammar) > GRAMMAR_CHARS_MAX or deepest > GRAMMAR_DEPTH_MAX or "\0" in grammar:
+        raise InvalidRequest(
+            f"the grammar may have {GRAMMAR_CHARS_MAX} characters, none of them NUL, and"
+            f" {GRAMMAR_DEPTH_MAX} brackets within each other; make it simpler",
+            field="response_format",
+        )
 
 
 def _grammar(sampling: Sampling) -> str | None:
