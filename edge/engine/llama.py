@@ -1,6 +1,6 @@
 """llama.cpp, as far as the engine needs it, with types.
 
-The only other modules that know `llama_cpp` are `sampling` and the probe in `worker`.
+The only other modules that know `llama_cpp` are `vocabulary` and `sampling`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ import ctypes
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import llama_cpp as api
 
+from edge.engine.vocabulary import Vocabulary
 from edge.errors import EngineError, ModelError
 
 CONTEXT_TOKENS_DEFAULT: Final = 4_096
 LOG_LINES: Final = 20
-PIECE_BYTES: Final = 256
 
 _log: deque[str] = deque(maxlen=LOG_LINES)
 
@@ -108,16 +107,10 @@ class Llama:
             )
         self._context = context
         self._memory = api.llama_get_memory(context)
-        self.vocab = api.llama_model_get_vocab(model)
+        self.vocabulary = Vocabulary(api.llama_model_get_vocab(model))
         self._batch = api.llama_batch_init(params.n_batch, 0, 1)
-        self._piece = ctypes.create_string_buffer(PIECE_BYTES)
-        self._pieces: dict[int, bytes] = {}
 
     # ---- facts
-
-    @property
-    def vocab_size(self) -> int:
-        return int(api.llama_vocab_n_tokens(self.vocab))
 
     @property
     def parameters(self) -> int:
@@ -138,52 +131,6 @@ class Llama:
         """The model's Jinja template, if it has one."""
         template = api.llama_model_chat_template(self._model, None)
         return template.decode("utf-8", "replace") if template else None
-
-    @property
-    def adds_bos(self) -> bool:
-        return bool(api.llama_vocab_get_add_bos(self.vocab))
-
-    def special(self, name: str) -> tuple[int, str]:
-        """The id and the text of the ``bos`` or ``eos`` token; (-1, "") when there is none."""
-        token = int(getattr(api, f"llama_vocab_{name}")(self.vocab))
-        return (token, self.piece(token, special=True).decode()) if token >= 0 else (-1, "")
-
-    def ends(self, token: int) -> bool:
-        """Whether the token ends the answer."""
-        return bool(api.llama_vocab_is_eog(self.vocab, token))
-
-    @cached_property
-    def end_tokens(self) -> tuple[int, ...]:
-        """All tokens that end the answer."""
-        return tuple(token for token in range(self.vocab_size) if self.ends(token))
-
-    # ---- text and tokens
-
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; with `special` the text of control tokens means those tokens."""
-        data = text.encode()
-        room = len(data) + 8
-        tokens = (api.llama_token * room)()
-        count = api.llama_tokenize(self.vocab, data, len(data), tokens, room, False, special)
-        if count < 0:
-            raise EngineError("the text could not be tokenised", recoverable=False)
-        return list(tokens[:count])
-
-    def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes of a token; control tokens have none unless `special`."""
-        known = None if special else self._pieces.get(token)
-        if known is not None:
-            return known
-        size = api.llama_token_to_piece(self.vocab, token, self._piece, PIECE_BYTES, 0, special)
-        if size < 0:
-            larger = ctypes.create_string_buffer(-size)
-            size = api.llama_token_to_piece(self.vocab, token, larger, -size, 0, special)
-            piece = larger.raw[:size]
-        else:
-            piece = self._piece.raw[:size]
-        if not special:
-            self._pieces[token] = piece
-        return piece
 
     # ---- the cache and the step
 

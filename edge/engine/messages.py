@@ -11,19 +11,40 @@ Pure: no sockets, no time. Both directions share one `FrameReader` and one `enco
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
 
 import orjson
 
-FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
-"""A larger length can only be garbage: the longest context has a few million tokens of text."""
+BODY_BYTES_LIMIT: Final = 64 * 1024 * 1024
+"""What ``server.body_bytes_max`` may be set to at most, because of what follows from it here."""
+_ESCAPED_BYTES: Final = 6
+"""What one byte of text takes in JSON at most, where control characters are written as numbers."""
+_RESUMED_BYTES: Final = 64 * 1024 * 1024
+"""For what was generated so far: 1,048,576 tokens, the longest context, with 8 digits each and a
+comma are 9 MiB, and the other model's text that they may follow is of that order."""
+
+TO_ENGINE_BYTES_MAX: Final = _ESCAPED_BYTES * BODY_BYTES_LIMIT + _RESUMED_BYTES
+"""The longest frame to the engine: any request that was let in, with all that has come of it."""
+FROM_ENGINE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The longest frame from the engine: a step has a token for each sequence, of some hundred bytes at
+most; one that resumes may owe all its text at once."""
+REQUESTS_MAX: Final = 10_000
+"""Requests that an engine has at a time, running or waiting, at most. It has 256 slots at most, and
+the node sends as many and no more; the rest is for those that were cancelled and have not ended
+yet, because a step takes long."""
 
 _LENGTH: Final = struct.Struct(">I")
 
 
 class PipeError(Exception):
-    """The other end of the pipe sent something that is no message; the pipe is of no more use."""
+    """The other end of the pipe sent something that is no message; the pipe is of no more use. Or,
+    when it is about to be sent: this is no message, and the pipe is as good as before."""
+
+
+class FrameTooLarge(PipeError):
+    """This message is over the limit of its direction; nothing of it has been sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +94,9 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop this sequence before the next decode step. Unknown keys are ignored: it may have ended
-    while the message was under way. Answered by a `Finished` with reason ``cancelled``."""
+    """Stop this sequence before the next decode step, or before there is one. Unknown keys are
+    ignored: it may have ended while the message was under way. Answered by a `Finished` with reason
+    ``cancelled``. It overtakes all requests that are not prepared yet."""
 
     key: int
 
@@ -107,7 +129,8 @@ class Shutdown:
 class Ready:
     """The model is loaded and has decoded a token. ``context_tokens`` is what one sequence may use.
     ``safe_mode`` is True when it runs with the CPU's extra buffer types switched off because the
-    fast setting crashed in the probe."""
+    fast setting crashed in the probe. ``longest_token_bytes`` times ``context_tokens`` are more
+    bytes than any prompt that fits; 0 when there is no such bound."""
 
     model: str
     parameters: int
@@ -118,6 +141,15 @@ class Ready:
     safe_mode: bool
     description: str
     has_chat_template: bool
+    longest_token_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenising:
+    """The engine turns to the text of this `Generate` or `Count`. If it dies before it says another
+    one or has answered this, it may have died of it."""
+
+    key: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +243,10 @@ class Pong:
 
 
 ToEngine = Generate | Cancel | Count | Ping | Shutdown
-FromEngine = Ready | LoadFailed | Step | Rejected | Counted | Pong
+FromEngine = Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong
 Message = ToEngine | FromEngine
 
-_TOP_LEVEL: Final[dict[str, type[Any]]] = {
-    cls.__name__: cls
-    for cls in (
-        Generate, Cancel, Count, Ping, Shutdown,
-        Ready, LoadFailed, Step, Rejected, Counted, Pong,
-    )
-}  # fmt: skip
+_TO_ENGINE: Final = (Generate, Cancel, Count, Ping, Shutdown)
 
 
 def _plain(value: object) -> object:
@@ -232,12 +258,23 @@ def _plain(value: object) -> object:
     return value
 
 
-def encode(message: Message) -> bytes:
-    """One whole frame. Text with lone surrogates cannot be encoded and raises `PipeError`."""
+def encode(message: Message, bytes_max: int | None = None) -> bytes:
+    """One whole frame. Text with lone surrogates cannot be encoded and raises `PipeError`;
+    `FrameTooLarge` over `bytes_max`, which is by default what the direction allows."""
+    name = type(message).__name__
+    if bytes_max is None:
+        bytes_max = (
+            TO_ENGINE_BYTES_MAX if isinstance(message, _TO_ENGINE) else FROM_ENGINE_BYTES_MAX
+        )
     try:
-        body = orjson.dumps([type(message).__name__, _plain(message)])
+        body = orjson.dumps([name, _plain(message)])
     except orjson.JSONEncodeError as error:
-        raise PipeError(f"cannot encode {type(message).__name__}: {error}") from error
+        raise PipeError(f"cannot encode {name}: {error}") from error
+    if len(body) > bytes_max:
+        raise FrameTooLarge(
+            f"it takes {len(body)} bytes between the node and its engine, where {bytes_max} are the"
+            " most; shorten it"
+        )
     return _LENGTH.pack(len(body)) + body
 
 
@@ -271,7 +308,32 @@ def _count(key: int, prompt: Any, messages: Any) -> Count:
     return Count(key, prompt, _pairs(messages))
 
 
-_BUILD: Final[dict[str, Any]] = _TOP_LEVEL | {"Generate": _generate, "Step": _step, "Count": _count}
+_SCALARS: Final[dict[str, tuple[type, ...]]] = {
+    "int": (int,), "str": (str,), "bool": (bool,), "str | None": (str, type(None)),
+}  # fmt: skip
+
+
+def _flat(cls: type[Any]) -> Callable[..., Any]:
+    """Builds a message that has numbers and texts alone, and each where it belongs."""
+    kinds = [_SCALARS[str(field.type)] for field in fields(cls)]
+
+    def build(*values: object) -> Any:
+        for value, allowed in zip(values, kinds, strict=False):
+            if type(value) not in allowed:
+                raise TypeError(f"{value!r:.50} in a {cls.__name__}")
+        return cls(*values)
+
+    return build
+
+
+# What comes once a step is trusted to be of the right types: a wrong one is found by who uses it.
+_BUILD: Final[dict[str, Callable[..., Any]]] = {
+    "Generate": _generate, "Step": _step, "Count": _count,
+}  # fmt: skip
+_BUILD.update(
+    (cls.__name__, _flat(cls))
+    for cls in (Cancel, Ping, Shutdown, Ready, LoadFailed, Tokenising, Rejected, Counted, Pong)
+)
 
 
 def decode(body: bytes | bytearray | memoryview) -> Message:
@@ -286,8 +348,10 @@ def decode(body: bytes | bytearray | memoryview) -> Message:
 
 @dataclass(slots=True)
 class FrameReader:
-    """Cuts a stream of bytes into messages; holds at most one unfinished frame."""
+    """Cuts a stream of bytes into messages; holds at most one unfinished frame. A length over
+    ``bytes_max`` can only be garbage."""
 
+    bytes_max: int = TO_ENGINE_BYTES_MAX
     _buffer: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> list[Message]:
@@ -299,7 +363,7 @@ class FrameReader:
         start = 0
         while len(buffer) - start >= _LENGTH.size:
             (size_bytes,) = _LENGTH.unpack_from(buffer, start)
-            if size_bytes > FRAME_BYTES_MAX:
+            if size_bytes > self.bytes_max:
                 raise PipeError(f"a frame of {size_bytes} bytes is over the limit")
             end = start + _LENGTH.size + size_bytes
             if len(buffer) < end:

@@ -9,6 +9,7 @@ from edge.engine.llama import Llama
 from edge.engine.messages import Finished, Generate, Output
 from edge.engine.sampling import Sampler
 from edge.engine.text import TextStream
+from edge.errors import InvalidRequest
 
 
 @dataclass(slots=True)
@@ -35,10 +36,10 @@ class Sequence:
         """The sampled token: what to tell of it, and why the sequence ends with it, if it does."""
         if not self.decoding_ns:
             self.decoding_ns = time.perf_counter_ns()
-        if llama.ends(token) and not self.request.sampling.ignore_eos:
+        if llama.vocabulary.ends(token) and not self.request.sampling.ignore_eos:
             return Output(self.key, self.prompt_tokens, (), self._settle()), "stop"
         self.completion += 1
-        text = self._settle() + self.stream.feed(llama.piece(token))
+        text = self._settle() + self.stream.feed(llama.vocabulary.piece(token))
         output = Output(self.key, self.prompt_tokens, (token,), text)
         if self.stream.stopped:
             return output, "stop"
@@ -75,12 +76,26 @@ class Sequence:
 
 def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
     """A sequence, with the tokens of an earlier engine taken in: their text is told only as far as
-    the node does not have it. InvalidRequest from a grammar."""
+    the node does not have it. InvalidRequest from a grammar, or from tokens that this model does
+    not have."""
+    vocabulary, resumed = llama.vocabulary, request.resume_tokens
+    if not all(0 <= token < vocabulary.size for token in resumed):
+        # llama.cpp ends the process for such a token.
+        raise InvalidRequest(
+            "this task was begun by another model of the same name and cannot go on in this one;"
+            " run it again"
+        )
     sampler = Sampler(llama, request.sampling)
-    stream = TextStream(request.sampling.stop, request.resume_chars)
-    sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
-    for token in request.resume_tokens:
-        sampler.accept(token)
-        sequence.owed += stream.feed(llama.piece(token))
-    sequence.completion = len(request.resume_tokens)
+    try:
+        stream = TextStream(request.sampling.stop, request.resume_chars)
+        sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
+        owed = []
+        for token in resumed:
+            sampler.accept(token)
+            owed.append(stream.feed(vocabulary.piece(token)))
+    except BaseException:
+        sampler.close()
+        raise
+    sequence.owed = "".join(owed)
+    sequence.completion = len(resumed)
     return sequence

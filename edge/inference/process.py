@@ -9,7 +9,14 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
-from edge.engine.messages import FrameReader, FromEngine, PipeError, ToEngine, encode
+from edge.engine.messages import (
+    FROM_ENGINE_BYTES_MAX,
+    FrameReader,
+    FromEngine,
+    PipeError,
+    ToEngine,
+    encode,
+)
 
 STDERR_TAIL_BYTES: Final = 8_192
 """What is kept of the worker's last words."""
@@ -187,7 +194,7 @@ class _Pipe(asyncio.Protocol):
         self, on_message: Callable[[FromEngine], object], on_garbage: Callable[[PipeError], object]
     ) -> None:
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reader = FrameReader()
+        self._reader = FrameReader(FROM_ENGINE_BYTES_MAX)
         self._on_message = on_message
         self._on_garbage = on_garbage
         self._transport: asyncio.WriteTransport | None = None

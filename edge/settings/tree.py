@@ -53,7 +53,7 @@ class Server:
         " or * for all; the node's own may always"
     )
     body_bytes_max: int = setting(
-        1_048_576, "largest request body", at_least=1_024, at_most=1_073_741_824
+        1_048_576, "largest request body", at_least=1_024, at_most=67_108_864
     )
     connections_max: int = setting(
         16_384, "connections at once; fewer where the limit on open files is lower", at_least=16,

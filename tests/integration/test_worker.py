@@ -28,9 +28,10 @@ from edge.engine.messages import (
     Sampling,
     Shutdown,
     Step,
+    Tokenising,
     encode,
 )
-from tests.support.random_gguf import write_random_gguf
+from tests.support.random_gguf import SENTENCEPIECE, write_random_gguf
 
 GREEDY = Sampling(max_tokens=24, temperature=0, ignore_eos=True)
 LONG = Sampling(max_tokens=400, temperature=0, ignore_eos=True)
@@ -53,6 +54,7 @@ class Worker:
         self._frames = FrameReader()
         self._unread: list[Message] = []
         self.steps: list[Step] = []
+        self.tokenised: list[int] = []
 
     def send(self, *messages: Message) -> None:
         self.pipe.sendall(b"".join(map(encode, messages)))
@@ -63,6 +65,9 @@ class Worker:
             assert data, "the worker is gone"
             self._unread = self._frames.feed(data)
         message = self._unread.pop(0)
+        if isinstance(message, Tokenising):
+            self.tokenised.append(message.key)
+            return self.next()
         if isinstance(message, Step):
             self.steps.append(message)
         return message
@@ -223,6 +228,13 @@ def test_a_prompt_over_the_context_is_rejected_with_numbers(worker: Worker) -> N
     [
         (Sampling(grammar="root ::= ("), "response_format"),
         (Sampling(json_schema="{nonsense"), "response_format"),
+        (Sampling(grammar="root ::= " + "(" * 60_000 + '"a"' + ")" * 60_000), "response_format"),
+        (Sampling(grammar="root ::= " + "(" * 1_001 + '"a"' + ")" * 1_001), "response_format"),
+        (Sampling(grammar='root ::= "' + "a" * 131_072 + '"'), "response_format"),
+        (Sampling(grammar='root ::= "a" \0'), "response_format"),
+        (Sampling(grammar="root ::= nothing"), "response_format"),
+        (Sampling(grammar='root ::= root "a"'), "response_format"),
+        (Sampling(json_schema="[" * 10_000), "response_format"),
         (Sampling(grammar='root ::= "a"', ignore_eos=True), "ignore_eos"),
     ],
 )
@@ -248,6 +260,14 @@ def test_a_text_cut_inside_a_character_ends_before_it(worker: Worker, max_tokens
     )
     assert worker.text(1) == "🦊" * (max_tokens // 4)
     assert (ended.reason, ended.completion_tokens) == ("length", max_tokens)
+
+
+@pytest.mark.parametrize(
+    "stop", ["", "\0", "\ue0000\ue001", "\\", "🦊" * 256, "<|im_end|>", "{%", "\n\n\n"]
+)
+def test_odd_stop_strings_are_only_text(worker: Worker, stop: str) -> None:
+    sampling = Sampling(max_tokens=24, temperature=0, ignore_eos=True, stop=(stop,) * 16)
+    assert worker.run(ask(1, "stop here", sampling)).reason in ("length", "stop")
 
 
 def test_a_shared_beginning_is_read_once_and_changes_nothing(
@@ -276,6 +296,127 @@ def test_counts_and_pings_are_answered(worker: Worker) -> None:
     assert first - second == len("<|im_end|>") - 1
     worker.send(Ping(9))
     assert worker.next() == Pong(9, 0)
+
+
+LONG_CONTEXT = 65_536
+
+
+@pytest.fixture(scope="module")
+def start_long(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Worker]]:
+    """A worker with a long context, whose vocabulary finds words by this pattern."""
+    folder = tmp_path_factory.mktemp("long")
+    workers: dict[str, Worker] = {}
+
+    def make(pre: str) -> Worker:
+        if pre not in workers:
+            path = folder / f"{pre}.gguf"
+            write_random_gguf(path, context_tokens=LONG_CONTEXT, pre=pre)
+            flags = ("--slots", "1", "--context-tokens", str(LONG_CONTEXT))
+            workers[pre] = Worker(path, *flags)
+            assert isinstance(workers[pre].next(), Ready)
+        return workers[pre]
+
+    yield make
+    for worker in workers.values():
+        worker.close()
+
+
+@pytest.mark.parametrize("pre", ["tekken", "gpt-4o", "deepseek-v3", "superbpe", SENTENCEPIECE])
+@pytest.mark.parametrize("char", ["a", "1", " ", "\n", ".", "字", "\0"])
+def test_no_run_of_characters_ends_the_engine(
+    start_long: Callable[[str], Worker], pre: str, char: str
+) -> None:
+    """Some patterns recurse for each of them, others take time with their square."""
+    worker = start_long(pre)
+    size = 6_000 if pre == "superbpe" and char == "1" else 60_000
+    worker.send(Count(-1, char * size, None), Count(-2, None, (("user", char * size),)))
+    bare, chat = worker.next(), worker.next()
+    assert isinstance(bare, Counted)
+    assert isinstance(chat, Counted)
+    assert 0 < bare.tokens < chat.tokens
+
+
+@pytest.mark.parametrize("name", ["<|im_end|>", "<|im_start|>system\n", "</s>", "<|endoftext|>"])
+def test_a_prompt_of_what_looks_like_control_tokens_is_text(
+    start_long: Callable[[str], Worker], name: str
+) -> None:
+    worker = start_long("tekken")
+    text = name * (400_000 // len(name))
+    worker.send(Count(-1, None, (("user", text),)))
+    counted = worker.next()
+    assert isinstance(counted, Counted)
+    assert counted.tokens > len(text) // 2
+
+
+def test_what_cannot_fit_is_not_tokenised(worker: Worker) -> None:
+    most = 512 * len("<|endoftext|>")
+    worker.send(Count(-1, "a" * most, None), Count(-2, "a" * (most + 1), None))
+    rejected, counted = worker.next(), worker.next()
+    assert counted == Counted(-1, most, 512)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.key, rejected.code) == (-2, "prompt_too_long")
+    worker.send(Generate(3, None, (("user", "z" * 1_000_000),), GREEDY))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.field) == ("prompt_too_long", "messages")
+    assert 3 in worker.tokenised
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one(start_long: Callable[[str], Worker]) -> None:
+    worker = start_long("tekken")
+    worker.send(Count(-1, "to be or " * 50_000, None), Count(-2, "short", None))
+    assert worker.next() == Counted(-2, 5, LONG_CONTEXT)
+    assert isinstance(worker.next(), Counted)
+
+
+def test_a_cancel_overtakes_a_prompt_that_is_still_tokenised(
+    start_long: Callable[[str], Worker],
+) -> None:
+    worker = start_long("tekken")
+    worker.send(ask(1, "to be or " * 5_000), Cancel(1), Count(-1, "then", None))
+    ended = worker.until_finished(1)[1]
+    assert (ended.reason, ended.prompt_tokens, ended.text) == ("cancelled", 0, "")
+    assert isinstance(worker.next(), Counted)
+    # Nothing more is heard of it.
+    worker.run(ask(2, "next", Sampling(max_tokens=2, ignore_eos=True)))
+    assert [each.key for step in worker.steps for each in step.finished if each.key < 2] == [1]
+
+
+def test_tokens_that_this_model_does_not_have_are_refused(worker: Worker) -> None:
+    """Another model had the name when the task was begun."""
+    for key, token in ((1, 512), (2, -1), (3, 2**31)):
+        worker.send(Generate(key, "a", None, GREEDY, (65, token), 0))
+        rejected = worker.next()
+        assert isinstance(rejected, Rejected)
+        assert (rejected.key, rejected.recoverable) == (key, False)
+    assert worker.run(ask(4, "still there")).reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "end"),
+        ("{{ 'x' * 10**11 }}", "template"),
+        ("{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "characters"),
+        ("{{ 'a' * 60000 }}", "60000 characters"),
+        ("\ue0005\ue001", "message 5"),
+        ("{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}", "more bytes than fit"),
+        ("{% if %}", "broken"),
+    ],
+)
+def test_a_template_that_does_its_worst_is_the_end_of_its_requests_alone(
+    tmp_path: Path, start: Callable[..., Worker], template: str, says: str
+) -> None:
+    worker = start(write_random_gguf(tmp_path / "bad.gguf", chat_template=template))
+    assert isinstance(worker.next(), Ready)
+    worker.send(Count(-1, None, (("user", "hello"),)))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert says in rejected.message
+    assert not rejected.recoverable
+    assert worker.run(ask(1, "hello")).reason == "length"
 
 
 def test_the_worker_ends_with_its_node(worker: Worker) -> None:

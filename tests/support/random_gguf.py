@@ -3,13 +3,14 @@
 For tests and measurements that must not need a file from outside. The tokenizer is built here: a
 byte-level BPE (as GPT-2's) of the 256 bytes, merges learnt from nothing but a fixed sentence, and
 the three control tokens of ChatML; ``vocab`` fills up with unreachable tokens, so that sampling
-costs what it does with a vocabulary of that size.
+costs what it does with a vocabulary of that size. ``pre`` is the pattern by which llama.cpp finds
+words; `SENTENCEPIECE` stands for a tokenizer of that kind instead, as Llama 2's.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ CHAT_TEMPLATE: Final = (
 )
 CONTROL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MERGED_TEXT: Final = "the quick brown fox jumps over a lazy dog and tells its story to you "
+WORDS: Final = tuple(f" {word}" for word in MERGED_TEXT.split(" "))
+SENTENCEPIECE: Final = "sentencepiece"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,12 @@ def byte_letters() -> list[str]:
     return [letters[byte] for byte in range(256)]
 
 
-def _merges() -> Iterator[tuple[str, str]]:
-    """Each word of the fixed sentence, built up letter by letter."""
+def _merges(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each word, built up letter by letter."""
     letters = byte_letters()
     seen: set[tuple[str, str]] = set()
-    for word in MERGED_TEXT.split(" "):
-        text = "".join(letters[byte] for byte in f" {word}".encode())
+    for word in words:
+        text = "".join(letters[byte] for byte in word.encode())
         for end in range(2, len(text) + 1):
             pair = (text[: end - 1], text[end - 1])
             if pair not in seen:
@@ -69,8 +72,30 @@ def _merges() -> Iterator[tuple[str, str]]:
                 yield pair
 
 
-def _add_tokenizer(writer: GGUFWriter, vocab: int) -> None:
-    merges = list(_merges())
+def _add_sentencepiece(writer: GGUFWriter, vocab: int, words: Sequence[str]) -> None:
+    """Bytes, and each word built up letter by letter, the longer ones first to be taken."""
+    pieces = {
+        word[:end].replace(" ", "\u2581"): -end for word in words for end in range(1, len(word) + 1)
+    }
+    pieces |= dict.fromkeys("".join(pieces), -1000)
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    scores = [0.0] * 259 + [float(score) for score in pieces.values()]
+    types = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256]
+    types += [TokenType.NORMAL] * len(pieces)
+    unused = vocab - len(tokens)
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens + [f"<unused{i}>" for i in range(unused)])
+    writer.add_token_scores(scores + [0.0] * unused)
+    writer.add_token_types(types + [TokenType.UNUSED] * unused)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(False)
+
+
+def _add_tokenizer(writer: GGUFWriter, vocab: int, pre: str, words: Sequence[str]) -> None:
+    merges = list(_merges(words))
     tokens = [*byte_letters(), *("".join(pair) for pair in merges)]
     types = [TokenType.NORMAL] * len(tokens)
     tokens += [f"<unused{i}>" for i in range(vocab - len(tokens) - len(CONTROL_TOKENS))]
@@ -81,7 +106,7 @@ def _add_tokenizer(writer: GGUFWriter, vocab: int) -> None:
     if len(tokens) != vocab:
         raise ValueError(f"a vocabulary of {vocab} is too small for {len(tokens)} tokens")
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([f"{left} {right}" for left, right in merges])
@@ -97,8 +122,11 @@ def write_random_gguf(
     context_tokens: int = 512,
     seed: int = 0,
     chat_template: str | None = CHAT_TEMPLATE,
+    pre: str = "gpt-2",
+    words: Sequence[str] = WORDS,
 ) -> Path:
-    """Writes the file and returns its path. The same arguments give the same bytes."""
+    """Writes the file and returns its path. The same arguments give the same bytes. Among the
+    tokens are the `words` and their beginnings, as far as the vocabulary has room."""
     shape = PRESETS[preset]
     rng = np.random.default_rng(seed)
     writer = GGUFWriter(path, "llama")
@@ -113,7 +141,10 @@ def write_random_gguf(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(head)
     writer.add_vocab_size(shape.vocab)
-    _add_tokenizer(writer, shape.vocab)
+    if pre == SENTENCEPIECE:
+        _add_sentencepiece(writer, shape.vocab, words)
+    else:
+        _add_tokenizer(writer, shape.vocab, pre, words)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
 

@@ -1,0 +1,205 @@
+"""The decode loop: commands, admissions, decode, sample, one `Step` message; and again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from edge.engine.batcher import Batcher, Entry
+from edge.engine.intake import (
+    Command,
+    Commands,
+    Dropped,
+    Prepared,
+    defect,
+    overloaded,
+    rejected,
+)
+from edge.engine.llama import DecodeFailed, Llama
+from edge.engine.messages import (
+    Admitted,
+    Cancel,
+    Finished,
+    FrameTooLarge,
+    Output,
+    Pong,
+    Rejected,
+    Step,
+)
+from edge.engine.pipe import Pipe
+from edge.engine.sequences import Sequence, begin
+from edge.errors import EngineError, InvalidRequest
+
+
+class Loop:
+    """The decode loop and all that it owns."""
+
+    def __init__(self, llama: Llama, batcher: Batcher, pipe: Pipe, commands: Commands) -> None:
+        self._llama = llama
+        self._batcher = batcher
+        self._pipe = pipe
+        self._commands = commands
+        self._sequences: dict[int, Sequence] = {}
+        self._finished: list[Finished] = []
+        self._admitted: list[Admitted] = []
+        self._steps = 0
+
+    def run(self) -> None:
+        """Until the commands say that it is the end."""
+        while self._obey():
+            self._admit()
+            entries = self._batcher.plan()
+            if entries or self._finished:
+                self._step(entries)
+
+    # ---- commands
+
+    def _obey(self) -> bool:
+        """All commands that wait; waits for one when there is nothing else to do. False at the
+        end."""
+        idle = not self._batcher.running and not self._batcher.waiting and not self._finished
+        commands = self._commands.take(wait=idle)
+        for command in commands or ():
+            self._command(command)
+        return commands is not None
+
+    def _command(self, command: Command) -> None:
+        if isinstance(command, Prepared):
+            self._begin(command)
+        elif isinstance(command, Cancel):
+            self._end(command.key, "cancelled")
+        elif isinstance(command, Dropped):
+            self._finished.append(Finished(command.key, "cancelled", "", 0, 0, 0, 0.0, 0.0))
+        else:
+            self._pipe.send(Pong(command.nonce, self._steps))
+
+    def _begin(self, prepared: Prepared) -> None:
+        request = prepared.request
+        try:
+            sequence = begin(self._llama, request, prepared.tokens)
+        except InvalidRequest as error:
+            self._pipe.send(rejected(request.key, error))
+            return
+        except Exception as error:
+            self._pipe.send(defect(request.key, error))
+            return
+        if sequence.is_full or sequence.stream.stopped:
+            reason = "stop" if sequence.stream.stopped else "length"
+            self._finished.append(sequence.end(reason))
+        # What an earlier engine said is read like a prompt.
+        elif self._batcher.add(request.key, (*prepared.tokens, *request.resume_tokens)):
+            self._sequences[request.key] = sequence
+        else:
+            sequence.sampler.close()
+            self._pipe.send(overloaded(request.key))
+
+    def _end(self, key: int, reason: str) -> None:
+        sequence = self._sequences.pop(key, None)
+        if sequence is not None:
+            self._batcher.remove(key)
+            self._finished.append(sequence.end(reason))
+
+    # ---- a step
+
+    def _admit(self) -> None:
+        for admission in self._batcher.admit():
+            if admission.copy_from is not None:
+                self._llama.copy(admission.copy_from, admission.slot)
+            if not self._llama.trim(admission.slot, admission.keep) and admission.keep:
+                raise EngineError("llama.cpp could not cut a cache that the self-test could")
+            sequence = self._sequences[admission.key]
+            sequence.started_ns = time.perf_counter_ns()
+            sequence.cached_tokens = min(admission.keep, sequence.prompt_tokens)
+            self._admitted.append(
+                Admitted(admission.key, sequence.prompt_tokens, sequence.cached_tokens)
+            )
+
+    def _step(self, entries: list[Entry]) -> None:
+        started_ns = time.perf_counter_ns()
+        outputs: list[Output] = []
+        if entries:
+            try:
+                self._llama.decode(
+                    (token, entry.start + offset, entry.slot,
+                     entry.wants_logits and offset == len(entry.tokens) - 1)
+                    for entry in entries
+                    for offset, token in enumerate(entry.tokens)
+                )  # fmt: skip
+            except DecodeFailed as error:
+                self._fail(entries, error)
+                return
+        decode_us = (time.perf_counter_ns() - started_ns) // 1_000
+        self._batcher.decoded(entries)
+        index = -1
+        for entry in entries:
+            index += len(entry.tokens)
+            outputs.append(self._output(entry, index))
+        self._steps += 1
+        self.tell(
+            Step(
+                step=self._steps,
+                admitted=tuple(self._admitted),
+                outputs=tuple(outputs),
+                finished=tuple(self._finished),
+                running=self._batcher.running,
+                waiting=self._batcher.waiting,
+                batch_tokens=index + 1,
+                decode_us=decode_us,
+            )
+        )
+        self._admitted.clear()
+        self._finished.clear()
+
+    def _output(self, entry: Entry, index: int) -> Output:
+        sequence = self._sequences[entry.key]
+        if not entry.wants_logits:
+            done = min(self._batcher.prefilled(entry.key), sequence.prompt_tokens)
+            return Output(entry.key, done, (), "")
+        token = self._llama.sample(sequence.sampler.chain, index)
+        output, reason = sequence.take(self._llama, token)
+        if reason is None:
+            self._batcher.sampled(entry.key, token)
+        else:
+            self._end(entry.key, reason)
+        return output
+
+    def tell(self, step: Step) -> None:
+        """Says what the step did; what is too much for one message, in one for each sequence."""
+        try:
+            self._pipe.send(step)
+            return
+        except FrameTooLarge:
+            keys = [
+                *(each.key for each in step.admitted),
+                *(each.key for each in step.outputs),
+                *(each.key for each in step.finished),
+            ]
+        for key in dict.fromkeys(keys):
+            part = replace(
+                step,
+                admitted=tuple(each for each in step.admitted if each.key == key),
+                outputs=tuple(each for each in step.outputs if each.key == key),
+                finished=tuple(each for each in step.finished if each.key == key),
+            )
+            try:
+                self._pipe.send(part)
+            except FrameTooLarge as error:
+                self._discard(key)
+                sentence = f"the text of this task cannot be told: {error}"
+                self._pipe.send(Rejected(key, "engine_error", sentence, False))
+
+    def _discard(self, key: int) -> None:
+        """The sequence ends without a word, if it has not ended yet."""
+        sequence = self._sequences.pop(key, None)
+        if sequence is not None:
+            self._batcher.remove(key)
+            sequence.sampler.close()
+
+    def _fail(self, entries: list[Entry], error: DecodeFailed) -> None:
+        """The step's sequences go back to the node; their caches are in an unknown state."""
+        for entry in entries:
+            self._discard(entry.key)
+            self._batcher.forget(entry.slot)
+            self._llama.trim(entry.slot, 0)
+            self._pipe.send(Rejected(entry.key, error.code, str(error), True))
+        self._admitted = [each for each in self._admitted if each.key in self._sequences]

@@ -1,0 +1,114 @@
+"""A model's vocabulary: from text to tokens and back."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final
+
+import llama_cpp as api
+
+from edge.engine.seams import Seams, seams_of
+from edge.errors import EngineError
+
+PIECE_BYTES: Final = 256
+_LEADS: Final = "\x01\x02\x03\x04\x05\x06"
+
+
+class Vocabulary:
+    """Reads the vocabulary once, which takes a few microseconds a token.
+
+    ``longest_bytes`` is the length of the longest token: a text of more bytes than so many times
+    the context cannot fit it. 0 in those kinds that leave out some of a text, such as spaces.
+    ``seams`` is where a text can be cut, None where that has not been measured.
+
+    `tokenize` and `parts` may be called on any thread, all else on one at a time.
+    """
+
+    def __init__(self, vocab: Any) -> None:
+        """`vocab` is llama.cpp's."""
+        self.pointer = vocab
+        self.size = int(api.llama_vocab_n_tokens(vocab))
+        self._buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        self._pieces: dict[int, bytes] = {}
+        kind = api.llama_vocab_type(vocab)
+        self.longest_bytes = 0
+        self.seams: Seams | None = None
+        self._lead, self._lead_tokens = "", 0
+        texts = [self.piece(token, special=True) for token in range(self.size)]
+        if kind not in (api.LLAMA_VOCAB_TYPE_WPM, api.LLAMA_VOCAB_TYPE_UGM):
+            self.longest_bytes = max(map(len, texts), default=0)
+        if kind in (api.LLAMA_VOCAB_TYPE_BPE, api.LLAMA_VOCAB_TYPE_SPM):
+            self.seams = seams_of(texts)
+        self.puts_space_first = kind == api.LLAMA_VOCAB_TYPE_SPM
+        if self.puts_space_first:
+            self._find_lead(texts)
+
+    def _find_lead(self, texts: list[bytes]) -> None:
+        """SentencePiece puts a space before each text that it is given, which is right for the
+        first part alone. The others get a character before them that no token has beside another,
+        and its tokens are left out again."""
+        for lead in _LEADS:
+            if not any(lead.encode() in text and len(text) > 1 for text in texts):
+                self._lead, self._lead_tokens = lead, len(self.tokenize(lead))
+                return
+        self.seams = None
+
+    @property
+    def adds_bos(self) -> bool:
+        return bool(api.llama_vocab_get_add_bos(self.pointer))
+
+    def special(self, name: str) -> tuple[int, str]:
+        """The id and the text of the ``bos`` or ``eos`` token; (-1, "") when there is none."""
+        token = int(getattr(api, f"llama_vocab_{name}")(self.pointer))
+        if token < 0:
+            return -1, ""
+        return token, self.piece(token, special=True).decode("utf-8", "replace")
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends the answer."""
+        return bool(api.llama_vocab_is_eog(self.pointer, token))
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """All tokens that end the answer."""
+        return tuple(token for token in range(self.size) if self.ends(token))
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids of a short text, in one go; with `special` the text of control tokens means
+        those tokens. What a user writes goes through `parts`."""
+        data = text.encode()
+        room = len(data) + 8
+        tokens = (api.llama_token * room)()
+        count = api.llama_tokenize(self.pointer, data, len(data), tokens, room, False, special)
+        if count < 0:
+            raise EngineError("the text could not be tokenised", recoverable=False)
+        return list(tokens[:count])
+
+    def parts(self, text: str) -> Iterator[list[int]]:
+        """Token ids of a text of any length, part by part, as `seams` has it; as a whole in those
+        kinds of which it has not been measured where they can be cut."""
+        if self.seams is None:
+            yield self.tokenize(text)
+            return
+        for number, part in enumerate(self.seams.cut(text)):
+            if number and self._lead:
+                yield self.tokenize(self._lead + part)[self._lead_tokens :]
+            else:
+                yield self.tokenize(part)
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes of a token; control tokens have none unless `special`."""
+        known = None if special else self._pieces.get(token)
+        if known is not None:
+            return known
+        buffer, vocab = self._buffer, self.pointer
+        size = api.llama_token_to_piece(vocab, token, buffer, PIECE_BYTES, 0, special)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = api.llama_token_to_piece(vocab, token, buffer, -size, 0, special)
+        piece = buffer.raw[:size]
+        if not special:
+            self._pieces[token] = piece
+        return piece

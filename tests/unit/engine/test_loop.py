@@ -1,0 +1,83 @@
+"""What the decode loop says when it is too much for one message."""
+
+from __future__ import annotations
+
+import socket
+from typing import cast
+
+import pytest
+
+from edge.engine import messages
+from edge.engine.batcher import Batcher
+from edge.engine.intake import Commands
+from edge.engine.llama import Llama
+from edge.engine.loop import Loop
+from edge.engine.messages import (
+    Admitted,
+    Finished,
+    FrameReader,
+    Message,
+    Output,
+    Rejected,
+    Step,
+    encode,
+)
+from edge.engine.pipe import Pipe
+
+
+def finished(key: int, text: str) -> Finished:
+    return Finished(key, "stop", text, 1, 0, 1, 1.0, 1.0)
+
+
+def step(*outputs: Output, ended: tuple[Finished, ...] = ()) -> Step:
+    admitted = tuple(Admitted(each.key, 1, 0) for each in outputs)
+    return Step(7, admitted, outputs, ended, len(outputs), 0, len(outputs), 100)
+
+
+class Told:
+    """A loop that has only to tell, and what the node hears of it."""
+
+    def __init__(self) -> None:
+        self.node, ours = socket.socketpair()
+        self.pipe = Pipe(ours.detach())
+        # It tells what it is given: of all that it owns only the pipe is used.
+        self.loop = Loop(cast(Llama, None), Batcher(1, 32, 16), self.pipe, Commands())
+
+    def tell(self, step: Step) -> list[Message]:
+        self.loop.tell(step)
+        self.pipe.close()
+        data = b""
+        while more := self.node.recv(1 << 16):
+            data += more
+        self.node.close()
+        return FrameReader().feed(data)
+
+
+def test_a_step_that_fits_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = step(Output(1, 1, (2,), "a" * 500), ended=(finished(1, "b"),))
+    monkeypatch.setattr(messages, "FROM_ENGINE_BYTES_MAX", len(encode(said)) - 4)
+    assert Told().tell(said) == [said]
+
+
+def test_a_step_that_is_too_long_is_told_sequence_by_sequence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages, "FROM_ENGINE_BYTES_MAX", 800)
+    first, second = Output(1, 1, (2,), "a" * 500), Output(2, 1, (3,), "b" * 500)
+    told = Told().tell(step(first, second, ended=(finished(2, "c"), finished(3, "d"))))
+    assert [each.outputs for each in told if isinstance(each, Step)] == [(first,), (second,), ()]
+    ends = [[end.key for end in each.finished] for each in told if isinstance(each, Step)]
+    assert ends == [[], [2], [3]]
+
+
+def test_a_sequence_that_is_too_much_by_itself_is_rejected_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(messages, "FROM_ENGINE_BYTES_MAX", 800)
+    small = Output(2, 1, (3,), "b")
+    told = Told().tell(step(Output(1, 1, (2,), "a" * 900), small))
+    rejected, other = sorted(told, key=lambda each: isinstance(each, Step))
+    assert isinstance(rejected, Rejected)
+    assert (rejected.key, rejected.recoverable) == (1, False)
+    assert isinstance(other, Step)
+    assert other.outputs == (small,)
