@@ -9,6 +9,8 @@
     │   ├── BodyTooLarge        the body is over the limit
     │   ├── NotFound            there is no such task, model or page
     │   ├── Conflict            the task is not in a state that allows this
+    │   │   └── IdReused        another request was submitted with this task id before
+    │   ├── KeyReused           another request was submitted with this Idempotency-Key before
     │   └── Forbidden           the caller may not do this
     ├── Overloaded              the request is fine, the node is full; try again later
     ├── EngineError             the engine could not do this one thing; others are not affected
@@ -77,6 +79,19 @@ class Conflict(ClientError):
     """The thing exists but is not in a state that allows this."""
 
     code = "conflict"
+
+
+class IdReused(Conflict):
+    """The client's own task id belongs to a task that was submitted with another body."""
+
+    code = "task_id_reused"
+
+
+class KeyReused(ClientError):
+    """The Idempotency-Key belongs to a task that was submitted with another body
+    (draft-ietf-httpapi-idempotency-key-header-07 section 2.7)."""
+
+    code = "idempotency_key_reused"
 
 
 class Forbidden(ClientError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,8 @@ STOP_CHARS_MAX: Final = 256
 MESSAGES_MAX: Final = 1_000
 METADATA_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
+FINGERPRINT_BYTES: Final = 16
+"""There is one of these for every task in memory."""
 DAY_MS: Final = 86_400_000
 ROLES: Final = ("system", "user", "assistant")
 
@@ -74,8 +77,18 @@ def parse(
         fallback=values.get("fallback", True) is not False,
         idempotency_key=idempotency_key,
         metadata=values.get("metadata"),
+        submission=_fingerprint(values | {"metadata": fields.get("metadata")}),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
+
+
+def _fingerprint(given: dict[str, Any]) -> str:
+    """Equal for bodies that say the same: every member that is not null, its value as it was read,
+    in any order and with any white space. A default that is spelt out is not the same as none:
+    defaults may change while a client repeats itself."""
+    said = {name: value for name, value in given.items() if value is not None}
+    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=FINGERPRINT_BYTES).hexdigest()
 
 
 def _options(values: dict[str, Any], defaults: Defaults) -> Options:

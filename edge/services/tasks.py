@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, ChildSpec, Crash, Reason, Ref, Supervisor, System
-from edge.errors import Conflict, NotFound, Overloaded, StorageError
+from edge.errors import Conflict, IdReused, KeyReused, NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
 from edge.services.dispatcher import Board
@@ -116,13 +116,13 @@ class Tasks:
         """Accepts a task; when this returns it is committed (or the answer says it is not).
 
         `own_id` says that the client made the id: then, and with an idempotency key, submitting
-        again gives the same task. Raises `Overloaded`, and `NotFound` for a foreign task's id.
+        again gives the same task. Raises `Overloaded`; `KeyReused` and `IdReused` when that task
+        was submitted with another body; `NotFound` for a foreign task's id.
         """
-        while (same := await self._find_same(request, own_id)) is not None:
-            accepting = self._accepting.get(same)
-            if accepting is None or await asyncio.shield(accepting):
-                return await self.answer(same, request.client)
-            # That one was not accepted after all.
+        before = await self._find_same(request, own_id)
+        if before is not None:
+            _check_same(request, before)
+            return await self.answer(before.task_id, request.client)
         self._check_room(request)
         accepted = asyncio.get_running_loop().create_future()
         self._accepting[request.task_id] = accepted
@@ -154,11 +154,24 @@ class Tasks:
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
         return answer
 
-    async def _find_same(self, request: Request, own_id: bool) -> str | None:
-        """The id of the task that this request was accepted as before, or is being accepted as."""
-        stored = await self._find_stored(request, own_id)
-        # Memory is asked last: another submission may have begun while the store was asked.
-        return self._find_known(request, own_id) or stored
+    async def _find_same(self, request: Request, own_id: bool) -> Request | None:
+        """What was accepted before under this request's key or own id. One that is being accepted
+        is waited for. With None, nobody else begins to be before the caller's next `await`."""
+        while True:
+            stored = None
+            if self._find_known(request, own_id) is None:
+                stored = await self._find_stored(request, own_id)
+            # Memory is asked last: another submission may have begun while the store was asked.
+            known = self._find_known(request, own_id)
+            if known is None:
+                return stored
+            accepting = self._accepting.get(known)
+            if accepting is not None and not await asyncio.shield(accepting):
+                continue  # it was not accepted after all
+            life = self._lives.get(known)
+            if life is not None:
+                return life.snapshot.request
+            # It has ended since, and the store has it.
 
     def _find_known(self, request: Request, own_id: bool) -> str | None:
         key, task_id = request.idempotency_key, request.task_id
@@ -168,17 +181,14 @@ class Tasks:
             return task_id
         return None
 
-    async def _find_stored(self, request: Request, own_id: bool) -> str | None:
-        key = request.idempotency_key
-        if self._find_known(request, own_id) is not None:
-            return None
-        if key is not None:
-            stored = await self._store.find_idempotent(request.client, key)
-            if stored is not None:
-                return stored
-        if own_id and await self._store.get(request.task_id, asker=request.client) is not None:
-            return request.task_id
-        return None
+    async def _find_stored(self, request: Request, own_id: bool) -> Request | None:
+        client, key, stored = request.client, request.idempotency_key, None
+        task_id = None if key is None else await self._store.find_idempotent(client, key)
+        if task_id is not None:
+            stored = await self._store.get(task_id, asker=client)
+        if stored is None and own_id:
+            stored = await self._store.get(request.task_id, asker=client)
+        return None if stored is None else rebuild_to_show(stored).request
 
     def _check_room(self, request: Request) -> None:
         queue = self.board.queue
@@ -399,6 +409,26 @@ class Tasks:
             if number % RECOVER_BATCH == 0:
                 await asyncio.sleep(0)
         return len(snapshots)
+
+
+def _check_same(request: Request, before: Request) -> None:
+    """Whether this is the one that was accepted before, said again."""
+    if before.client != request.client:
+        raise _not_found(before.task_id)
+    if before.is_repeated_by(request):
+        return
+    key = request.idempotency_key
+    if key is not None and key == before.idempotency_key:
+        raise KeyReused(
+            f"this Idempotency-Key was sent with another body before, for the task"
+            f" {before.task_id}; a new request needs a new key",
+            field="Idempotency-Key",
+        )
+    raise IdReused(
+        f"the task {before.task_id} was submitted with another body before; a new request needs"
+        " a new task_id",
+        field="task_id",
+    )
 
 
 def _own(shown: Any, client: str, task_id: str) -> dict[str, Any]:

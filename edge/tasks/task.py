@@ -71,6 +71,8 @@ class Request:
     ``priority`` 0 is served first, 9 last. ``timeout_ms`` bounds one attempt, None means no bound.
     ``metadata`` is JSON text that the client gets back as it was, but for a number with a fraction,
     which is the nearest of 64 bits (RFC 8259 section 6), and members named twice: the last counts.
+    ``submission`` is a fingerprint of all that was submitted, whatever defaults were put in; None
+    where it is not known.
     """
 
     task_id: str
@@ -85,10 +87,17 @@ class Request:
     fallback: bool = True
     idempotency_key: str | None = None
     metadata: str | None = None
+    # What came later has a value for requests that were stored before.
+    submission: str | None = None
 
     def to_json(self) -> bytes:
         """The request as stored; `request_from_json` is the inverse."""
         return orjson.dumps(self)
+
+    def is_repeated_by(self, later: Request) -> bool:
+        """Whether a later submission says the same. True when that is not known."""
+        known = self.submission is not None and later.submission is not None
+        return not known or self.submission == later.submission
 
     def fingerprint(self) -> str:
         """Equal for requests that ask the same thing, whoever asks and whenever."""

@@ -9,6 +9,7 @@ from edge.errors import InvalidRequest
 from edge.gateway.problems import MalformedBody
 from edge.gateway.submission import Submission, parse
 from edge.settings import Tasks
+from edge.tasks.task import request_from_json
 
 BAD: list[tuple[str, Any]] = [
     ("prompt", 1), ("prompt", " "), ("task_id", "x"), ("task_id", 1), ("model", ""),
@@ -69,3 +70,55 @@ def test_null_means_not_given() -> None:
     request, own_id, schedule_in_ms = submit({"prompt": "x"} | dict.fromkeys(names))
     assert (own_id, schedule_in_ms, request.fallback) == (False, 0, True)
     assert request.options.max_tokens == Tasks().max_tokens
+
+
+BODY: dict[str, Any] = {"prompt": "x", "metadata": {"a": 1, "b": [{"c": 2, "d": 3}]}, "stop": "s"}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        b' {"stop" : ["s"], "metadata": {"b":[{"d":3,"c":2}],"a":1}, "prompt": "\\u0078"}',
+        BODY | {"seed": None},
+        BODY | {"stop": ["s"]},
+    ],
+)
+def test_bodies_that_say_the_same_are_the_same_submission(same: object) -> None:
+    assert submit(same).request.is_repeated_by(submit(BODY).request)
+    assert submit(BODY, "a").request.is_repeated_by(submit(BODY, "b").request)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "y"}, {"prompt": "x "}, {"metadata": {"a": 1}}, {"metadata": {}},
+        {"metadata": None}, {"priority": 1}, {"priority": 0}, {"max_tokens": 256}, {"seed": 0},
+        {"schedule_in_ms": 1}, {"schedule_in_ms": 0}, {"fallback": True}, {"timeout_ms": 1},
+        {"task_id": "8fd07545-0a1b-4c2d-9e3f-0123456789ab"}, {"stop": ["s", "t"]},
+        {"prompt": None, "messages": [{"role": "user", "content": "x"}]},
+    ],
+)  # fmt: skip
+def test_a_body_that_says_something_else_is_another_submission(other: dict[str, Any]) -> None:
+    """Also where it spells a default out, which may be another one tomorrow."""
+    assert not submit(BODY).request.is_repeated_by(submit(BODY | other).request)
+
+
+def test_a_default_that_has_changed_makes_no_other_submission_of_the_same_body() -> None:
+    body = orjson.dumps(BODY)
+    before = parse(body, client="c", idempotency_key="k", defaults=Tasks(max_tokens=1))
+    after = parse(body, client="c", idempotency_key="k", defaults=Tasks(max_tokens=2))
+    assert before.request.is_repeated_by(after.request)
+
+
+def test_an_id_is_the_same_in_any_spelling() -> None:
+    task_id = "8fd07545-0a1b-4c2d-9e3f-0123456789ab"
+    first, again = (submit(BODY | {"task_id": each}) for each in (task_id, task_id.upper()))
+    assert first.request.is_repeated_by(again.request)
+
+
+def test_a_request_from_before_there_were_fingerprints_is_taken_for_the_same() -> None:
+    request = submit(BODY).request
+    fields = orjson.loads(request.to_json())
+    del fields["submission"]
+    assert request_from_json(orjson.dumps(fields)).is_repeated_by(submit({"prompt": "y"}).request)
+    assert request_from_json(request.to_json()) == request
