@@ -54,7 +54,7 @@ def heard(world: World, life: Life, event: Event) -> None:
     if event.name == "task.accepted":
         # Who comes back to the line always finds a place; those who never left it are bounded.
         tasks = [ref.actor().task for ref in life.board.refs.values() if ref.alive]  # type: ignore[attr-defined]
-        waiting = sum(task.started_ns is None and task.available_ns is None for task in tasks)
+        waiting = sum(task.begun_run_ns is None and task.version == 1 for task in tasks)
         if waiting > world.config.queue_max:
             raise Violation("bounds", f"{waiting} tasks wait")
     elif event.name == "task.finished":

@@ -20,7 +20,7 @@ from tests.simulation.engine import Machine
 from tests.simulation.node import Config, Life
 from tests.simulation.requests import Requests
 from tests.simulation.sockets import Link
-from tests.simulation.truth import TERMINAL, Known, Truth, Violation
+from tests.simulation.truth import TERMINAL, Known, Truth
 
 CALM_S_MAX = 1_800
 """How long after the last trouble everything may take to end."""
@@ -55,7 +55,7 @@ class World:
         self.submitted: dict[int, script.Submit] = {}
         self.known: dict[int, Known] = {}
         self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
-        self.broken: Violation | None = None
+        self.broken: Exception | None = None
         self.life: Life | None = None
         self.lives = 0
         self._breaths = self._rng("breaths")
@@ -142,11 +142,12 @@ class World:
         self.watched(checks.heard, life, event)
 
     def watched(self, check: Any, *arguments: Any) -> None:
-        """A check inside of the node's own calls: what it finds is raised outside of them."""
+        """A check inside of the node's own calls: what it finds is raised outside of them, where
+        nobody takes it for a fault of theirs; also that the check itself is broken."""
         try:
             check(self, *arguments)
-        except Violation as violation:
-            self.broken = self.broken or violation
+        except Exception as error:
+            self.broken = self.broken or error
 
     def _node_ends(self) -> None:
         """It could not start or go on, or was stopped. What waits for the disk is written, if the
