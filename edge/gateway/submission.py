@@ -85,8 +85,9 @@ def parse(
 def _fingerprint(given: dict[str, Any]) -> str:
     """Equal for bodies that say the same: every member that is not null, its value as it was read,
     in any order and with any white space. A default that is spelt out is not the same as none:
-    defaults may change while a client repeats itself."""
-    said = {name: value for name, value in given.items() if value is not None}
+    defaults may change while a client repeats itself. The id is no part of what is asked for: who
+    has a key may make a new id at every try."""
+    said = {name: value for name, value in given.items() if value is not None and name != "task_id"}
     text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=FINGERPRINT_BYTES).hexdigest()
 

@@ -71,8 +71,8 @@ class Request:
     ``priority`` 0 is served first, 9 last. ``timeout_ms`` bounds one attempt, None means no bound.
     ``metadata`` is JSON text that the client gets back as it was, but for a number with a fraction,
     which is the nearest of 64 bits (RFC 8259 section 6), and members named twice: the last counts.
-    ``submission`` is a fingerprint of all that was submitted, whatever defaults were put in; None
-    where it is not known.
+    ``submission`` is a fingerprint of all that was submitted but for the id, whatever defaults were
+    put in; None where it is not known.
     """
 
     task_id: str
