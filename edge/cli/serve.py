@@ -109,7 +109,9 @@ def _greet(started: Started, settings: Settings, *, as_json: bool) -> None:
         note(f"access    with a token: {names}")
     else:
         assert is_loopback(settings.server.host), "checked by the settings"
-        note("access    anybody on this machine, nobody else")
+        pages = " and ".join(settings.server.origins)
+        others = f"and pages of {pages}" if pages else "nobody else"
+        note(f"access    anybody on this machine, {others}")
     ready = {"url": started.url, "model": started.model, "slots": started.slots}
     # Nobody may be left to read it, and the node serves all the same.
     with contextlib.suppress(OSError):

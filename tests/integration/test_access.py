@@ -40,15 +40,44 @@ async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
         yield running
 
 
+def bare(**settings: str) -> dict[str, str]:
+    """This environment with these settings alone."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ELWIFT_")}
+    return own | {f"ELWIFT_SERVER__{name}": value for name, value in settings.items()}
+
+
+async def said(process: asyncio.subprocess.Process, words: bytes) -> str:
+    """The line of its standard error that has these words."""
+    assert process.stderr is not None
+    while words not in (line := await process.stderr.readline()):
+        assert line, "the process ended"
+    return line.decode()
+
+
+@pytest.mark.parametrize(
+    ("origins", "others"), [("", "nobody else"), ("http://localhost:5173", "and pages of http")]
+)
+async def test_who_is_let_in_is_said_at_the_start(
+    tmp_path: Path, origins: str, others: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge.cli.main", "serve", "--port", "0"),
+        *("--data-dir", str(tmp_path)),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=bare(ORIGINS=origins),
+    )
+    try:
+        assert others in await said(process, b"access")
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def test_the_node_for_the_occasion_is_for_this_machine_alone(tmp_path: Path) -> None:
     """Whatever the settings say of the node that serves."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("ELWIFT_")},
-        "ELWIFT_SERVER__HOST": "0.0.0.0",
-        "ELWIFT_SERVER__PORT": "9",  # where nobody listens
-        "ELWIFT_SERVER__TOKENS": f"ada={TOKENS['ada']}",
-        "ELWIFT_SERVER__ORIGINS": "*",
-    }
+    nowhere = "9"
+    environment = bare(HOST="0.0.0.0", PORT=nowhere, TOKENS=f"ada={TOKENS['ada']}", ORIGINS="*")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge.cli.main", "run", "A story", "--max-tokens", "400"),
         *("--data-dir", str(tmp_path)),
@@ -57,9 +86,7 @@ async def test_the_node_for_the_occasion_is_for_this_machine_alone(tmp_path: Pat
         env=environment,
     )
     try:
-        assert process.stderr is not None
-        while b"node ready" not in (line := await process.stderr.readline()):
-            assert line, "the node did not start"
+        await said(process, b"node ready")
         hosts = {
             each.laddr.ip
             for each in psutil.Process(process.pid).net_connections("inet")

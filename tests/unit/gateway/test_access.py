@@ -17,6 +17,29 @@ def test_a_wrong_token_is_refused(token: str | None) -> None:
         Access({"phone": "secret"}).client(token)
 
 
+@pytest.mark.parametrize("token", [None, "", " "])
+@pytest.mark.parametrize("secret", ["", " "])
+def test_a_missing_token_is_never_valid(token: str | None, secret: str) -> None:
+    access = Access({"phone": secret})
+    assert not access.open
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    with pytest.raises(Forbidden):
+        access.client_of(headers, token.strip() if token else None)
+    assert not access.admits(headers)
+
+
+def test_a_token_is_any_bytes() -> None:
+    access = Access({"phone": "secret"})
+    for token in (b"\xff", b"secret\xff", b"\xed\xa0\x80"):
+        with pytest.raises(Forbidden):
+            access.client(token.decode("utf-8", "surrogateescape"))
+
+
+def test_who_sees_it_sees_no_secret() -> None:
+    access = Access({"phone": "a secret of the phone"})
+    assert "a secret" not in repr(vars(access))
+
+
 def test_a_token_names_its_client() -> None:
     access = Access({"phone": "secret", "desk": "öther"})
     assert (access.client("secret"), access.client("öther")) == ("phone", "desk")
