@@ -49,7 +49,7 @@ from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.process import StartProcess, Worker
-from edge.services.archive import Archive
+from edge.services.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.audience import Followers
 from edge.services.channel import Channels
 from edge.services.dispatcher import Board, Dispatcher
@@ -238,8 +238,11 @@ class Parts:
         )
         Gate(Rules.of(own, settings.server)).guard(app)
         # Its /tasks/export comes before /tasks/{task_id}.
-        archive = Archive(self.tasks, self._outside.store)
-        ArchiveApi(archive, access, self.system.clock).mount(app)
+        several = not access.open
+        archive = Archive(
+            self.tasks, self._outside.store, EXPORTS_PER_CLIENT_MAX if several else EXPORTS_MAX
+        )
+        ArchiveApi(archive, access, self.system.clock, settings.server.write_ms).mount(app)
         TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
         HealthApi(self.system, self.board, self._facts, access, settings.health.limit_ms).mount(app)
         mount(app, "/socket", self.sockets)

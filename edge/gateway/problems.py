@@ -34,6 +34,7 @@ from edge.gateway.http.errors import (
     UnsupportedEncoding,
     UnsupportedType,
 )
+from edge.gateway.patience import is_gone
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -118,9 +119,19 @@ async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
     """Turns whatever a handler raises into a problem document."""
     try:
         response: web.StreamResponse = await handler(request)
-    except ElwiftError as error:
+    except Exception as error:
+        # Nobody could read this, and it is no defect.
+        gone = isinstance(error, ConnectionError) and is_gone(request)
+        if request.writer.output_size > 0 and not gone:
+            raise  # an answer has begun: only the connection's end can say that it is not whole
+        return _client_gone() if gone else _answer_to(error, request)
+    return response
+
+
+def _answer_to(error: Exception, request: web.Request) -> web.Response:
+    if isinstance(error, ElwiftError):
         return from_error(error)
-    except web.HTTPException as error:
+    if isinstance(error, web.HTTPException):
         if error.status == 404:
             return problem(404, "not_found", "Not found", f"there is nothing at {request.path}")
         if error.status == 405:
@@ -129,13 +140,8 @@ async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
             response.headers["Allow"] = error.headers.get("Allow", "")
             return response
         return problem(error.status, "http_error", error.reason, error.text or error.reason)
-    except Exception as error:
-        if isinstance(error, ConnectionError) and _is_gone(request):
-            # Not a defect, and there is nobody who could read this.
-            return problem(400, "client_gone", "Client gone", "the client has gone away")
-        return internal_error(error)
-    return response
+    return internal_error(error)
 
 
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
+def _client_gone() -> web.Response:
+    return problem(400, "client_gone", "Client gone", "the client has gone away")

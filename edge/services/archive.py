@@ -5,6 +5,9 @@ A client sees its own tasks alone.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,7 +20,10 @@ from edge.services.tasks import Tasks
 from edge.storage import AuditRow, ExportFormat, Percentiles, StoredTask, Wanted
 
 EXPORTS_MAX: Final = 4
-"""Exports under way or waiting; they are written one after the other."""
+"""Exports that wait, are written or are being sent: each may have a file as large as the history.
+They are written one after the other."""
+EXPORTS_PER_CLIENT_MAX: Final = EXPORTS_MAX // 2
+"""Where there are several clients: nobody takes the last place."""
 EXPORT_RETRY_MS: Final = 5_000
 DAY_NS: Final = 24 * 3_600 * NS_PER_S
 """Without a ``since``, figures are those of the last day."""
@@ -30,7 +36,7 @@ class ArchiveStore(Protocol):
         self, wanted: Wanted, *, limit: int, before: str | None
     ) -> list[StoredTask]: ...
 
-    async def audit(self, task_id: str) -> list[AuditRow]: ...
+    async def audit(self, task_id: str, *, asker: str) -> list[AuditRow]: ...
 
     async def percentiles(
         self, since_ns: int | None, until_ns: int | None, client: str | None, *, last_ns: int | None
@@ -43,10 +49,18 @@ class Archive:
     """Reads what is stored. To be used on the loop's thread; StorageError when the database
     refuses."""
 
-    def __init__(self, tasks: Tasks, store: ArchiveStore) -> None:
+    def __init__(
+        self, tasks: Tasks, store: ArchiveStore, exports_per_client_max: int = EXPORTS_MAX
+    ) -> None:
         self._tasks = tasks
         self._store = store
-        self._exports = 0
+        self._exports_per_client_max = exports_per_client_max
+        self._exports: Counter[str] = Counter()
+
+    @property
+    def exports(self) -> int:
+        """How many are under way."""
+        return self._exports.total()
 
     async def page(
         self, client: str, wanted: Wanted, *, limit: int, before: str | None
@@ -69,7 +83,7 @@ class Archive:
                 "to_state": row.to_state,
                 "cause": row.cause,
             }
-            for row in await self._store.audit(task_id)
+            for row in await self._store.audit(task_id, asker=client)
         ]
 
     async def figures(
@@ -97,17 +111,30 @@ class Archive:
             "duration_ms": _named(found.duration_ms),
         }
 
+    @contextmanager
+    def exporting(self, client: str) -> Iterator[None]:
+        """A place for one export, until its file is gone. `Overloaded` when all are taken."""
+        if self.exports >= EXPORTS_MAX:
+            sentence = f"{EXPORTS_MAX} exports are under way, which is as many as there may be"
+        elif self._exports[client] >= self._exports_per_client_max:
+            sentence = f"{self._exports[client]} exports of yours are under way"
+        else:
+            sentence = ""
+        if sentence:
+            raise Overloaded(f"{sentence}; try again later", retry_after_ms=EXPORT_RETRY_MS)
+        self._exports[client] += 1
+        try:
+            yield
+        finally:
+            self._exports[client] -= 1
+            # A client that has none leaves nothing behind.
+            self._exports += Counter()
+
     async def export(
         self, client: str, path: Path, file_format: ExportFormat, wanted: Wanted
     ) -> int:
-        """Writes the client's tasks into a file; how many. `Overloaded` when too many want one."""
-        if self._exports >= EXPORTS_MAX:
-            raise Overloaded("too many exports are being written", retry_after_ms=EXPORT_RETRY_MS)
-        self._exports += 1
-        try:
-            return await self._store.export(path, file_format, replace(wanted, client=client))
-        finally:
-            self._exports -= 1
+        """Writes the client's tasks into a file; how many. A place is to be had before."""
+        return await self._store.export(path, file_format, replace(wanted, client=client))
 
 
 def _named(values_ms: tuple[float, float, float] | None) -> dict[str, float] | None:

@@ -101,7 +101,7 @@ class Lane:
         StorageError when the lane is closed or the call took longer than ``limit_ms``.
 
         A caller that is cancelled leaves the line; if its call is under way, that is interrupted,
-        and the lane is free for others as soon as it has ended.
+        and the caller goes on when it has ended: then nothing of its own is used any more.
         """
         await self._take_turn(asker)
         running = self._loop.run_in_executor(self._thread, call)
@@ -119,6 +119,7 @@ class Lane:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self._end(running)
+            await _settled(running)
             raise
         except StorageError as error:
             if not late:
@@ -182,6 +183,14 @@ class Lane:
         if not running.done():
             self._interrupt()
             self._clock.call_after(INTERRUPT_AGAIN_MS * NS_PER_MS, lambda: self._end(running))
+
+
+async def _settled(running: asyncio.Future[Any]) -> None:
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            continue  # who waits has been cancelled already
 
 
 def _closed() -> StorageError:

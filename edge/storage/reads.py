@@ -7,6 +7,7 @@ long as there is much. Neither waits for the other, and among themselves askers 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -167,7 +168,14 @@ class Reads:
             os.replace(part, path)
         except (duckdb.Error, OSError) as error:
             part.unlink(missing_ok=True)
-            raise StorageError(f"cannot export to {path}: {error}") from error
+            if _is_full(error):
+                sentence = (
+                    "there is no room for this export on the disk for temporary files;"
+                    " ask for less of the history, or free some space there"
+                )
+            else:
+                sentence = f"cannot export to {path}: {error}"
+            raise StorageError(sentence) from error
         return int(rows)
 
     async def _look_up(self, asker: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -195,6 +203,12 @@ def _rows(reading: Reading, sql: str, values: Sequence[object]) -> list[tuple[An
         raise StorageError("the database is being opened anew; ask again in a moment") from error
     except duckdb.Error as error:
         raise StorageError(f"the database refuses to read: {error}") from error
+
+
+def _is_full(error: duckdb.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _tasks(rows: Sequence[tuple[Any, ...]]) -> list[StoredTask]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import os
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -14,22 +17,29 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from edge.clock import NS_PER_S, ManualClock
+from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
 from edge.errors import NotFound
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
-from edge.services.archive import Archive
+from edge.services.archive import EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.journal import Journal
 from edge.services.tasks import Tasks
-from edge.storage import Store
+from edge.storage import Store, queries
 from edge.tasks import machine
 from edge.tasks.events import Cancel, Finish, Start
 from edge.tasks.task import Options, Request, Task, Usage
+from tests.support.raw import RawClient, raw
 from tests.support.rows import open_store, uid
+from tests.support.turns import until
 
 OPTIONS = Options()
 TIMES = ("created_at", "scheduled_at", "started_at", "finished_at")
+WRITE_MS = 2_000
+LARGE_ROW = """
+    uuid(), 1, 'ada', 'completed', 1000 + i, 2000 + i, 1.0, 2.0, NULL, NULL, '{}', '{}'::BLOB,
+    repeat('long text ', 100_000)::BLOB, 0
+"""
 
 
 class Site:
@@ -40,8 +50,9 @@ class Site:
         self.clock = clock
         self.journal = Journal(store, clock, 500)
         self.owners: dict[str, str] = {}
-        self.archive = Archive(cast(Tasks, self), store)
+        self.archive = Archive(cast(Tasks, self), store, EXPORTS_PER_CLIENT_MAX)
         self.http: Any = None
+        self.url = ""
 
     async def document(self, task_id: str, client: str) -> dict[str, Any]:
         """As `Tasks` does it."""
@@ -90,9 +101,10 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     store = await open_store(tmp_path / "edge.duckdb", clock=clock)
     site = Site(store, clock)
     app = web.Application(middlewares=[problems.middleware])
-    ArchiveApi(site.archive, Access({"ada": "a", "bob": "b"}), clock).mount(app)
+    ArchiveApi(site.archive, Access({"ada": "a", "bob": "b"}), clock, WRITE_MS).mount(app)
     async with TestClient(TestServer(app)) as client:
         site.http = client
+        site.url = str(client.make_url("/"))
         yield site
     await store.close()
 
@@ -261,3 +273,119 @@ async def test_exported_times_say_their_zone(site: Site, tmp_path: Path) -> None
     assert read == {
         name: None if text is None else datetime.fromisoformat(text) for name, text in times.items()
     }
+
+
+def named(folder: Path) -> list[Path]:
+    """The files that have a name in there."""
+    return [each for each in folder.rglob("*") if each.is_file()]
+
+
+class TestSlowReaders:
+    """Who wants an export of some 60 MB, which no socket takes by itself."""
+
+    @pytest.fixture
+    async def large(
+        self, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Path]:
+        """The folder for temporary files, empty at the end."""
+        site.store._database.ask(f"INSERT INTO journal SELECT {LARGE_ROW} FROM range(60) rows(i)")
+        folder = tmp_path / "temporary"
+        await asyncio.to_thread(folder.mkdir)
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+        await until(lambda: not os.listdir(folder))
+
+    async def begun(self, site: Site, client: RawClient, token: str = "a") -> None:
+        """The export is asked for, and its beginning is there."""
+        head = f"GET /tasks/export HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}"
+        await client.send(f"{head}\r\n\r\n".encode())
+        assert b" 200 " in await client.reader.readline()
+
+    async def refused(self, site: Site, token: str) -> bool:
+        async with site.http.get(
+            "/tasks/export?state=cancelled", headers={"Authorization": f"Bearer {token}"}
+        ) as response:
+            await response.read()
+            assert response.status == 200 or response.headers["Retry-After"] == "5"
+            return bool(response.status == 503)
+
+    async def test_an_export_counts_until_it_is_taken(self, site: Site, large: Path) -> None:
+        async with raw(site.url) as first, raw(site.url) as second:
+            await self.begun(site, first)
+            assert not await self.refused(site, "a")
+            await until(lambda: site.archive.exports == 1)
+            await self.begun(site, second)
+            assert await self.refused(site, "a")
+            # The other client finds a place, and what is being sent has no name any more.
+            assert not await self.refused(site, "b")
+            await until(lambda: site.archive.exports == 2)
+            assert not named(large)
+            assert len(await first.reader.read(200_000_000)) > 1
+            assert await self.refused(site, "a")
+        await until(lambda: not site.archive.exports)
+        assert not await self.refused(site, "a")
+
+    async def test_who_takes_nothing_is_cut_off(self, site: Site, large: Path) -> None:
+        async with raw(site.url) as client:
+            await self.begun(site, client)
+            site.clock.advance((WRITE_MS - 1) * NS_PER_MS)
+            assert site.archive.exports == 1
+            await until(
+                lambda: not site.archive.exports, lambda: site.clock.advance(WRITE_MS * NS_PER_MS)
+            )
+            assert len(await client.rest()) < 60_000_000
+
+    async def test_who_reads_slowly_gets_all_of_it(self, site: Site, large: Path) -> None:
+        async with raw(site.url) as client:
+            await self.begun(site, client)
+            head = (await client.reader.readuntil(b"\r\n\r\n")).decode()
+            size_bytes = int(head.partition("Content-Length: ")[2].split()[0])
+            assert size_bytes > 60_000_000
+            while size_bytes:
+                site.clock.advance(WRITE_MS // 4 * NS_PER_MS)
+                size_bytes -= len(await client.reader.read(1_000_000))
+
+    async def test_who_leaves_while_it_is_written_has_it_given_up(
+        self, site: Site, large: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        endless = "SELECT x FROM range(1_000_000) a(x), range(1_000_000) b(y) WHERE x + y = -1"
+        with monkeypatch.context() as patched:
+            patched.setattr(queries, "export", lambda _wanted: (endless, []))
+            async with raw(site.url) as client:
+                await client.send(
+                    b"GET /tasks/export HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Authorization: Bearer a\r\n\r\n"
+                )
+                await until(lambda: site.archive.exports)
+            await until(
+                lambda: not site.archive.exports, lambda: site.clock.advance(50 * NS_PER_MS)
+            )
+        body, _ = await site.fetch("/tasks/export?state=cancelled")
+        assert body == b""
+
+    async def test_who_leaves_is_looked_for_no_longer(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        endless = "SELECT count(*) FROM range(1_000_000) a(x), range(1_000_000) b(y) WHERE x < y"
+        with monkeypatch.context() as patched:
+            patched.setattr(queries, "percentiles", lambda *_: (endless, []))
+            async with raw(site.url) as client:
+                await client.send(
+                    b"GET /stats HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\n\r\n"
+                )
+                await until(site.store._database.scans._lock.locked)
+            await until(
+                lambda: not site.store._database.scans._lock.locked(),
+                lambda: site.clock.advance(50 * NS_PER_MS),
+            )
+        assert (await site.get("/stats", "b"))[0] == 200
+
+    async def test_without_room_there_is_a_sentence(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+        status, problem = await site.get("/tasks/export")
+        assert status == 503
+        assert "cannot write temporary files" in problem["detail"]
+        assert "nowhere" not in problem["detail"]
+        assert not site.archive.exports

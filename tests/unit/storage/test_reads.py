@@ -154,6 +154,10 @@ async def test_an_export_that_cannot_be_written_leaves_nothing(
     with pytest.raises(StorageError, match="cannot export to"):
         await store.export(tmp_path / "folder", "csv")
     assert not (tmp_path / "folder.part").exists()
+    (tmp_path / "full.csv.part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="no room for this export") as raised:
+        await store.export(tmp_path / "full.csv", "csv")
+    assert str(tmp_path) not in str(raised.value)
 
 
 async def test_a_probe_commits_and_says_how_much_room_there_is(store: Store) -> None:
