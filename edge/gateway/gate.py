@@ -96,6 +96,19 @@ def admit(visit: Visit, rules: Rules) -> None:
     _check_type(visit)
 
 
+def reader(visit: Visit, rules: Rules) -> str | None:
+    """The page that may read the answer: one that may use the node, also when what it asks for is
+    refused. None where no page asks."""
+    origin = visit.headers.get("Origin")
+    if origin is None:
+        return None
+    try:
+        _check_origin(origin, _read_host(visit, rules), rules)
+    except ClientError:
+        return None
+    return origin
+
+
 def _check_text(visit: Visit) -> None:
     try:
         # Bytes that are no UTF-8 have become lone surrogates, which cannot be encoded again.
@@ -238,17 +251,7 @@ class Gate:
         return await handler(request)
 
     async def _prepare(self, request: web.Request, response: web.StreamResponse) -> None:
-        cors.allow_reading(response.headers, self._page(request))
-
-    def _page(self, request: web.Request) -> str | None:
-        """The page that sent the request and may read the answer."""
-        origin = request.headers.get("Origin")
-        if origin is not None:
-            try:
-                admit(_visit(request), self._rules)
-            except ClientError:
-                return None
-        return origin
+        cors.allow_reading(response.headers, reader(_visit(request), self._rules))
 
 
 def _visit(request: web.Request) -> Visit:

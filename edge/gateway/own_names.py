@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -72,8 +73,14 @@ async def own_names(configured: str, bound: Iterable[str]) -> OwnNames:
 def _full_name() -> str:
     """The machine's name with its domain; empty when nobody says it in time."""
     found: list[str] = []
+
+    def find() -> None:
+        # A name that cannot be asked for (an empty label, a long one) has no domain.
+        with contextlib.suppress(OSError, UnicodeError):
+            found.append(socket.getfqdn())
+
     # The look-up cannot be cancelled, so it is left to itself.
-    finder = threading.Thread(target=lambda: found.append(socket.getfqdn()), daemon=True)
+    finder = threading.Thread(target=find, daemon=True)
     finder.start()
     finder.join(LOOKUP_S)
     return found[0] if found else ""

@@ -171,6 +171,10 @@ async def test_a_page_that_is_allowed_uses_everything(node: ScriptedNode) -> Non
                 readable(refused)
         async with page.post(f"{node.url}/tasks", data=b"x") as mistyped:
             assert mistyped.status == 415
+            readable(mistyped)
+        async with page.get(f"{node.url}/tasks?before=%ff") as garbled:
+            assert garbled.status == 400
+            readable(garbled)
         async with page.ws_connect(f"{node.url}/socket/websocket?vsn=2.0.0") as channel:
             await channel.send_str(f'["1","1","task:{task_id}","phx_join",{{}}]')
             assert '"status":"ok"' in (await channel.receive_str())

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from edge.errors import ClientError
-from edge.gateway.gate import Rules, Visit, admit
+from edge.gateway.gate import Rules, Visit, admit, reader
 from edge.gateway.http.errors import MalformedRequest, Misdirected
 from edge.gateway.own_names import OwnNames
 from edge.gateway.problems import from_error
@@ -37,6 +37,13 @@ def ask(
     except ClientError as error:
         return error
     return None
+
+
+def may_read(origin: str | None, host: str = "localhost:4000", **more: str) -> bool:
+    named = CIMultiDict({"Host": host} | more | ({} if origin is None else {"Origin": origin}))
+    page = reader(Visit("POST", "/%ff", False, named, "127.0.0.1"), RULES)
+    assert page in (None, origin)
+    return page is not None
 
 
 def status(*headers: tuple[str, str], **request: object) -> int:
@@ -150,6 +157,15 @@ class TestOrigin:
         assert status(("Origin", "https://any.example"), rules=rules) == 0
         assert status(("Origin", "null"), rules=rules) == 403
         assert status(("Origin", "https://any.example"), rules=rules, host="any.example") == 421
+
+    def test_who_may_use_the_node_reads_its_refusals(self) -> None:
+        mistyped = {"Content-Type": "text/plain", "Content-Length": "1"}
+        assert may_read(PAGE, **mistyped)
+        assert may_read("http://localhost:4000")
+        for origin in ("http://evil.example", "null", "", None):
+            assert not may_read(origin)
+        assert not may_read(PAGE, host="evil.example")
+        assert not may_read(PAGE, host="?")
 
     def test_what_a_page_would_have_to_be_added_is_said(self) -> None:
         refusal = ask(("Origin", "http://localhost:3000"))

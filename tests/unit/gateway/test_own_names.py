@@ -74,3 +74,13 @@ async def test_a_silent_name_server_does_not_hold_up_the_start(
     own = await own_names("0.0.0.0", ["0.0.0.0"])
     assert own.include("localhost", LOCAL)
     answered.set()
+
+
+async def test_a_name_that_cannot_be_looked_up_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "x" * 64)
+    monkeypatch.setattr(socket, "getfqdn", refuse)
+    own = await own_names("0.0.0.0", ["0.0.0.0"])
+    assert own.include("x" * 64, LOCAL)
