@@ -62,6 +62,17 @@ class Seen(NamedTuple):
     elapsed_ns: int = 0
     boot_id: str = ""
 
+    def later(self, run_ns: int) -> Seen:
+        """The same, or later, when something shows that the node had run for so long."""
+        later_ns = max(0, run_ns - self.run_ns)
+        return Seen(
+            self.run_ns + later_ns,
+            self.schedule_ns + later_ns,
+            self.wall_ns + later_ns,
+            self.elapsed_ns + later_ns,
+            self.boot_id,
+        )
+
 
 NEVER: Final = Seen()
 """A node that has not lived before."""

@@ -210,16 +210,7 @@ class Database:
     def last_seen(self) -> Seen:
         """When a node was last seen with this file: by the latest of its rows, or by `note`."""
         ((*noted, latest_run_ns),) = self.ask(LAST_SEEN)
-        seen = Seen(*noted)
-        # A row is later than the note by as much as the node had run in between.
-        later_ns = max(0, (latest_run_ns or 0) - seen.run_ns)
-        return Seen(
-            seen.run_ns + later_ns,
-            seen.schedule_ns + later_ns,
-            seen.wall_ns + later_ns,
-            seen.elapsed_ns + later_ns,
-            seen.boot_id,
-        )
+        return Seen(*noted).later(latest_run_ns or 0)
 
     def checkpoint(self) -> None:
         """Folds the log into the file and gives freed space back."""

@@ -10,6 +10,7 @@ from edge.services.journal import rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Snapshot, State
 from edge.telemetry import Event
+from tests.simulation import clocks
 from tests.simulation.engine import Prompt, text_of
 from tests.simulation.node import Life
 from tests.simulation.truth import TERMINAL, End, Violation
@@ -42,6 +43,8 @@ def after_a_breath(world: World, life: Life) -> None:
                 _lives(life, known.number, known.task_id)
         elif known.durable:
             raise Violation("never lost", f"task {known.number} was accepted and is not on disk")
+    if life.serving:
+        clocks.not_late(world, life)
 
 
 def _lives(life: Life, number: int, task_id: str) -> None:
@@ -166,6 +169,7 @@ def _snapshot(world: World, task_id: str) -> Snapshot:
 
 
 def _check_task(world: World, snapshot: Snapshot) -> None:
+    clocks.check_timings(world, snapshot)
     number = int((snapshot.request.prompt or "").split()[0])
     completed = snapshot.state is State.COMPLETED
     stop = snapshot.request.options.stop

@@ -16,7 +16,7 @@ from unittest import mock
 
 import duckdb
 
-from edge.clock import NS_PER_MS, ManualClock
+from edge.clock import NEVER, NS_PER_MS, ManualClock
 from edge.storage import AuditRow, Row, Store, StoreOptions, TaskRow, opening, queries
 from edge.storage import store as store_module
 from edge.storage.backlog import Backlog, Done, pause_ms
@@ -38,6 +38,7 @@ class Disk:
         self.ended_ns: dict[str, int] = {}
         self.by_key: dict[tuple[str, str], list[str]] = {}
         self.trails: dict[str, dict[AuditRow, None]] = {}
+        self.last_seen = NEVER
         self.refuses_writes = False
         self.refuses_reads = False
         self.slow_ms = 0
@@ -54,6 +55,7 @@ class Disk:
         if self.refuses_writes and self.rng.random() < 0.9:
             raise duckdb.IOException("no space left on the simulated device")
         for row in rows:
+            self.last_seen = self.last_seen.later(row.run_ns)
             if isinstance(row, AuditRow):
                 self.trails.setdefault(row.task_id, {})[row] = None
             else:
@@ -104,11 +106,11 @@ class Disk:
     def unfinished(self) -> list[tuple[Any, ...]]:
         found = [
             stored
-            for task_id, row in self.latest.items()
-            if row.state not in TERMINAL
+            for task_id in self.versions  # as they were accepted
+            if self.latest[task_id].state not in TERMINAL
             for stored in self.stored(task_id)
         ]
-        return sorted(found, key=lambda stored: (stored[3], stored[0]))
+        return found
 
     def find_idempotent(self, key: str, client: str) -> list[tuple[Any, ...]]:
         return [(task_id,) for task_id in self.by_key.get((client, key), ())[-1:]]
@@ -226,5 +228,7 @@ def open_store(
     """The real store on this disk; has to be called on the node's loop."""
     kind = type("SimWriter", (SimWriter,), {"disk": disk, "alive": staticmethod(alive)})
     opened = opening.Opened(_Connection(disk), None, "")  # type: ignore[arg-type]
+    clock.resume(disk.last_seen)
+    disk.last_seen = clock.seen()
     with mock.patch.object(store_module, "Writer", kind):
         return Store(Path("simulated"), io.StringIO(), opened, telemetry, clock, options)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
-from edge.clock import Moment
+from edge.clock import ManualClock, Moment
 from edge.engine.messages import Generate
 from edge.gateway.outbox import Outbox
 from edge.inference.protocol import EngineLost
@@ -20,6 +20,7 @@ from edge.phoenix import MergeablePush
 from edge.services import held_turn, messages
 from edge.services.ending import Committed, Ending
 from edge.services.journal import Journal
+from edge.services.surroundings import Life
 from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
@@ -113,6 +114,17 @@ def _recovery_loses_one() -> AbstractContextManager[object]:
     return mock.patch.object(Store, "unfinished", broken)
 
 
+def _by_the_wall_clock(scale: str) -> Mutation:
+    """One of the node's time scales is what somebody may set."""
+    whole = ManualClock.moment
+
+    def broken(self: ManualClock) -> Moment:
+        now = whole(self)
+        return now._replace(**{scale: now.wall_ns})
+
+    return _replaced(ManualClock, "moment", broken)
+
+
 async def _accepts_at_once(self: Tasks, task: Task) -> bool:
     self._journal.record(task, "accepted", None)
     return True
@@ -164,7 +176,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "a cancel is not told": _without(State.AVAILABLE, events.Cancel, effects.Conclude),
     "a change is not written down": _without(State.AVAILABLE, events.Start, effects.Record),
     "a dirty mark is dropped": _replaced(Journal, "mark", lambda *_given: None),
-    "a successor begins too early": _replaced(TaskActor, "written", lambda _self: None),
+    "a successor begins too early": _replaced(Life, "written", lambda _self: None),
     "rows that the disk refused are dropped": _replaced(Writer, "_failed", _gives_up_rows),
     "one task is left out of the recovery": _recovery_loses_one,
     "updates merge over a gap": _outbox_merges_over_a_gap,
@@ -180,6 +192,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     ),
     "a channel does not follow a successor": _replaced(TaskChannel, "_watch", _watch_ends),
     "everybody is blamed for a dead engine": _everybody_is_blamed,
+    "the wall clock says when a task is due": _by_the_wall_clock("schedule_ns"),
+    "the wall clock measures and orders": _by_the_wall_clock("run_ns"),
 }
 
 

@@ -125,7 +125,7 @@ class Life:
         on_over: Callable[[], object],
     ) -> None:
         self.config = config
-        self.clock = ManualClock(outside.now_ns(), outside.wall_ns())
+        self.clock = ManualClock(outside.now_ns(), outside.wall_ns(), "the machine's only boot")
         self.alive = True
         self.serving = False
         self.asking: dict[object, Callable[[Exception], object]] = {}

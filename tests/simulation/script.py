@@ -112,9 +112,17 @@ class KillNode:
     gently: bool
 
 
+@dataclass(frozen=True)
+class SetClock:
+    """Somebody sets the machine's wall clock, by so many seconds."""
+
+    by_s: int
+
+
 Entry = (
-    Submit | Repeat | Watch | Leave | Command | Network | Engine | DiskFault | CrashActor | KillNode
-)
+    Submit | Repeat | Watch | Leave | Command | Network | Engine | DiskFault | CrashActor
+    | KillNode | SetClock
+)  # fmt: skip
 Script = tuple[tuple[int, Entry], ...]
 """Entries with their times in microseconds, in order."""
 
@@ -201,8 +209,15 @@ def _kill(rng: Random, _submissions: int) -> Entry:
     return KillNode(rng.choice((0, 10, 2_000)), rng.random() < 0.2)
 
 
+def _clock(rng: Random, _submissions: int) -> Entry:
+    day_s = 24 * 3_600
+    by_s = rng.choice((30, 3_600, day_s, 40 * day_s, 3_650 * day_s, 3_000_000 * day_s))
+    return SetClock(rng.choice((by_s, -by_s)))
+
+
 _TROUBLES: Final = {
     "client": _client_trouble,
+    "clock": _clock,
     "command": _command,
     "network": _network,
     "engine": _engine,

@@ -56,6 +56,11 @@ class Link:
         self.node_dead = False
         self.close_code: int | None = None
 
+    @property
+    def closed(self) -> bool:
+        """As aiohttp's: the node has closed it, or knows that it is gone."""
+        return self.gone or self.close_code is not None
+
     # ---- the node's transport
 
     def write(self, data: bytes) -> None:

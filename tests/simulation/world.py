@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
 from edge.telemetry import Event
-from tests.simulation import checks, script, troubles
+from tests.simulation import checks, clocks, script, troubles
 from tests.simulation.client import Client
 from tests.simulation.disk import Disk
 from tests.simulation.engine import Machine
@@ -54,6 +54,11 @@ class World:
         }
         self.submitted: dict[int, script.Submit] = {}
         self.known: dict[int, Known] = {}
+        self.posted_us = {
+            entry.number: at_us for at_us, entry in entries if isinstance(entry, script.Submit)
+        }
+        self.has_crashes = any(isinstance(entry, script.CrashActor) for _, entry in entries)
+        self.accepted_ns: dict[str, int] = {}
         self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
         self.broken: Exception | None = None
         self.life: Life | None = None
@@ -140,6 +145,7 @@ class World:
             fields = {k: str(v) if k == "error" else v for k, v in event.fields.items()}
             self.note(event.name, fields)
         self.watched(checks.heard, life, event)
+        self.watched(clocks.heard, life, event)
 
     def watched(self, check: Any, *arguments: Any) -> None:
         """A check inside of the node's own calls: what it finds is raised outside of them, where
@@ -224,6 +230,8 @@ class World:
                 troubles.disk(self, entry)
             case script.CrashActor():
                 troubles.crash_actor(self, entry)
+            case script.SetClock():
+                clocks.set_wall(self, entry)
             case script.KillNode(gently=True):
                 self._stop_node()
             case script.KillNode(down_ms):
