@@ -116,14 +116,17 @@ class Overloaded(ElwiftError):
 class EngineError(ElwiftError):
     """The engine could not do this one thing.
 
-    ``recoverable`` says whether another attempt may succeed.
+    ``recoverable`` says whether another attempt may succeed, ``retry_after_ms`` when to make one.
     """
 
     code = "engine_error"
 
-    def __init__(self, message: str, *, recoverable: bool = True) -> None:
+    def __init__(
+        self, message: str, *, recoverable: bool = True, retry_after_ms: int = 1_000
+    ) -> None:
         super().__init__(message)
         self.recoverable = recoverable
+        self.retry_after_ms = retry_after_ms
 
 
 class EngineDead(EngineError):

@@ -114,7 +114,9 @@ class Parts:
         fallback = settings.fallback
         self.board = Board(settings.tasks.queue_max, fallback.slots if fallback.enabled else 0)
         self.pubsub = PubSub()
-        self._facts = NodeFacts(self.system, store, outside.model.name)
+        own = EngineCommand(outside.model, settings.model)
+        self._command = outside.command or own
+        self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self._figures = Figures(
             Sources(
                 self.board, self._facts.durable, lambda: self._facts.model, self._socket_figures,
@@ -140,11 +142,10 @@ class Parts:
     def _children(self) -> tuple[ChildSpec, ...]:
         """The supervision tree, but for the tasks themselves."""
         settings, outside = self.settings, self._outside
-        command = outside.command or EngineCommand(outside.model, settings.model)
         engine = ChildSpec(
             "engine",
             lambda: EngineActor(
-                command,
+                self._command,
                 telemetry=self.telemetry,
                 policy=policy_of(settings.model),
                 rng=outside.rng,

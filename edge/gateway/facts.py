@@ -11,13 +11,15 @@ from edge.storage import Store
 
 
 class NodeFacts:
-    """The node as its handlers see it. ``context_tokens`` is 0 until the engine is up."""
+    """The node as its handlers see it. ``context_tokens`` is 0 as long as it is not known, and
+    ``longest_token_bytes`` too; see `Ready`."""
 
-    def __init__(self, system: System, store: Store, model: str) -> None:
+    def __init__(self, system: System, store: Store, model: str, context_tokens: int = 0) -> None:
         self._system = system
         self._store = store
         self.model = model
-        self.context_tokens = 0
+        self.context_tokens = context_tokens
+        self.longest_token_bytes = 0
         self.safe_mode = False
 
     @property
@@ -56,6 +58,7 @@ class EngineListener(Actor):
     def handle(self, message: object) -> None:
         if isinstance(message, EngineUp):
             self._facts.context_tokens = message.ready.context_tokens
+            self._facts.longest_token_bytes = message.ready.longest_token_bytes
             self._facts.safe_mode = message.ready.safe_mode
             self._say(message.ready)
         elif isinstance(message, EngineGivenUp):

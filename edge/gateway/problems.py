@@ -97,7 +97,7 @@ def from_error(error: ElwiftError) -> web.Response:
         if isinstance(error, kind):
             field = error.field if isinstance(error, ClientError) else None
             response = problem(status, error.code, title, str(error), field=field)
-            if isinstance(error, Overloaded):
+            if isinstance(error, Overloaded | EngineError):
                 response.headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
             if isinstance(error, UnsupportedEncoding):
                 response.headers["Accept-Encoding"] = "gzip, deflate"

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from aiohttp import web
 
-from edge.actors import ActorDown, CallTimeout
-from edge.errors import EngineError, InvalidRequest, PromptTooLong
+from edge.errors import InvalidRequest
 from edge.gateway import submission
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
+from edge.gateway.length import LengthCheck
 from edge.gateway.reading import TASK_PATH, task_id_of
-from edge.inference import CountTokens
 from edge.services.tasks import Tasks
 from edge.settings import Settings
 from edge.tasks.task import TERMINAL, Request, State
-
-COUNT_MS: Final = 2_000
-TEMPLATE_TOKENS: Final = 64
-"""What a chat template may add to a prompt, generously."""
 
 
 class TasksApi:
@@ -41,6 +34,7 @@ class TasksApi:
         self._access = access
         self._settings = settings
         self._facts = facts
+        self._length = LengthCheck(facts)
 
     def mount(self, app: web.Application) -> None:
         app.router.add_post("/tasks", self.submit)
@@ -62,7 +56,7 @@ class TasksApi:
             defaults=self._settings.tasks,
         )
         self._check_model(wanted.request)
-        await self._check_length(wanted.request)
+        await self._length.check(wanted.request)
         accepted = await self._tasks.submit(
             wanted.request, own_id=wanted.own_id, schedule_in_ms=wanted.schedule_in_ms
         )
@@ -75,31 +69,6 @@ class TasksApi:
         if request.model is not None and request.model != running:
             raise InvalidRequest(
                 f"this node runs the model {running!r}, not {request.model!r}", field="model"
-            )
-
-    async def _check_length(self, request: Request) -> None:
-        """Refuses a prompt that cannot fit. A token is a byte at least, so a short prompt needs no
-        counting; only a long one is worth a question to the engine."""
-        context = self._facts.context_tokens
-        texts = [request.prompt] if request.prompt else [c for _, c in request.messages or ()]
-        if (
-            context == 0
-            or sum(len(text.encode()) + 16 for text in texts) < context - TEMPLATE_TOKENS
-        ):
-            return
-        messages = request.messages or (("user", request.prompt or ""),)
-        engine = self._facts.engine()
-        if engine is None:
-            return
-        try:
-            counted: Any = await engine.call(CountTokens(None, messages), deadline_ms=COUNT_MS)
-        except (EngineError, ActorDown, CallTimeout):
-            return  # the engine is restarting; it will say so itself when the task's turn comes
-        if counted.tokens >= context:
-            raise PromptTooLong(
-                f"the prompt has {counted.tokens} tokens and the model's context only {context};"
-                " make it shorter",
-                field="prompt" if request.prompt else "messages",
             )
 
     async def show(self, request: web.Request) -> web.Response:

@@ -1,6 +1,11 @@
 """The node's side of the engine: which models there are, and the process that runs one."""
 
-from edge.inference.command import EngineCommand, check_context, policy_of
+from edge.inference.command import (
+    CONTEXT_TOKENS_DEFAULT,
+    EngineCommand,
+    check_context,
+    policy_of,
+)
 from edge.inference.engine import EngineActor
 from edge.inference.models import ModelFile, resolve, standby
 from edge.inference.policy import LifecyclePolicy
@@ -21,6 +26,7 @@ from edge.inference.protocol import (
 )
 
 __all__ = [
+    "CONTEXT_TOKENS_DEFAULT",
     "Abort",
     "CountTokens",
     "EngineActor",

@@ -16,9 +16,10 @@ from typing import Final
 from edge.actors import Actor, Crash, Down, Reason, Ref, Reply
 from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import (
+    REQUESTS_MAX,
     Cancel,
-    Count,
     Counted,
+    FrameTooLarge,
     FromEngine,
     LoadFailed,
     Ping,
@@ -28,9 +29,18 @@ from edge.engine.messages import (
     Rejected,
     Shutdown,
     Step,
+    Tokenising,
 )
-from edge.errors import EngineDead, EngineError, InvalidRequest, Overloaded, PromptTooLong
+from edge.errors import (
+    ClientError,
+    EngineDead,
+    EngineError,
+    InvalidRequest,
+    Overloaded,
+    PromptTooLong,
+)
 from edge.inference import lifecycle as life
+from edge.inference.counts import Counts
 from edge.inference.policy import LifecyclePolicy
 from edge.inference.process import Process, StartProcess, Worker
 from edge.inference.protocol import (
@@ -50,9 +60,6 @@ from edge.inference.protocol import (
 from edge.inference.routes import Routes
 from edge.inference.witness import Witness
 from edge.telemetry import Telemetry
-
-COUNTS_WAITING_MAX: Final = 1_000
-"""Prompts that wait to be counted at most; a call beyond fails with `Overloaded`."""
 
 _LOADING: Final = "the engine is loading its model"
 _CLIENT_ERRORS: Final = {error.code: error for error in (InvalidRequest, PromptTooLong)}
@@ -99,8 +106,7 @@ class EngineActor(Actor):
         self._timer: Timer | None = None
         self._timer_number = 0
         self._pings = 0
-        self._counts: dict[int, Reply] = {}
-        self._count_key = 0
+        self._counts = Counts()
         self._subscribers: dict[Ref, None] = {}
         self._stop_replies: list[Reply] = []
         self._end_reason: Reason | None = None
@@ -165,11 +171,15 @@ class EngineActor(Actor):
             reply_to.send(EngineLost(key, "the engine is not running", blamed=False))
         elif key in self._routes:
             reply_to.send(Rejected(key, "conflict", f"the key {key} is running", False))
+        elif len(self._routes) >= REQUESTS_MAX:
+            reply_to.send(Rejected(key, "overloaded", "the engine has too much to do", True))
         else:
             try:
                 self._worker.send(request)
             except PipeError as error:
-                reply_to.send(Rejected(key, "invalid_request", str(error), False))
+                refused = _refused(error, "prompt" if request.messages is None else "messages")
+                sentence, field = str(refused), refused.field
+                reply_to.send(Rejected(key, refused.code, sentence, False, field))
             else:
                 self._routes.add(key, reply_to, convicted=message.convicted)
 
@@ -181,17 +191,16 @@ class EngineActor(Actor):
         if self._worker is None or self._ready is None:
             reply.fail(EngineDead("the engine is not running; try again shortly"))
             return
-        if len(self._counts) >= COUNTS_WAITING_MAX:
-            reply.fail(Overloaded("too many prompts wait to be counted", retry_after_ms=1_000))
-            return
-        # Keys of requests are the caller's and count up; those of counts count down.
-        self._count_key -= 1
         try:
-            self._worker.send(Count(self._count_key, request.prompt, request.messages))
+            count = self._counts.add(request, reply, self.system.clock.now_ns())
+        except (Overloaded, EngineError) as error:
+            reply.fail(error)
+            return
+        try:
+            self._worker.send(count)
         except PipeError as error:
-            reply.fail(InvalidRequest(str(error), field="prompt"))
-        else:
-            self._counts[self._count_key] = reply
+            field = "prompt" if request.messages is None else "messages"
+            self._counts.answer(count.key, _refused(error, field))
 
     def _start_again(self) -> None:
         if self._life.state in {life.State.STOPPED, life.State.BACKOFF, life.State.GIVEN_UP}:
@@ -238,15 +247,12 @@ class EngineActor(Actor):
                 )
             case Pong():
                 self._heard()
+            case Tokenising(key=key):
+                self._counts.turned_to(key)
             case Counted(key=key):
-                reply = self._counts.pop(key, None)
-                if reply is not None:
-                    reply(message)
+                self._counts.answer(key, message)
             case Rejected(key=key):
-                reply = self._counts.pop(key, None)
-                if reply is not None:
-                    reply.fail(_as_error(message))
-                else:
+                if not self._counts.answer(key, _as_error(message)):
                     self._routes.end(message)
             case Ready():
                 self._is_up(message)
@@ -284,7 +290,10 @@ class EngineActor(Actor):
             outside = True if self._was_stopped else None
             if code == -signal.SIGKILL and self._witness.ran_out_of_memory():
                 outside, reason = False, "the engine was ended for lack of memory"
-            culprit = self._routes.culprit() is not None
+            measured_chars = self._counts.chars_at_work
+            if measured_chars is not None:
+                reason = f"{reason}, while it measured a prompt of {measured_chars} characters"
+            culprit = measured_chars is not None or self._routes.culprit() is not None
             exited = life.Exited(code, reason, culprit, outside)
             effects = self._life.apply(exited, self.system.clock.now_ns())
             lost = next((effect for effect in effects if isinstance(effect, life.Lost)), None)
@@ -365,10 +374,11 @@ class EngineActor(Actor):
 
     def _lose(self, reason: str, *, own_fault: bool) -> None:
         self._ready = None
-        self._routes.lose_all(reason, own_fault=own_fault)
-        counts, self._counts = self._counts, {}
-        for reply in counts.values():
-            reply.fail(EngineDead(f"{reason}; try again shortly"))
+        # A prompt that was being measured is the likelier cause: with it gone, whoever else it may
+        # have been is found out the next time.
+        measured = self._counts.chars_at_work is not None
+        self._routes.lose_all(reason, own_fault=own_fault and not measured)
+        self._counts.lose_all(reason, self.system.clock.now_ns(), own_fault=own_fault)
 
     def _has_stopped(self) -> None:
         self._announce(EngineDown("the engine was stopped", None))
@@ -382,6 +392,13 @@ class EngineActor(Actor):
         self._news = news
         for ref in self._subscribers:
             ref.send(news)
+
+
+def _refused(error: PipeError, field: str) -> ClientError:
+    """What the client hears of a message that could not be sent."""
+    if isinstance(error, FrameTooLarge):
+        return PromptTooLong(f"the prompt is too long: {error}", field=field)
+    return InvalidRequest(str(error), field=field)
 
 
 def _as_error(rejected: Rejected) -> Exception:

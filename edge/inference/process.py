@@ -21,6 +21,12 @@ from edge.engine.messages import (
 STDERR_TAIL_BYTES: Final = 8_192
 """What is kept of the worker's last words."""
 
+STDERR_PAUSE_S: Final = 0.01
+"""Between two reads of them, of 256 KiB at most. A worker that is well writes nothing."""
+
+LAST_WORDS_S: Final = 1.0
+"""From the worker's end to that of its words: unless a child of it goes on, they are there."""
+
 EXIT_GRACE_S: Final = 5.0
 """A worker that closed its pipe has to exit within this, and the other way round."""
 
@@ -78,7 +84,7 @@ class Worker:
         self._on_exit = on_exit
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: _Pipe | None = None
-        self._stderr = bytearray()
+        self._words: _Words | None = None
         self._kill_wanted = False
         self._fault = ""
         self._runner = asyncio.get_running_loop().create_task(self._run())
@@ -99,41 +105,48 @@ class Worker:
 
     async def _run(self) -> int:
         ours, theirs = socket.socketpair()
-        with theirs:
+        # Not a pipe that asyncio makes: that one is closed by the other side alone, and a child
+        # that the worker has left behind would keep it open for ever.
+        our_words, their_words = socket.socketpair()
+        with theirs, their_words:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(part.replace("{fd}", str(theirs.fileno())) for part in self._command),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
+                    stderr=their_words.fileno(),
                     pass_fds=(theirs.fileno(),),
                     # Ctrl-C in a terminal is for the node, which lets its tasks end first.
                     start_new_session=True,
                 )
             except BaseException:
                 ours.close()
+                our_words.close()
                 raise
         self._process = process
         try:
-            # A connection to a socket that is connected already: no round trip, never waits.
+            # Connections to sockets that are connected already: no round trip, never wait.
+            connect = asyncio.get_running_loop().create_unix_connection
+            words = self._words = _Words()
+            await connect(lambda: words, sock=our_words)
             pipe = _Pipe(self._receive, self._garbage)
-            await asyncio.get_running_loop().create_unix_connection(lambda: pipe, sock=ours)
+            await connect(lambda: pipe, sock=ours)
             self._pipe = pipe
             self.pid = process.pid
             if self._kill_wanted:
                 self.kill()
             self._on_started(process.pid)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read_stderr(process))
-                group.create_task(self._await_end(process, pipe))
+            await self._await_end(process, pipe)
+            await asyncio.wait({words.closed}, timeout=LAST_WORDS_S)
         finally:
             if process.returncode is None:
                 self.kill()
                 await process.wait()
-            if self._pipe is not None:
-                self._pipe.close()
-            else:
-                ours.close()
+            for connection, end in ((self._pipe, ours), (self._words, our_words)):
+                if connection is None:
+                    end.close()
+                else:
+                    connection.close()
         return await process.wait()
 
     async def _await_end(self, process: asyncio.subprocess.Process, pipe: _Pipe) -> None:
@@ -145,12 +158,6 @@ class Worker:
         if not exited.done():
             self.kill()
         await exited
-
-    async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        while data := await process.stderr.read(4_096):
-            self._stderr += data
-            del self._stderr[:-STDERR_TAIL_BYTES]
 
     def _receive(self, message: FromEngine) -> None:
         if not self._fault:
@@ -176,8 +183,8 @@ class Worker:
             text = f"the engine was ended by {_signal_name(-code)}"
         else:
             text = f"the engine exited with status {code}"
-        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
-        return f"{text}; its last words: {lines[-1].strip()[-200:]}" if lines and code else text
+        last = "" if self._words is None else self._words.last_line()
+        return f"{text}; its last words: {last}" if last and code else text
 
 
 def _signal_name(number: int) -> str:
@@ -187,21 +194,60 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-class _Pipe(asyncio.Protocol):
-    """Bytes from the worker to messages; ``closed`` is done when the pipe is read to its end."""
+class _Connection(asyncio.Protocol):
+    """Our end of a socket to the worker; ``closed`` is done when it has been read to its end."""
+
+    def __init__(self) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Words(_Connection):
+    """What the worker writes on its standard error; the end of it is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tail = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._tail += data
+        del self._tail[:-STDERR_TAIL_BYTES]
+        if self._transport is not None and not self._transport.is_closing():
+            # Who writes without end is slowed down by that, and not the node.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(STDERR_PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def last_line(self) -> str:
+        lines = self._tail.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip()[-200:] if lines else ""
+
+
+class _Pipe(_Connection):
+    """Bytes from the worker to messages."""
 
     def __init__(
         self, on_message: Callable[[FromEngine], object], on_garbage: Callable[[PipeError], object]
     ) -> None:
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__()
         self._reader = FrameReader(FROM_ENGINE_BYTES_MAX)
         self._on_message = on_message
         self._on_garbage = on_garbage
-        self._transport: asyncio.WriteTransport | None = None
         self._broken = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self._broken:
@@ -215,14 +261,6 @@ class _Pipe(asyncio.Protocol):
         for message in messages:
             self._on_message(message)  # type: ignore[arg-type]  # the worker's half alone
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
     def write(self, frame: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()

@@ -13,8 +13,9 @@ import pytest
 
 from edge.actors import Actor, Down, Ref, System
 from edge.clock import SystemClock
+from edge.engine import messages
 from edge.engine.messages import Counted, Finished, Generate, Output, Rejected, Sampling
-from edge.errors import EngineDead, InvalidRequest
+from edge.errors import EngineDead, InvalidRequest, PromptTooLong
 from edge.inference import (
     Abort,
     CountTokens,
@@ -30,6 +31,7 @@ from edge.inference import (
     Status,
     StopEngine,
     Subscribe,
+    engine,
     stop,
 )
 from edge.inference.witness import Witness
@@ -206,6 +208,40 @@ async def test_a_text_that_is_no_unicode_and_a_key_in_use_are_rejected(open_hous
         await house.engine.call(CountTokens("\ud800", None), deadline_ms=5_000)
     await house.run(2, "a prompt").until(Output)
     assert (await house.run(2, "a prompt").until(Rejected)).code == "conflict"
+
+
+async def test_what_is_too_large_for_the_pipe_is_refused_alone(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = open_house()
+    await house.news.until(EngineUp)
+    beside = house.run(1, "a prompt")
+    await beside.until(Output)
+    monkeypatch.setattr(messages, "TO_ENGINE_BYTES_MAX", 1_000)
+    rejected = await house.run(2, "x" * 1_000).until(Rejected)
+    assert (rejected.code, rejected.recoverable) == ("prompt_too_long", False)
+    assert "1000 are the most" in rejected.message
+    for asked in (CountTokens("x" * 1_000, None), CountTokens(None, (("user", "x" * 1_000),))):
+        with pytest.raises(PromptTooLong) as caught:
+            await house.engine.call(asked, deadline_ms=5_000)
+        assert caught.value.field == ("prompt" if asked.prompt else "messages")
+    await beside.until(Output)
+    assert house.told("engine.died") == []
+
+
+async def test_more_requests_than_an_engine_has_are_refused(
+    open_house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = open_house()
+    await house.news.until(EngineUp)
+    monkeypatch.setattr(engine, "REQUESTS_MAX", 2)
+    ears = [house.run(key, "a prompt") for key in (1, 2, 3)]
+    rejected = await ears[2].until(Rejected)
+    assert (rejected.code, rejected.recoverable) == ("overloaded", True)
+    await ears[0].until(Output)
+    house.engine.send(Abort(1))
+    await ears[0].until(Finished)
+    await house.run(4, "a prompt").until(Output)
 
 
 async def test_a_kill_from_outside_loses_what_ran_and_it_comes_back(open_house: Open) -> None:

@@ -81,3 +81,79 @@ async def test_a_hanging_prompt_is_found_out_too(tmp_path: Path) -> None:
         assert (await node.ended(bad))["state"] == "discarded"
         assert (await node.ended(good))["attempt"] == 1
         assert node.heard.of("engine.stalled")
+
+
+# ---- prompts that are measured before they are accepted
+
+
+async def post(node: ScriptedNode, prompt: str) -> tuple[int, dict[str, Any], str | None]:
+    async with node.http.post(f"{node.url}/tasks", json={"prompt": prompt}) as response:
+        answer = dict(await response.json(content_type=None))
+        return response.status, answer, response.headers.get("Retry-After")
+
+
+def long(prompt: str) -> str:
+    """The same to the scripted engine, and so long that it may not fit."""
+    return prompt + " " * 5_000
+
+
+async def test_a_prompt_that_ends_the_engine_while_it_is_measured_does_so_once(
+    tmp_path: Path,
+) -> None:
+    # A budget that would be spent by a single death that were held against the engine.
+    async with scripted_node(tmp_path, model__deaths_max=0) as node:
+        # Alone in the engine, so that it would be blamed.
+        beside = await node.submit("a story", max_tokens=200)
+        status, answer, retry_after = await post(node, long("die SIGSEGV"))
+        assert (status, retry_after) == (503, "1")
+        assert "has to be measured first" in answer["detail"]
+        assert "SIGSEGV" not in answer["detail"]
+        died = await node.heard.next("engine.died")
+        reason = str(died.fields["reason"])
+        assert "SIGSEGV" in reason
+        assert reason.endswith("while it measured a prompt of 5011 characters")
+        await node.heard.next("engine.ready", 2)
+        for _ in range(3):
+            status, answer, retry_after = await post(node, long("die SIGSEGV"))
+            assert (status, answer["type"]) == (503, "urn:elwift:problem:engine_error")
+            assert "not measured again" in answer["detail"]
+            assert retry_after is not None
+            assert 0 < int(retry_after) <= 600
+        assert (await post(node, long("a story")))[0] == 202
+        task = await node.ended(beside)
+        assert (task["state"], task["attempt"], task["errors"]) == ("completed", 1, [])
+        assert len(node.heard.of("engine.died")) == 1
+        assert node.heard.of("engine.given_up") == []
+
+
+async def test_a_long_prompt_is_not_accepted_while_there_is_no_engine(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, model__restart_base_ms=600_000) as node:
+        await node.kill_engine()
+        await node.heard.next("engine.died")
+        status, answer, retry_after = await post(node, long("a story"))
+        assert (status, retry_after) == (503, "1")
+        assert "being restarted" in answer["detail"]
+        assert (await post(node, "a short story"))[0] == 202
+
+
+async def test_who_was_measured_when_it_was_killed_from_outside_may_try_again(
+    tmp_path: Path,
+) -> None:
+    async with scripted_node(tmp_path) as node:
+        for round_ in (1, 2):
+            waiting = asyncio.ensure_future(post(node, long("mute")))
+            # What is measured is with the engine before what came after it is done.
+            await node.ended(await node.submit("a story", max_tokens=20))
+            assert not waiting.done()
+            await node.kill_engine()
+            assert (await waiting)[0] == 503
+            await node.heard.next("engine.ready", round_ + 1)
+
+
+async def test_what_cannot_fit_is_refused_at_the_door(tmp_path: Path) -> None:
+    """By a real engine, which says how long its longest token is, and is asked nothing."""
+    async with scripted_node(tmp_path, real=True, model__slots=1) as node:
+        status, answer, _ = await post(node, "a" * 900_000)
+        assert (status, answer["field"]) == (422, "prompt")
+        assert "900000 bytes" in answer["detail"]
+        assert answer["type"] == "urn:elwift:problem:prompt_too_long"

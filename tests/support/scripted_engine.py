@@ -12,6 +12,8 @@ own moment of that interval instead of one step for all. How it fails:
 * ``--hangs-loading``: never says anything
 * a prompt ``die SIGNAL`` ends it at the first step of that prompt, ``die SIGNAL N`` when token N of
   it is due, ``hang`` stops all steps, ``garbage`` sends what is no message, ``reject`` is rejected
+* to be counted, ``die SIGNAL`` ends it too, and ``mute`` is not answered; white space around a
+  prompt is no matter, so that it may be of any length
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from edge.engine.messages import (
     Rejected,
     Shutdown,
     Step,
+    Tokenising,
     encode,
 )
 
@@ -153,12 +156,16 @@ class ScriptedEngine:
         else:
             self._fresh.append(request)
 
-    def _count(self, key: int, prompt: str | None, messages: Sequence[object] | None) -> None:
-        if prompt == "reject":
+    def _count(
+        self, key: int, prompt: str | None, messages: Sequence[tuple[str, str]] | None
+    ) -> None:
+        words = (messages[-1][1] if messages else prompt or "").split()
+        self.send(Tokenising(key))
+        _die_of(words, None)
+        if words == ["reject"]:
             self.send(Rejected(key, "invalid_request", "no such prompt", False, "prompt"))
-        else:
-            tokens = len((prompt or "").split()) + len(messages or ())
-            self.send(Counted(key, tokens, 4_096))
+        elif words != ["mute"]:
+            self.send(Counted(key, len(words) + len(messages or ()), 4_096))
 
     def _step(self) -> None:
         self._steps += 1

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from edge.engine.messages import FromEngine, Generate, Ping, PipeError, Pong, Sampling
+from edge.inference import process
 from edge.inference.process import STDERR_TAIL_BYTES, Worker
 
 SOCKET = "import socket, sys; pipe = socket.socket(fileno=int(sys.argv[1])); "
@@ -68,6 +69,26 @@ async def test_the_last_words_are_kept_within_limits() -> None:
     assert code == 1
     assert reason.endswith("so long")
     assert len(reason) < 300
+
+
+async def test_words_without_end_are_cut_and_hold_nobody_up() -> None:
+    words = "pipe.sendall(encode(Pong(1, 1)))\nwhile True: sys.stderr.write('x' * 100_000)"
+    watch = Watch(f"{SOCKET}\nfrom edge.engine.messages import *\n{words}")
+    await watch.heard.wait()
+    watch.worker.kill()
+    code, reason = await watch.exit
+    assert code == -9
+    assert len(reason) < 300
+
+
+async def test_an_end_is_an_end_even_if_a_child_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It holds on to the worker's pipe and to its error output."""
+    monkeypatch.setattr(process, "EXIT_GRACE_S", 0.1)
+    monkeypatch.setattr(process, "LAST_WORDS_S", 0.1)
+    watch = Watch(f"{SOCKET}\nimport os\nif os.fork() == 0: pipe.recv(1)\nelse: os._exit(3)")
+    assert (await watch.exit)[0] == 3
 
 
 async def test_half_a_frame_at_the_end_is_no_message() -> None:
