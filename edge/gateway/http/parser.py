@@ -26,6 +26,7 @@ HEAD_BYTES_MAX: Final = 65_536
 of it, so the cookies of other programs come along."""
 HEADERS_MAX: Final = 128
 
+_HEAD_END: Final = b"\r\n\r\n"
 _TLS_HELLO: Final = b"\x16\x03"
 _HTTP_2: Final = b"PRI * HTTP/2"
 _REASON_CHARS: Final = 80
@@ -113,6 +114,10 @@ class CheckedParser:
                 return (), False, b""
             raise self._refused(reason) from error
         self._follow(len(data), messages)
+        if messages and messages[-1][0].upgrade and not upgraded and self.body is None:
+            # llhttp stops behind a request for a protocol that is not spoken here, such as h2c,
+            # and aiohttp drops the rest of the data: whatever that was has to be sent anew.
+            self._over = data.find(_HEAD_END) != len(data) - len(_HEAD_END)
         if self._head_bytes > HEAD_BYTES_MAX:
             raise self._refused(headers_too_large())
         return messages, upgraded, tail

@@ -9,7 +9,8 @@ ended its own, for a while (RFC 9112 section 9.6).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class Wire:
@@ -20,15 +21,9 @@ class Wire:
         "_closing",
         "_on_close",
         "_transport",
-        "abort",
-        "get_extra_info",
         "get_write_buffer_size",
-        "is_reading",
-        "pause_reading",
         "peer_done",
-        "resume_reading",
         "write",
-        "writelines",
     )
 
     def __init__(self, transport: asyncio.Transport, on_close: Callable[[], object]) -> None:
@@ -36,15 +31,9 @@ class Wire:
         self._on_close = on_close
         self._closing = False
         self.peer_done = False  # the other side has ended
-        # Bound once: frames of every task pass here.
-        self.abort = transport.abort
-        self.get_extra_info = transport.get_extra_info
+        # Bound once: the frames of all tasks pass here.
         self.get_write_buffer_size = transport.get_write_buffer_size
-        self.is_reading = transport.is_reading
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
         self.write = transport.write
-        self.writelines = transport.writelines
 
     def is_closing(self) -> bool:
         return self._closing or self._transport.is_closing()
@@ -71,3 +60,23 @@ class Wire:
         """Ends both sides, at once if nothing waits to be written, else when that is."""
         self._closing = True
         self._transport.close()
+
+    # --- as they are
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def is_reading(self) -> bool:
+        return self._transport.is_reading()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def writelines(self, data: Iterable[bytes]) -> None:
+        self._transport.writelines(data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from edge.gateway.http.errors import MalformedRequest
 from tests.support.http_site import serving
 from tests.support.raw import length, post, raw
 
+ROOT = Path(__file__).parents[4]
 BODY = b'{"prompt":"hi"}'
 WAITING = b"Expect: 100-continue"
 
@@ -110,3 +113,15 @@ async def test_an_answer_arrives_although_the_client_still_sends() -> None:
         answer = await client.answer()
         assert (answer.status, answer.headers["connection"]) == (413, "close")
         assert await client.rest() == b"", "ended in order, without a reset"
+
+
+def test_nobody_else_reads_bodies() -> None:
+    """aiohttp's own ways know nothing of ``100 Continue``, of encodings and of deadlines."""
+    ways = {"read", "text", "json", "post", "multipart", "content"}
+    for file in (ROOT / "edge").rglob("*.py"):
+        if file.name == "body.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "request":
+                ours = file.parent.name == "http" and node.attr == "content"
+                assert node.attr not in ways or ours, f"{file}:{node.lineno}"

@@ -15,7 +15,7 @@ from edge.gateway.http.parser import CheckedParser
 from edge.gateway.http.wire import Wire
 from tests.support.census import alive, without_collector
 from tests.support.http_site import LARGE_BYTES, serving, settle
-from tests.support.odd_requests import ALL, LOOK, SOCKET, TASK, Odd
+from tests.support.odd_requests import ALL, H2C, LOOK, SOCKET, TASK, Odd
 from tests.support.raw import length, post, raw, request
 
 REQUEST = request(LOOK)
@@ -341,3 +341,25 @@ async def test_nothing_is_left_of_a_connection(sent: bytes) -> None:
                     await settle()
                 await settle()
             assert alive(*KINDS) == before
+
+
+class TestUpgradesThatAreNone:
+    async def test_a_client_that_would_rather_speak_http_2_is_kept(self) -> None:
+        async with serving() as site, raw(site.url) as client:
+            for _ in range(2):
+                await client.send(request(LOOK, *H2C))
+                assert (await client.answer()).status == 200
+
+    async def test_nor_does_its_body_have_to_come_at_once(self) -> None:
+        async with serving() as site, raw(site.url) as client:
+            await client.send(post(TASK[:5], length(TASK), *H2C))
+            await settle()
+            await client.send(TASK[5:])
+            assert (await client.answer()).status == 202
+
+    async def test_what_came_behind_it_is_not_waited_for_in_vain(self) -> None:
+        async with serving() as site, raw(site.url) as client:
+            await client.send(request(LOOK, *H2C) + REQUEST)
+            answer = await client.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await client.over()
