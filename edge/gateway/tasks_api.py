@@ -13,6 +13,7 @@ from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.length import LengthCheck
 from edge.gateway.reading import TASK_PATH, task_id_of
+from edge.services.task_actor import CANCELLING
 from edge.services.tasks import Tasks
 from edge.settings import Settings
 from edge.tasks.task import TERMINAL, Request, State
@@ -76,8 +77,11 @@ class TasksApi:
         return json_response(await self._tasks.document(task_id_of(request), client))
 
     async def cancel(self, request: web.Request) -> web.Response:
+        """``200`` once the task is cancelled and that is committed; ``202`` while the disk takes
+        its time."""
         client = self._client(request)
-        return json_response(await self._tasks.cancel(task_id_of(request), client))
+        document = await self._tasks.cancel(task_id_of(request), client)
+        return json_response(document, status=202 if document["state"] == CANCELLING else 200)
 
     async def retry(self, request: web.Request) -> web.Response:
         client = self._client(request)

@@ -54,8 +54,8 @@ class Ending:
         self._untaken: Callable[[Done], bool] | None = None  # what the journal had no room for
 
     @property
-    def untold(self) -> bool:
-        """The task has ended, but for nobody outside."""
+    def untold(self) -> State | None:
+        """The task has ended, but for nobody outside: there it is still in this state."""
         return self._life.untold
 
     @property
@@ -65,7 +65,7 @@ class Ending:
 
     def begin(self, effect: Conclude, before: State) -> None:
         """The task has ended in this turn of its actor."""
-        self._life.untold = self._life.unwritten = True
+        self._life.untold, self._life.unwritten = before, True
         self._journal.forget(self._life)
         self._record(effect, before, None)
 
@@ -97,27 +97,27 @@ class Ending:
             done(StorageError("too many rows wait for the disk"))
         self._life.written()
 
-    def committed(self, message: Committed) -> None:
-        """The end is on disk, or is not: tells it, if that is to be done now. What waited for the
-        commit of a new beginning follows, whatever the disk said."""
+    def committed(self, message: Committed) -> bool:
+        """The end is on disk, or is not: whether it may be told now, and has not been. What waited
+        for the commit of a new beginning follows, whatever the disk said."""
         if message.then is not None:
             if message.error is not None:
                 self._journal.mark(self._life)
             message.then()
-            return
+            return False
         if not self.unwritten or message.version != self._life.task.version:
-            return
+            return False
         self._life.unwritten = message.error is not None
         if message.error is not None:
             self._ref.send_after(WRITE_AGAIN_MS, WriteAgain())
             if self._journal.durable:
                 # The disk works and is only behind: the end is told once it has caught up.
-                return
-        if self._life.untold:
-            self._life.untold = False
-            self._tell()
+                return False
+        untold, self._life.untold = self._life.untold, None
+        return untold is not None
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tells everybody of the end."""
         task = self._life.task
         self._audience.tell(*wire.end_event(wire.document(task)), last=True)
         self._audience.dismiss()

@@ -10,7 +10,7 @@ from edge.services.audience import Followers
 from edge.services.dispatcher import Board
 from edge.services.journal import Journal
 from edge.tasks.retry import RetryPolicy
-from edge.tasks.task import Snapshot, Task
+from edge.tasks.task import Snapshot, State, Task
 from edge.telemetry import Telemetry
 
 
@@ -20,13 +20,14 @@ class Life:
     ``task`` is the state that the actor of now works on. It is what the journal writes down
     (`edge.services.journal.Dirty`), so that the journal holds no actor.
 
-    Its end is ``unwritten`` until the disk has it, and ``untold`` until the clients may know of it;
-    see `edge.services.ending`. ``given_up`` once only a last actor is left."""
+    Its end is ``unwritten`` until the disk has it. ``untold`` is the state that it had before, and
+    still has for clients; None once they may know of the end. See `edge.services.ending`.
+    ``given_up`` once only a last actor is left."""
 
     snapshot: Snapshot
     fresh: bool = False
     unwritten: bool = False
-    untold: bool = False
+    untold: State | None = None
     given_up: bool = False
     task: Task = field(init=False)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from edge.actors import NORMAL, Actor, Down, Reason, Reply
+from edge.actors import NORMAL, Actor, Down, Reason, Ref, Reply
 from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict
@@ -37,6 +38,20 @@ from edge.tasks import effects, events, machine
 from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import ENGINE_DIED, State, Task, Usage
 
+CANCEL_MS: Final = 3_000
+"""How long a cancel waits for its commit before it is answered all the same: for longer than until
+a disk that was behind is tried once more, and not as long as who called waits."""
+
+CANCELLING: Final = "cancelling"
+"""What is said then in place of a state: the task runs no more, but the disk does not have that
+yet, so a crash of the node could still bring it back."""
+
+_JUST_ENDING: Final = "the task is just ending; try again in a moment"
+
+_Answer = Callable[[dict[str, Any] | Conflict], object]
+"""Where the outcome of a command goes: the task's document, or why not. It holds no actor, which
+would hold itself by it."""
+
 _OF_A_TURN = (Admitted, Finished, Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
 
 
@@ -47,11 +62,18 @@ class _Expire:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class _StillEnding:
+    """Who has cancelled the task has waited for long enough: this one, and who came after it."""
+
+    first: _Answer
+
+
 class TaskActor(Actor):
     """One task. Transient: it ends normally some time after the task has."""
 
     __slots__ = (
-        "_around", "_audience", "_due", "_ending", "_held", "_life", "_no_fallback",
+        "_around", "_audience", "_cancels", "_due", "_ending", "_held", "_life", "_no_fallback",
         "_suspected", "_suspected_most", "task",
     )  # fmt: skip
 
@@ -65,6 +87,7 @@ class TaskActor(Actor):
         # It may have ended an engine; most likely so if it had made no token there.
         self._suspected = self._suspected_most = False
         self._no_fallback = False
+        self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
 
     def started(self) -> None:
         self._ending = Ending(self.ref, self._life, self._around, self._audience)
@@ -113,6 +136,9 @@ class TaskActor(Actor):
             self._ending.write_again()
         elif isinstance(message, Command):
             self._command(message)
+        elif isinstance(message, _StillEnding):
+            if self._cancels[:1] == (message.first,):
+                self._answer_cancels()
         elif isinstance(message, _Expire) and message.version == self.task.version:
             self.stop(NORMAL)
         elif isinstance(message, events.Fail) and not self.task.terminal:
@@ -127,26 +153,46 @@ class TaskActor(Actor):
         if isinstance(request, Describe):
             reply(self.document())
             return
-        try:
-            self._obey(request, lambda: reply(self.document()))
-        except Conflict as error:
-            reply.fail(error)
+        self._obey(request, partial(_reply, reply))
 
-    def _obey(self, request: object, answer: Callable[[], object]) -> None:
-        cancel = isinstance(request, CancelTask)
-        if self._ending.untold:
-            raise Conflict("the task is just ending; try again in a moment")
+    def _command(self, message: Command) -> None:
+        self._obey(message.request, partial(_tell_channel, message.channel, message.ref))
+
+    def _obey(self, request: object, answer: _Answer) -> None:
         try:
-            if cancel:
-                self._apply(events.Cancel())
-                answer()
+            if isinstance(request, CancelTask):
+                if not self._ending.untold:
+                    self._apply(events.Cancel())
+                self._answer_at_end(answer)
+            elif self._ending.untold:
+                answer(Conflict(_JUST_ENDING))
             else:
                 self._retry(answer)
-        except IllegalTransition as error:
-            wish = "cancelled" if cancel else "run again"
-            raise Conflict(f"the task is {self.task.state} and cannot be {wish}") from error
+        except IllegalTransition:
+            wish = "cancelled" if isinstance(request, CancelTask) else "run again"
+            answer(Conflict(f"the task is {self.task.state} and cannot be {wish}"))
 
-    def _retry(self, answer: Callable[[], object]) -> None:
+    def _answer_at_end(self, answer: _Answer) -> None:
+        """A cancel is answered when the end is committed: not before, since a crash could take it
+        back, and whichever end it is that was first. A client does not wait for long, though."""
+        if not self._cancels:
+            self.send_after(CANCEL_MS, _StillEnding(answer))
+        self._cancels += (answer,)
+
+    def _answer_cancels(self) -> None:
+        cancels, self._cancels = self._cancels, ()
+        untold = self._ending.untold
+        outcome: dict[str, Any] | Conflict
+        if self.task.state is State.CANCELLED:
+            outcome = self.document() | ({"state": CANCELLING} if untold else {})
+        elif untold:
+            outcome = Conflict(_JUST_ENDING)
+        else:
+            outcome = Conflict(f"the task is {self.task.state} and cannot be cancelled")
+        for answer in cancels:
+            answer(outcome)
+
+    def _retry(self, answer: _Answer) -> None:
         """Written down before anything comes of it: or text of the new run could be in the hands of
         clients when a crash brings the old one back."""
         before = self.task.state
@@ -158,16 +204,9 @@ class TaskActor(Actor):
             if self.task.version == version:  # else it was cancelled meanwhile
                 for effect in rest:
                     self._carry_out(effect, before)
-            answer()
+            answer(self.document())
 
         self._ending.undo(record, before, go_on)
-
-    def _command(self, message: Command) -> None:
-        channel, ref = message.channel, message.ref
-        try:
-            self._obey(message.request, lambda: channel.send(Commanded(ref, self.document(), None)))
-        except Conflict as error:
-            channel.send(Commanded(ref, None, str(error)))
 
     def stopped(self, reason: Reason) -> None:
         journal = self._around.journal
@@ -349,7 +388,10 @@ class TaskActor(Actor):
         self._ending.begin(effect, before)
 
     def _committed(self, message: Committed) -> None:
-        self._ending.committed(message)
+        if self._ending.committed(message):
+            # Who asked for the end hears of it first: a channel closes after it was told.
+            self._answer_cancels()
+            self._ending.tell()
         if message.then is None and self.task.terminal and not self._ending.unwritten:
             self._expire_later()
 
@@ -390,5 +432,19 @@ class TaskActor(Actor):
             durable=self._around.journal.durable,
         )
         if self._ending.untold:
-            shown |= {"state": str(State.EXECUTING), "result": None, "finished_at": None}
+            shown |= {"state": str(self._ending.untold), "result": None, "finished_at": None}
         return shown
+
+
+def _reply(reply: Reply, outcome: dict[str, Any] | Conflict) -> None:
+    if isinstance(outcome, Conflict):
+        reply.fail(outcome)
+    else:
+        reply(outcome)
+
+
+def _tell_channel(channel: Ref, ref: object, outcome: dict[str, Any] | Conflict) -> None:
+    if isinstance(outcome, Conflict):
+        channel.send(Commanded(ref, None, str(outcome)))
+    else:
+        channel.send(Commanded(ref, outcome, None))

@@ -107,7 +107,8 @@ class TaskChannel(Channel):
 
     def _commanded(self, message: Commanded) -> None:
         if message.refusal is None:
-            self.reply(message.ref, Ok({"task": message.document}))
+            assert message.document is not None, "there is one unless it is refused"
+            self.reply(message.ref, Ok({"task": wire.for_channels(message.document)}))
         else:
             self.reply(message.ref, Error({"reason": message.refusal}))
 

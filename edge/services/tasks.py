@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from edge.actors import ActorDown, ChildSpec, Crash, Reason, Ref, Supervisor, System
+from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
 from edge.errors import Conflict, IdReused, KeyReused, NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
@@ -25,6 +25,8 @@ from edge.tasks.task import Request, Snapshot, Task
 from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
+COMMAND_TRIES = 3
+"""A task's actor may expire, or crash, while a command is on its way to it."""
 HELD_BEYOND_QUEUE_MAX = 100_000
 """Tasks that are kept besides those that may wait: scheduled, running, or ended a moment ago."""
 RECOVER_BATCH = 500
@@ -303,7 +305,7 @@ class Tasks:
         ref = self.live_of(client, task_id)
         if ref is not None:
             try:
-                return _own(await ref.call(Describe(), deadline_ms=CALL_MS), client, task_id)
+                return _own(await self._ask(ref, Describe()), client, task_id)
             except ActorDown:
                 pass  # it ended between the look-up and the call; the store has it
         stored = await self._read(task_id, client)
@@ -360,7 +362,9 @@ class Tasks:
     # ---- commanding
 
     async def cancel(self, task_id: str, client: str) -> dict[str, Any]:
-        """Cancels. `Conflict` when it has ended, `NotFound` when there is none."""
+        """Cancels; the document once that is committed, or where the disk takes longer than
+        `CANCEL_MS`, with the state ``cancelling``. `Conflict` when it has ended otherwise, or
+        before this; `NotFound` when there is none."""
         return await self._command(task_id, client, CancelTask())
 
     async def retry(self, task_id: str, client: str) -> dict[str, Any]:
@@ -370,14 +374,29 @@ class Tasks:
     async def _command(
         self, task_id: str, client: str, request: CancelTask | RetryTask
     ) -> dict[str, Any]:
-        await self.document(task_id, client)
-        ref = self.live_of(client, task_id) or await self._revive(task_id, client)
-        return _own(await ref.call(request, deadline_ms=CALL_MS), client, task_id)
+        for _ in range(COMMAND_TRIES):
+            ref = self.live_of(client, task_id) or await self._revive(task_id, client)
+            try:
+                return _own(await self._ask(ref, request), client, task_id)
+            except ActorDown:
+                # It ended or crashed in this moment: a successor has the task, or the store.
+                continue
+        raise Overloaded(
+            "working on this task fails again and again; ask again", retry_after_ms=BEHIND_MS
+        )
+
+    async def _ask(self, ref: Ref, request: object) -> Any:
+        """Calls the task's actor. `Overloaded` when it does not answer in time."""
+        try:
+            return await ref.call(request, deadline_ms=CALL_MS)
+        except CallTimeout as error:
+            sentence = "the node is too busy, or its disk too slow, to answer in time; ask again"
+            raise Overloaded(sentence, retry_after_ms=BEHIND_MS) from error
 
     async def _revive(self, task_id: str, client: str) -> Ref:
         """The actor of an ended task that was no longer in memory. Conflict when what is stored of
         it cannot be read."""
-        stored = await self._store.get(task_id, asker=client)
+        stored = await self._read(task_id, client)
         if stored is None:
             raise _not_found(task_id)
         try:

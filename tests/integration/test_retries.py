@@ -104,8 +104,8 @@ async def test_a_cancel_in_every_state(tmp_path: Path, state: str) -> None:
         task_id = await bring_to(node, state)
         assert (await node.task(task_id))["state"] == state
         async with node.watch(task_id) as channel:
-            status, _ = await node.call("DELETE", f"/tasks/{task_id}")
-            assert status == 200
+            status, document = await node.call("DELETE", f"/tasks/{task_id}")
+            assert (status, document["state"]) == (200, "cancelled")
             await channel.until("cancelled")
             await channel.until("phx_close")
         task = await node.task(task_id)
