@@ -114,7 +114,9 @@ class ArchiveApi:
                 await self._write(request, response, chunk)
             await response.write_eof()
         finally:
-            await asyncio.to_thread(file.close)
+            # Not in a thread: who is cancelled here, since the client leaves with the last byte,
+            # would take the closing back.
+            file.close()
         return response
 
     async def _write(
