@@ -30,6 +30,11 @@ class Reply:
         self._future = future
         self._used = False
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the caller still waits."""
+        return not self._future.done()
+
     def __call__(self, value: object) -> None:
         """Answers the call."""
         self._use()

@@ -38,7 +38,7 @@ from edge.engine.prompt import Prompts
 from edge.errors import ClientError, EngineError, InvalidRequest, PromptTooLong
 
 STACK_BYTES: Final = 16 * 1024 * 1024
-"""Of the tokeniser's thread. A part of a prompt takes under 2 MiB (`seams.PART_CHARS_MAX`), what a
+"""Of the tokeniser's thread. A part of a prompt takes under 1 MiB (`seams.PART_CHARS_MAX`), what a
 template writes in one go under 7; a system's own default may be as low as 128 KiB."""
 
 

@@ -96,7 +96,7 @@ class Generate:
 class Cancel:
     """Stop this sequence before the next decode step, or before there is one. Unknown keys are
     ignored: it may have ended while the message was under way. Answered by a `Finished` with reason
-    ``cancelled``. It overtakes all requests that are not prepared yet."""
+    ``cancelled``, also where it ends a `Count`. It overtakes all that is not prepared yet."""
 
     key: int
 
@@ -295,6 +295,8 @@ def _generate(
 
 
 def _step(step: int, admitted: Any, outputs: Any, finished: Any, *counts: int) -> Step:
+    if not {type(each[0]) for each in (*admitted, *outputs, *finished)} <= {int}:
+        raise TypeError("a key that is no number in a Step")
     return Step(
         step,
         tuple([Admitted(*item) for item in admitted]),
@@ -326,7 +328,7 @@ def _flat(cls: type[Any]) -> Callable[..., Any]:
     return build
 
 
-# What comes once a step is trusted to be of the right types: a wrong one is found by who uses it.
+# Of what comes with every step only the keys are looked at, by which it is handed on.
 _BUILD: Final[dict[str, Callable[..., Any]]] = {
     "Generate": _generate, "Step": _step, "Count": _count,
 }  # fmt: skip
@@ -341,7 +343,7 @@ def decode(body: bytes | bytearray | memoryview) -> Message:
     try:
         name, values = orjson.loads(body)
         message: Message = _BUILD[name](*values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise PipeError(f"not a message: {error}") from error
     return message
 

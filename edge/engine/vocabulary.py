@@ -79,7 +79,8 @@ class Vocabulary:
         """Token ids of a short text, in one go; with `special` the text of control tokens means
         those tokens. What a user writes goes through `parts`."""
         data = text.encode()
-        room = len(data) + 8
+        # A power of two, for each size of array is a type of its own to ctypes.
+        room = 1 << (len(data) + 8).bit_length()
         tokens = (api.llama_token * room)()
         count = api.llama_tokenize(self.pointer, data, len(data), tokens, room, False, special)
         if count < 0:

@@ -98,6 +98,14 @@ class Counts:
             waiting.reply.fail(answer)
         return True
 
+    def abandoned(self) -> list[int]:
+        """Those for whose answer nobody waits any more, because it took too long. They are
+        forgotten here; the engine has to be told."""
+        keys = [key for key, waiting in self._waiting.items() if not waiting.reply.wanted]
+        for key in keys:
+            self._chars -= self._waiting.pop(key).chars
+        return keys
+
     def lose_all(self, reason: str, now_ns: int, *, own_fault: bool) -> None:
         """The engine is gone. Of its own doing: what it was measuring is kept out from now on."""
         guilty = self._waiting.get(self._turned_to or 0) if own_fault else None

@@ -127,6 +127,7 @@ class EngineActor(Actor):
                     self._cancel(key)
             case _TimeUp(number=number):
                 if number == self._timer_number:
+                    self._cancel_abandoned()
                     self._apply(life.TimeUp())
             case Subscribe(ref):
                 self.monitor(ref)
@@ -191,6 +192,7 @@ class EngineActor(Actor):
         if self._worker is None or self._ready is None:
             reply.fail(EngineDead("the engine is not running; try again shortly"))
             return
+        self._cancel_abandoned()
         try:
             count = self._counts.add(request, reply, self.system.clock.now_ns())
         except (Overloaded, EngineError) as error:
@@ -201,6 +203,10 @@ class EngineActor(Actor):
         except PipeError as error:
             field = "prompt" if request.messages is None else "messages"
             self._counts.answer(count.key, _refused(error, field))
+
+    def _cancel_abandoned(self) -> None:
+        for key in self._counts.abandoned():
+            self._cancel(key)
 
     def _start_again(self) -> None:
         if self._life.state in {life.State.STOPPED, life.State.BACKOFF, life.State.GIVEN_UP}:

@@ -13,7 +13,9 @@ from edge.engine.messages import (
     FROM_ENGINE_BYTES_MAX,
     FrameReader,
     FromEngine,
+    LoadFailed,
     PipeError,
+    Ready,
     ToEngine,
     encode,
 )
@@ -87,6 +89,7 @@ class Worker:
         self._words: _Words | None = None
         self._kill_wanted = False
         self._fault = ""
+        self._greeted = False
         self._runner = asyncio.get_running_loop().create_task(self._run())
         self._runner.add_done_callback(self._ended)
 
@@ -160,8 +163,14 @@ class Worker:
         await exited
 
     def _receive(self, message: FromEngine) -> None:
-        if not self._fault:
-            self._on_message(message)
+        if self._fault:
+            return
+        # Whether the model is loaded is said once, and before all else.
+        if isinstance(message, Ready | LoadFailed) == self._greeted:
+            self._garbage(PipeError(f"a {type(message).__name__} out of turn"))
+            return
+        self._greeted = True
+        self._on_message(message)
 
     def _garbage(self, error: PipeError) -> None:
         self._fault = f"the engine sent garbage: {error}"

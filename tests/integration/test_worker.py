@@ -375,10 +375,9 @@ def test_a_cancel_overtakes_a_prompt_that_is_still_tokenised(
     start_long: Callable[[str], Worker],
 ) -> None:
     worker = start_long("tekken")
-    worker.send(ask(1, "to be or " * 5_000), Cancel(1), Count(-1, "then", None))
+    worker.send(ask(1, "to be or " * 5_000), Cancel(1))
     ended = worker.until_finished(1)[1]
     assert (ended.reason, ended.prompt_tokens, ended.text) == ("cancelled", 0, "")
-    assert isinstance(worker.next(), Counted)
     # Nothing more is heard of it.
     worker.run(ask(2, "next", Sampling(max_tokens=2, ignore_eos=True)))
     assert [each.key for step in worker.steps for each in step.finished if each.key < 2] == [1]

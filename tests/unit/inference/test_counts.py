@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.actors import Reply
+from edge.actors import CallTimeout, Reply
 from edge.clock import NS_PER_MS
 from edge.engine.messages import Count, Counted
 from edge.errors import EngineDead, EngineError, Overloaded
@@ -110,6 +110,18 @@ def test_all_who_wait_hear_of_a_death() -> None:
     callers = [ask(counts, prompt)[1] for prompt in "abc"]
     counts.lose_all("it died", 0, own_fault=True)
     assert all(isinstance(each.answer.exception(), EngineDead) for each in callers)
+
+
+def test_who_has_given_up_waiting_takes_no_room() -> None:
+    counts = Counts()
+    late, caller = ask(counts, "a" * CHARS_WAITING_MAX)
+    assert counts.abandoned() == []
+    caller.answer.set_exception(CallTimeout("engine", 1))
+    assert isinstance(caller.answer.exception(), CallTimeout)
+    assert counts.abandoned() == [late.key]
+    assert counts.abandoned() == []
+    ask(counts, "b" * CHARS_WAITING_MAX)
+    assert not counts.answer(late.key, Counted(late.key, 1, 1))
 
 
 def test_what_ended_the_engine_is_kept_out_for_a_while() -> None:

@@ -7,11 +7,14 @@ import sys
 
 import pytest
 
-from edge.engine.messages import FromEngine, Generate, Ping, PipeError, Pong, Sampling
+from edge.engine.messages import FromEngine, Generate, Ping, PipeError, Pong, Ready, Sampling
 from edge.inference import process
 from edge.inference.process import STDERR_TAIL_BYTES, Worker
 
 SOCKET = "import socket, sys; pipe = socket.socket(fileno=int(sys.argv[1])); "
+SPEAKING = SOCKET + "from edge.engine.messages import *; "
+READY = "Ready('m', 1, 1, 1, 1, 1, False, '', False)"
+UP = Ready("m", 1, 1, 1, 1, 1, False, "", False)
 
 
 class Watch:
@@ -37,25 +40,23 @@ class Watch:
 
 
 async def test_what_was_said_before_the_end_is_heard_before_the_end() -> None:
-    pongs = "from edge.engine.messages import *; "
-    pongs += "pipe.sendall(b''.join(encode(Pong(n, n)) for n in range(5000)))"
-    watch = Watch(SOCKET + pongs)
+    pongs = f"pipe.sendall(encode({READY}) + b''.join(encode(Pong(n, n)) for n in range(5000)))"
+    watch = Watch(SPEAKING + pongs)
     assert await watch.exit == (0, "the engine exited with status 0")
-    assert watch.messages == [Pong(n, n) for n in range(5_000)]
+    assert watch.messages == [UP, *[Pong(n, n) for n in range(5_000)]]
     assert watch.pids == [watch.worker.pid]
 
 
 async def test_messages_go_both_ways_until_a_kill() -> None:
-    echo = "from edge.engine.messages import *; "
-    echo += "pipe.sendall(encode(Pong(1, 2))); "
+    echo = f"pipe.sendall(encode({READY})); "
     echo += "pings = FrameReader().feed(pipe.recv(100)); "
     echo += "pipe.sendall(encode(Pong(pings[0].nonce, 1))); pipe.recv(1)"
-    watch = Watch(SOCKET + echo)
+    watch = Watch(SPEAKING + echo)
     await watch.heard.wait()
     watch.heard.clear()
     watch.worker.send(Ping(7))
     await watch.heard.wait()
-    assert watch.messages == [Pong(1, 2), Pong(7, 1)]
+    assert watch.messages == [UP, Pong(7, 1)]
     watch.worker.kill()
     assert await watch.exit == (-9, "the engine was ended by SIGKILL")
     watch.worker.kill()
@@ -72,8 +73,8 @@ async def test_the_last_words_are_kept_within_limits() -> None:
 
 
 async def test_words_without_end_are_cut_and_hold_nobody_up() -> None:
-    words = "pipe.sendall(encode(Pong(1, 1)))\nwhile True: sys.stderr.write('x' * 100_000)"
-    watch = Watch(f"{SOCKET}\nfrom edge.engine.messages import *\n{words}")
+    words = f"pipe.sendall(encode({READY}))\nwhile True: sys.stderr.write('x' * 100_000)"
+    watch = Watch(f"{SPEAKING}\n{words}")
     await watch.heard.wait()
     watch.worker.kill()
     code, reason = await watch.exit
@@ -102,6 +103,15 @@ async def test_garbage_is_the_end() -> None:
     code, reason = await watch.exit
     assert code == -9
     assert reason.startswith("the engine sent garbage: ")
+
+
+@pytest.mark.parametrize("said", ["Pong(1, 1)", f"{READY}, {READY}", f"{READY}, LoadFailed('no')"])
+async def test_what_is_said_out_of_turn_is_garbage(said: str) -> None:
+    watch = Watch(f"{SPEAKING}pipe.sendall(b''.join(map(encode, ({said},)))); pipe.recv(1)")
+    code, reason = await watch.exit
+    assert code == -9
+    assert reason.endswith("out of turn")
+    assert watch.messages == ([UP] if said.startswith(READY) else [])
 
 
 async def test_a_kill_before_the_start_is_a_kill() -> None:

@@ -1,0 +1,79 @@
+"""What the engine's actor sends to its process, which is played."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+
+import pytest
+
+from edge.actors import CallTimeout, System
+from edge.clock import SystemClock
+from edge.engine.messages import Cancel, Count, Counted, FromEngine, Ping, Ready, ToEngine
+from edge.inference import CountTokens, EngineActor, LifecyclePolicy
+from edge.telemetry import Telemetry
+
+TICK_MS = 10
+
+
+class Played:
+    """A process that says what the test wants, and keeps what it hears."""
+
+    pid: int | None = 1
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[ToEngine] = asyncio.Queue()
+        self.say: Callable[[FromEngine], object] = lambda _message: None
+
+    def start(
+        self,
+        _command: Sequence[str],
+        /,
+        *,
+        on_started: Callable[[int], object],
+        on_message: Callable[[FromEngine], object],
+        on_exit: Callable[[int | None, str], object],
+    ) -> Played:
+        self.say = on_message
+        return self
+
+    def send(self, message: ToEngine) -> None:
+        self.heard.put_nowait(message)
+
+    def kill(self) -> None:
+        """It has no end."""
+
+    async def hears(self) -> ToEngine:
+        """The next message, but for pings."""
+        while isinstance(message := await self.heard.get(), Ping):
+            pass
+        return message
+
+
+async def test_a_count_that_nobody_waits_for_any_more_is_taken_back() -> None:
+    loop = asyncio.get_running_loop()
+    system, played = System(SystemClock(loop), loop.call_soon), Played()
+    engine = system.spawn(
+        EngineActor(
+            lambda _safe: (),
+            telemetry=Telemetry(),
+            policy=LifecyclePolicy(stall_report_ms=4 * TICK_MS, stall_kill_ms=1_000_000),
+            rng=Random(0),
+            start_process=played.start,
+        )
+    )
+    # It has been started in its first turn.
+    await asyncio.sleep(0)
+    played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    asked = CountTokens("a prompt", None)
+    with pytest.raises(CallTimeout):
+        await engine.call(asked, deadline_ms=1)
+    assert await played.hears() == Count(-1, "a prompt", None)
+    # At the next tick at the latest, whether somebody else asks or not.
+    assert await played.hears() == Cancel(-1)
+    waiting = asyncio.ensure_future(engine.call(asked, deadline_ms=60_000))
+    assert await played.hears() == Count(-2, "a prompt", None)
+    played.say(Counted(-2, 3, 10))
+    assert await waiting == Counted(-2, 3, 10)
+    engine.kill()
