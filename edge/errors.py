@@ -136,9 +136,16 @@ class EngineDead(EngineError):
 
 
 class StorageError(ElwiftError):
-    """The database refused a read or a write; the message carries its reason."""
+    """The database refused a read or a write; the message carries its reason.
+
+    That reason may name files and is for the admin: then clients are told ``for_clients`` instead.
+    """
 
     code = "storage_error"
+
+    def __init__(self, message: str, *, for_clients: str | None = None) -> None:
+        super().__init__(message)
+        self.for_clients = for_clients
 
 
 class StartupError(ElwiftError):

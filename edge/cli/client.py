@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
 import orjson
@@ -51,7 +51,9 @@ class NodeClient:
     """One node at ``url``. To be used as an asynchronous context manager."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self.url = url.rstrip("/")
+        self._base = url.rstrip("/")
+        # Said in sentences; the address may have a password in it.
+        self.url = _shown(self._base)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = aiohttp.ClientSession(headers=headers, json_serialize=_dumps)
 
@@ -64,7 +66,7 @@ class NodeClient:
     async def look(self) -> dict[str, Any] | None:
         """What the node says of itself to this client; None when none answers."""
         try:
-            async with self._http.get(f"{self.url}/healthz", timeout=_timeout(2)) as response:
+            async with self._http.get(f"{self._base}/healthz", timeout=_timeout(2)) as response:
                 said = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return None
@@ -81,7 +83,7 @@ class NodeClient:
         sentence unless it succeeded."""
         try:
             async with self._http.request(
-                method, self.url + path, json=body, params=_given(query), timeout=_timeout(30)
+                method, self._base + path, json=body, params=_given(query), timeout=_timeout(30)
             ) as response:
                 data = await response.read()
         except TimeoutError as error:
@@ -115,7 +117,7 @@ class NodeClient:
         whole."""
         try:
             async with self._http.get(
-                self.url + path, params=_given(query), timeout=_timeout(EXPORT_S)
+                self._base + path, params=_given(query), timeout=_timeout(EXPORT_S)
             ) as response:
                 if response.status >= 400:
                     self._document(response.status, await response.read())
@@ -167,7 +169,7 @@ class NodeClient:
 
     async def _follow(self, topic: str, offset: int) -> AsyncIterator[Update]:
         """One connection's worth; ends normally with the channel, else raises."""
-        url = f"{self.url.replace('http', 'ws', 1)}/socket/websocket?vsn=2.0.0"
+        url = f"{self._base.replace('http', 'ws', 1)}/socket/websocket?vsn=2.0.0"
         async with self._http.ws_connect(url, heartbeat=20, max_msg_size=0) as socket:
             await socket.send_str(
                 orjson.dumps(["1", "1", topic, "phx_join", {"offset": offset}]).decode()
@@ -206,8 +208,15 @@ def named_url(given: argparse.Namespace) -> str | None:
 
 
 def token_of(given: argparse.Namespace) -> str | None:
-    """The token to send, if there is one."""
-    return given.token or os.environ.get("ELWIFT_TOKEN")
+    """The token to send, if there is one. NodeError when it cannot be sent."""
+    token: str | None = given.token or os.environ.get("ELWIFT_TOKEN")
+    if token is not None and not (token.isascii() and token.isprintable()):
+        # It is not shown: it may be a secret with a line break behind it.
+        raise NodeError(
+            "the token has characters that none has, such as a line break; check --token or"
+            " ELWIFT_TOKEN"
+        )
+    return token
 
 
 def local_url(server: Server) -> str:
@@ -224,7 +233,8 @@ def task_path(task_id: str) -> str:
 
 def _checked(url: str, where: str) -> str:
     if "://" not in url:
-        raise NodeError(f"the address {url!r} in {where} lacks its scheme; write http://{url}")
+        named = url.rpartition("@")[2].partition("?")[0]
+        raise NodeError(f"the address in {where} lacks its scheme; write http://{named}")
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -232,9 +242,15 @@ def _checked(url: str, where: str) -> str:
         good = False
     if not good:
         raise NodeError(
-            f"{url!r} in {where} is no address of a node; it looks like http://127.0.0.1:4000"
+            f"what is in {where} is no address of a node; it looks like http://127.0.0.1:4000"
         )
     return url
+
+
+def _shown(url: str) -> str:
+    """The address without what may be a secret: who is named in it, and its query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _sentence(status: int, detail: object) -> str:

@@ -96,7 +96,7 @@ def from_error(error: ElwiftError) -> web.Response:
     for kind, status, title in _STATUS:
         if isinstance(error, kind):
             field = error.field if isinstance(error, ClientError) else None
-            response = problem(status, error.code, title, str(error), field=field)
+            response = problem(status, error.code, title, _detail(error), field=field)
             if isinstance(error, Overloaded | EngineError):
                 response.headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
             if isinstance(error, UnsupportedEncoding):
@@ -105,6 +105,14 @@ def from_error(error: ElwiftError) -> web.Response:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
     return internal_error(error)
+
+
+def _detail(error: ElwiftError) -> str:
+    """The sentence for the client; where that is another one, the log has the admin's."""
+    if isinstance(error, StorageError) and error.for_clients is not None:
+        logger.warning("a request failed: %s", error)
+        return error.for_clients
+    return str(error)
 
 
 def internal_error(error: BaseException) -> web.Response:

@@ -202,7 +202,10 @@ def _rows(reading: Reading, sql: str, values: Sequence[object]) -> list[tuple[An
     except duckdb.InterruptException as error:
         raise StorageError("the database is being opened anew; ask again in a moment") from error
     except duckdb.Error as error:
-        raise StorageError(f"the database refuses to read: {error}") from error
+        raise StorageError(
+            f"the database refuses to read: {error}",
+            for_clients="the database cannot be read now; try again in a moment",
+        ) from error
 
 
 def _is_full(error: duckdb.Error | OSError) -> bool:

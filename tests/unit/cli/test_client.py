@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from edge.cli.client import NodeError, local_url, named_url, task_path, token_of
+from edge.cli.client import NodeClient, NodeError, local_url, named_url, task_path, token_of
 from edge.settings import Server
 
 
@@ -56,6 +56,24 @@ def test_the_environment_names_a_node_and_is_blamed(monkeypatch: pytest.MonkeyPa
 )
 def test_the_local_node_is_where_it_listens(host: str, url: str) -> None:
     assert local_url(Server(host=host)) == url
+
+
+@pytest.mark.parametrize("token", ["a secret\n", "a\x00b", "schlüssel"])
+def test_a_token_that_cannot_be_sent_is_not_shown(token: str) -> None:
+    with pytest.raises(NodeError, match="--token") as refused:
+        token_of(given(token=token))
+    assert token.strip() not in str(refused.value)
+
+
+async def test_no_sentence_has_the_password_of_an_address() -> None:
+    async with NodeClient("http://ada:secret@127.0.0.1:9/path?token=secret") as client:
+        with pytest.raises(NodeError) as unreachable:
+            await client.call("GET", "/tasks")
+    assert "secret" not in str(unreachable.value)
+    assert "http://127.0.0.1:9/path" in str(unreachable.value)
+    with pytest.raises(NodeError) as scheme:
+        named_url(given(url="ada:secret@box:4000"))
+    assert "secret" not in str(scheme.value)
 
 
 def test_an_id_is_one_segment_of_a_path() -> None:
