@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -39,6 +41,11 @@ class RawClient:
     def half_close(self) -> None:
         """Ends the own side, as ``nc -N`` does."""
         self.writer.write_eof()
+
+    def will_reset(self) -> None:
+        """At the end of the connection there will be a reset, as when a machine goes away."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def answer(self) -> Answer:
         """The next response, of which the length is known."""

@@ -7,7 +7,6 @@ has no descriptor left, and neither asks before it accepts.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections import deque
@@ -27,12 +26,10 @@ ACCEPTED_IN_A_ROW: Final = 64
 REFUSED_MAX: Final = 16
 """Refused connections kept open, so that their clients can read why."""
 REFUSED_MS: Final = 1_000
-SHORT_MS: Final = 500
-"""When the process is out of descriptors or memory, the next try."""
+AGAIN_MS: Final = 500
+"""When the system takes nobody in, as without a free descriptor, the next try."""
 COMPLAINT_MS: Final = 60_000
 """What repeats itself is said once in this time."""
-
-_SHORT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Acceptor:
@@ -52,7 +49,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[None]] = set()
         self._refused: deque[socket.socket] = deque()
-        self._complained_ns: int | None = None
+        self._complained_ns: dict[str, int] = {}
         self._open = True
         self._answer = _refusal()
 
@@ -61,14 +58,16 @@ class Acceptor:
         for listener in self._listeners:
             self._loop.add_reader(listener, self._accept, listener)
 
-    def close(self) -> None:
-        """Takes nobody in any more, and closes the listeners."""
+    async def close(self) -> None:
+        """Takes nobody in any more, and closes the listeners. Who was taken in is connected."""
         self._open = False
         for listener in self._listeners:
             self._loop.remove_reader(listener)
             listener.close()
         while self._refused:
             self._refused.popleft().close()
+        if self._opening:
+            await asyncio.wait(self._opening)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTED_IN_A_ROW):
@@ -77,23 +76,24 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _SHORT:
-                    raise
                 self._pause(listener, error)
                 return
+            if not peer:
+                client.close()  # it is gone already, which macOS says in this way
+                continue
             client.setblocking(False)
-            self._admit(client, address_of(peer[0]))
-
-    def _admit(self, client: socket.socket, address: str) -> None:
-        admitted, evicted = self._places.admit(address, self._clock.now_ns())
-        if not admitted:
-            self._refuse(client)
-            return
-        if evicted is not None:
-            evicted.evict()
-        opening = self._loop.create_task(self._begin(client, address))
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+            address = address_of(peer[0])
+            admitted, evicted = self._places.admit(address, self._clock.now_ns())
+            if not admitted:
+                self._refuse(client)
+                continue
+            opening = self._loop.create_task(self._begin(client, address))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+            if evicted is not None:
+                # Its descriptor is free after this turn of the loop, and not before.
+                evicted.evict()
+                return
 
     async def _begin(self, client: socket.socket, address: str) -> None:
         connection = self._connection(address)
@@ -101,17 +101,17 @@ class Acceptor:
             await self._loop.connect_accepted_socket(lambda: connection, client)
         except OSError:
             client.close()  # the client is gone already
-        finally:
-            if not connection.begun:
-                self._places.leave(connection, address)
+        if not connection.begun:
+            self._places.leave(connection, address)
 
     def _refuse(self, client: socket.socket) -> None:
         """Says why without reading anything. Closing at once would take the answer back: see
         `Wire`."""
         self._complain(
+            "places",
             f"all {self._places.limit} places for connections are taken, or all that one address"
             " may have; more are refused with 503 (server.connections_max,"
-            " server.connections_per_client_max)"
+            " server.connections_per_client_max)",
         )
         try:
             client.send(self._answer)
@@ -127,20 +127,21 @@ class Acceptor:
     def _pause(self, listener: socket.socket, error: OSError) -> None:
         """The line in the kernel stays as it is, and the loop must not be called for it at once
         again."""
-        self._complain(f"no new connection can be taken in ({error.strerror}); trying again")
+        reason = error.strerror or str(error)
+        self._complain("system", f"no new connection can be taken in ({reason}); trying again")
         self._loop.remove_reader(listener)
 
         def resume() -> None:
             if self._open:
                 self._loop.add_reader(listener, self._accept, listener)
 
-        self._clock.call_after(SHORT_MS * NS_PER_MS, resume)
+        self._clock.call_after(AGAIN_MS * NS_PER_MS, resume)
 
-    def _complain(self, sentence: str) -> None:
+    def _complain(self, about: str, sentence: str) -> None:
         now_ns = self._clock.now_ns()
-        last_ns = self._complained_ns
+        last_ns = self._complained_ns.get(about)
         if last_ns is None or now_ns - last_ns >= COMPLAINT_MS * NS_PER_MS:
-            self._complained_ns = now_ns
+            self._complained_ns[about] = now_ns
             logger.warning("%s", sentence)
 
 

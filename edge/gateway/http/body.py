@@ -88,7 +88,8 @@ def _say_continue(request: web.Request) -> None:
     """To a client that waits for it; one that has begun already does not."""
     if request.get(EXPECTS_CONTINUE):
         request[EXPECTS_CONTINUE] = False
-        if request.content.total_bytes == 0 and request.transport is not None:
+        unsent = request.body_exists and request.content.total_bytes == 0
+        if unsent and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 

@@ -160,24 +160,28 @@ class HttpConnection(web.RequestHandler):
             return
         super().data_received(data)
         if not self._websocket:
-            if self._awaited is _Awaited.BODY:
+            if self._awaited is _Awaited.BODY and self._open_requests > 0:
+                # Not of one that is read only to be dropped: that may go on for ever.
                 self._due_ns += len(data) * NS_PER_S // BODY_BYTES_PER_S_MIN
             self._look()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's has no answer
-        """The client has ended its side; True while it is still owed an answer."""
+        """The client has ended its side, and may still be owed an answer; False if this side has
+        ended too."""
         assert self._wire is not None, "it was made"
         self._wire.peer_done = True
-        if self._websocket or self._wire.is_closing():
+        if self._wire.is_closing():
             return False
         stage = self._checked.stage
-        if stage is Stage.BODY:
+        if self._websocket:
+            self._wire.close()
+        elif stage is Stage.BODY:
             self._checked.fail_body(web.RequestPayloadError("it ends before its length"))
         elif self._open_requests == 0:
             if stage is Stage.HEAD:
                 self._refuse(MalformedRequest("the request ends in the middle of its headers"))
             elif stage is Stage.BETWEEN:
-                return False
+                self._wire.close()
         return True
 
     def pause_writing(self) -> None:
@@ -210,10 +214,9 @@ class HttpConnection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self._answered += 1
-            if self._wire is not None and not self._websocket:
-                if self._wire.peer_done and self._open_requests == 0:
-                    self.close()
-                self._look()
+            if self._wire is not None and self._wire.peer_done and self._open_requests == 0:
+                self.close()
+            self._look()
 
     def handle_error(
         self,
@@ -268,6 +271,8 @@ class HttpConnection(web.RequestHandler):
 
     def _look(self) -> None:
         """Notices what the client owes now, and since when."""
+        if self._websocket or self._wire is None or self._wire.is_closing():
+            return
         awaited, body = self._what_is_awaited()
         if awaited is self._awaited and body is self._body:
             if awaited is _Awaited.BODY:
@@ -290,8 +295,6 @@ class HttpConnection(web.RequestHandler):
             self._places.waits(self, self._address, now_ns)
 
     def _what_is_awaited(self) -> tuple[_Awaited, StreamReader | None]:
-        if self._awaited is _Awaited.END:
-            return _Awaited.END, None
         stage = self._checked.stage
         if stage is Stage.BODY:
             return _Awaited.BODY, self._checked.body

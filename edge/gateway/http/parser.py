@@ -106,8 +106,8 @@ class CheckedParser:
             raise self._refused(self._refusal)
         try:
             messages, upgraded, tail = self._inner.feed_data(data)
-        except Exception as error:
-            # llhttp's complaints, and ValueErrors of what takes an address apart.
+        except (HttpProcessingError, ValueError) as error:
+            # ValueErrors are those of what takes addresses apart.
             reason = _explain(error, data)
             if self.body is not None:
                 self.fail_body(web.RequestPayloadError(str(reason)))

@@ -47,7 +47,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Takes nobody in any more, and ends all connections."""
         if self._acceptor is not None:
-            self._acceptor.close()
+            await self._acceptor.close()
         await self._runner.cleanup()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 class Wire:
     """An asyncio transport as aiohttp and the socket's `Outbox` use it. `on_close` is called once,
-    when the own side has been ended and the other is still open; `cut` has to follow."""
+    when this side has been ended; unless the connection is lost in time, `cut` has to follow."""
 
     __slots__ = (
         "_closing",
@@ -45,10 +45,10 @@ class Wire:
         self._closing = True
         if self.peer_done:
             self._transport.close()
-            return
-        # What comes now is dropped, so nothing need hold it back.
-        self._transport.resume_reading()
-        self._transport.write_eof()
+        else:
+            # What comes now is dropped, so nothing need hold it back.
+            self._transport.resume_reading()
+            self._transport.write_eof()
         self._on_close()
 
     def lose(self) -> None:

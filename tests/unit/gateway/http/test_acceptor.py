@@ -93,6 +93,22 @@ async def test_who_finds_no_place_is_told_so(caplog: pytest.LogCaptureFixture) -
     assert "server.connections_max" in complaints[0].getMessage()
 
 
+async def test_who_was_gone_before_the_answer_makes_no_room() -> None:
+    async with serving(places=16) as site, AsyncExitStack() as stack:
+        async with AsyncExitStack() as leaving:
+            for client in await crowd(leaving, site, 14, "127.0.0.1"):
+                client.will_reset()
+        await settle()
+        assert site.server.connections == 0
+        site.go_on.set()
+        await settle()
+        site.go_on.clear()
+        await crowd(stack, site, 14, "127.0.0.1")
+        await site.pass_ms(10_000)
+        async with raw(site.url) as client:
+            assert (await client.answer()).status == 503
+
+
 async def test_the_limit_of_one_address() -> None:
     async with serving(places=64, connections_per_client_max=3) as site, AsyncExitStack() as stack:
         await crowd(stack, site, 3, "127.0.0.1")

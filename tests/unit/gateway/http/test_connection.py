@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 
 import pytest
 
@@ -160,10 +158,24 @@ class TestDeadlines:
             site.go_on.set()
             assert (await client.answer()).status == 200
 
-    async def test_who_does_not_take_the_answer_is_cut_off(self) -> None:
+    async def test_of_a_body_without_end_that_is_only_dropped(self) -> None:
+        async with serving() as site, raw(site.url) as client:
+            await client.send(post(b"", b"Transfer-Encoding: chunked", path="/closed"))
+            assert (await client.answer()).status == 401
+            ending = asyncio.ensure_future(client.rest())
+            for _ in range(10):
+                assert not ending.done()
+                client.writer.write(b"20000\r\n" + bytes(0x20000) + b"\r\n")
+                await site.pass_ms(1_000)
+            assert await ending == b""
+
+    @pytest.mark.parametrize("half_closes", [False, True])
+    async def test_who_does_not_take_the_answer_is_cut_off(self, half_closes: bool) -> None:
         async with serving() as site, raw(site.url) as client:
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can read
             await client.send(request("GET /large HTTP/1.1"))
+            if half_closes:
+                client.half_close()
             await settle()
             await site.pass_ms(59_999)
             assert site.server.connections == 1
@@ -306,8 +318,7 @@ class TestGone:
     async def test_with_a_reset(self, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
         async with serving() as site:
             async with raw(site.url) as client:
-                sock = client.writer.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.will_reset()
                 await client.send(sent)
                 await settle()
             await settle()
