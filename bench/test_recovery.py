@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -63,8 +63,8 @@ class Nowhere:
             asyncio.get_running_loop().call_soon(done, None)
         return True
 
-    async def unfinished(self) -> list[StoredTask]:
-        return []
+    async def unfinished(self) -> AsyncIterator[list[StoredTask]]:
+        yield []
 
     async def get(self, _task_id: str, *, asker: str = "") -> StoredTask | None:
         return None

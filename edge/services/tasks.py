@@ -7,7 +7,7 @@ restart budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
@@ -37,7 +37,7 @@ BEHIND_MS = 5_000
 class TaskStore(Protocol):
     """What is asked of the store here; see `edge.storage.Store`."""
 
-    async def unfinished(self) -> list[StoredTask]: ...
+    def unfinished(self) -> AsyncIterator[list[StoredTask]]: ...
 
     async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None: ...
 
@@ -409,19 +409,14 @@ class Tasks:
     async def recover(self) -> int:
         """Brings all unfinished tasks back; how many. They go on where their last snapshot ends,
         and stand in line as they did."""
-        unfinished = await self._store.unfinished()
         snapshots: list[Snapshot] = []
-        unfinished.reverse()
-        while unfinished:
-            # Popped, so that its memory serves what is made of it.
-            stored = unfinished.pop()
-            try:
-                snapshots.append(rebuild(stored))
-            except Unreadable as error:
-                # It stays in the database; the others must not wait for somebody to repair it.
-                self.telemetry.emit("store.failed", error=error, rows_waiting=0)
-            if len(unfinished) % RECOVER_BATCH == 0:
-                await asyncio.sleep(0)
+        async for page in self._store.unfinished():
+            for stored in page:
+                try:
+                    snapshots.append(rebuild(stored))
+                except Unreadable as error:
+                    # It stays in the database; the others must not wait for somebody to repair it.
+                    self.telemetry.emit("store.failed", error=error, rows_waiting=0)
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
             self._start(snapshot)
             request = snapshot.request

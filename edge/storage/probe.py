@@ -17,8 +17,8 @@ import duckdb
 
 from edge.storage.database import connect
 from edge.storage.opening import Found, Verdict
-from edge.storage.queries import UNFINISHED
 from edge.storage.schema import MIGRATIONS, LaterVersion, applied
+from edge.storage.unfinished import pages
 
 # Words of DuckDB's messages that mean the file itself may be in good order.
 _SIGNS: Final[tuple[tuple[str, Verdict], ...]] = (
@@ -45,7 +45,8 @@ def look(path: Path, memory_mib_max: int) -> Found:
         with connect(path, memory_mib_max=memory_mib_max) as connection:
             if applied(connection) == len(MIGRATIONS):
                 # Reads the blocks that recovery needs; an earlier version is read after migrating.
-                connection.execute(f"SELECT max(hash(u)) FROM ({UNFINISHED}) u").fetchall()
+                for _ in pages(lambda sql, values: connection.execute(sql, values).fetchall()):
+                    pass
     except LaterVersion as error:
         return Found("later_version", str(error))
     except duckdb.Error as error:

@@ -32,9 +32,18 @@ _TASK: Final = """
     WHERE first_one.spec IS NOT NULL
 """
 
+# Narrow columns alone; see `edge.storage.unfinished`.
 UNFINISHED: Final = f"""
-    WITH latest AS ({_LATEST} GROUP BY task_id HAVING max_by(state, version) NOT IN {_ENDED})
-    {_TASK} ORDER BY latest.first_row
+    SELECT task_id::VARCHAR, version, state, created_ns, first_row, last_row
+    FROM ({_LATEST} GROUP BY task_id HAVING max_by(state, version) NOT IN {_ENDED})
+    ORDER BY first_row
+"""
+
+# The rows of these numbers. As a join rather than a list in the text, because then DuckDB fetches
+# these rows alone, not all of those around them.
+WIDE: Final = """
+    SELECT rowid, task_id::VARCHAR, client, spec, snapshot FROM journal
+    WHERE rowid IN (SELECT unnest(?::BIGINT[]))
 """
 
 UNFINISHED_COUNT: Final = f"""

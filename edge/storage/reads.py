@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import duckdb
 
 from edge.clock import Clock
 from edge.errors import NotFound, StorageError
-from edge.storage import queries
-from edge.storage.database import Database, Reading
+from edge.storage import queries, unfinished
+from edge.storage.database import Database
 from edge.storage.lane import Lane
 from edge.storage.rows import AuditRow, Percentiles, StoredTask, Wanted
 from edge.tasks import ids
+
+T = TypeVar("T")
 
 ExportFormat = Literal["parquet", "csv", "json"]
 """JSON is one object a line."""
@@ -77,10 +79,16 @@ class Reads:
             per_asker_max=EXPORTS_WAITING_MAX,
         )
 
-    async def unfinished(self) -> list[StoredTask]:
-        """All tasks without an end, as last written, in the order of their creation."""
+    async def unfinished(self) -> AsyncIterator[list[StoredTask]]:
+        """All tasks without an end, as last written, in the order in which they were accepted, in
+        pages that fit into memory (`edge.storage.unfinished`)."""
+        pages = unfinished.pages(self._database.scans.rows)
         # The node does not start without it, however long it takes.
-        return _tasks(await self._scan("", queries.UNFINISHED, limited=False))
+        while True:
+            page = await self._scans.run("", lambda: _of(lambda: next(pages, None)))
+            if page is None:
+                return
+            yield page
 
     async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
         """One task as last written, or None. Ids are canonical here (`edge.tasks.ids`); nothing has
@@ -179,14 +187,16 @@ class Reads:
         return int(rows)
 
     async def _look_up(self, asker: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._lookups.run(asker, lambda: _rows(self._database.lookups, sql, values))
+        return await self._lookups.run(
+            asker, lambda: _of(lambda: self._database.lookups.rows(sql, values))
+        )
 
     async def _scan(
         self, asker: str, sql: str, *values: object, limited: bool = True
     ) -> list[tuple[Any, ...]]:
         return await self._scans.run(
             asker,
-            lambda: _rows(self._database.scans, sql, values),
+            lambda: _of(lambda: self._database.scans.rows(sql, values)),
             limit_ms=self._scan_ms_max if limited else None,
         )
 
@@ -196,9 +206,10 @@ class Reads:
             lane.close()
 
 
-def _rows(reading: Reading, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+def _of(read: Callable[[], T]) -> T:
+    """What is read. StorageError when the database refuses."""
     try:
-        return reading.rows(sql, values)
+        return read()
     except duckdb.InterruptException as error:
         raise StorageError("the database is being opened anew; ask again in a moment") from error
     except duckdb.Error as error:

@@ -39,6 +39,7 @@ class Disk:
         self.by_key: dict[tuple[str, str], list[str]] = {}
         self.trails: dict[str, dict[AuditRow, None]] = {}
         self.last_seen = NEVER
+        self._found: list[tuple[Any, ...]] = []
         self.refuses_writes = False
         self.refuses_reads = False
         self.slow_ms = 0
@@ -110,7 +111,13 @@ class Disk:
             if self.latest[task_id].state not in TERMINAL
             for stored in self.stored(task_id)
         ]
-        return found
+        # Both rows of a task have its place in this list as their number.
+        self._found = found
+        return [(*stored[:4], number, number) for number, stored in enumerate(self._found)]
+
+    def wide(self, numbers: list[int]) -> list[tuple[Any, ...]]:
+        found = [(number, self._found[number]) for number in numbers]
+        return [(number, each[0], each[6], each[4], each[5]) for number, each in found]
 
     def find_idempotent(self, key: str, client: str) -> list[tuple[Any, ...]]:
         return [(task_id,) for task_id in self.by_key.get((client, key), ())[-1:]]
@@ -127,6 +134,7 @@ class Disk:
 
 _READS: dict[str, Callable[..., list[tuple[Any, ...]]]] = {
     queries.UNFINISHED: Disk.unfinished,
+    queries.WIDE: Disk.wide,
     queries.GET: Disk.stored,
     queries.FIND_IDEMPOTENT: Disk.find_idempotent,
     queries.FIND_ANSWERS: Disk.find_answers,

@@ -5,7 +5,7 @@ A mutation is a context in which one part of the product is replaced by a broken
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -25,7 +25,7 @@ from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
 from edge.services.wire import ProgressUpdate
-from edge.storage import Store
+from edge.storage import Store, StoredTask
 from edge.storage.writer import Writer
 from edge.tasks import effects, events, machine
 from edge.tasks.task import State, Task
@@ -108,8 +108,11 @@ def _everybody_is_blamed() -> AbstractContextManager[object]:
 def _recovery_loses_one() -> AbstractContextManager[object]:
     whole = Store.unfinished
 
-    async def broken(self: Store) -> Any:
-        return (await whole(self))[1:]
+    async def broken(self: Store) -> AsyncIterator[list[StoredTask]]:
+        lost = 1
+        async for page in whole(self):
+            yield page[lost:]
+            lost = 0
 
     return mock.patch.object(Store, "unfinished", broken)
 

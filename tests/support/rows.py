@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from edge.clock import Clock, ManualClock
-from edge.storage import AuditRow, Store, StoreOptions, TaskRow
+from edge.storage import AuditRow, Store, StoredTask, StoreOptions, TaskRow
 from edge.telemetry import Event, Telemetry
 
 
@@ -70,6 +70,11 @@ class Heard:
                 self._new.clear()
                 await self._new.wait()
         return self.of(name)[count - 1]
+
+
+async def unfinished(store: Store) -> list[StoredTask]:
+    """All tasks without an end, from all pages."""
+    return [task async for page in store.unfinished() for task in page]
 
 
 async def open_store(

@@ -6,7 +6,7 @@ The engine is played by the test (`Workshop.output` and the like), the disk keep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 
 from edge.actors import Actor, ChildSpec, Crash, Supervisor
@@ -40,6 +40,7 @@ class Shelf:
         self.specs: dict[str, bytes] = {}
         self.rows: dict[str, TaskRow] = {}
         self.refusal: StorageError | None = None
+        self.left_behind: list[StoredTask] = []
 
     def write(
         self, rows: Sequence[Row], done: Callable[[StorageError | None], object] | None = None
@@ -62,8 +63,11 @@ class Shelf:
             *(self.specs[task_id], row.snapshot, row.client),
         )
 
-    async def unfinished(self) -> list[StoredTask]:
-        return []
+    async def unfinished(self) -> AsyncIterator[list[StoredTask]]:
+        """Those that it was given (``left_behind``), in two pages."""
+        half = len(self.left_behind) // 2
+        yield self.left_behind[:half]
+        yield self.left_behind[half:]
 
     async def find_idempotent(self, client: str, key: str) -> str | None:
         return None

@@ -39,19 +39,15 @@ async def reborn(shop: Workshop, spoilt: str = "") -> Workshop:
     """A new node, some time later."""
     new = Workshop()
     new.shelf.specs, new.shelf.rows = shop.shelf.specs, shop.shelf.rows
-
-    async def unfinished() -> list[StoredTask]:
-        return [
-            StoredTask(
-                row.task_id, row.version, row.state, row.created_ns,
-                shop.shelf.specs[row.task_id], b"{" if row.task_id == spoilt else row.snapshot,
-                row.client,
-            )
-            for row in shop.shelf.rows.values()
-            if row.state not in TERMINAL
-        ]  # fmt: skip
-
-    new.shelf.unfinished = unfinished  # type: ignore[method-assign]  # this shelf has been used
+    new.shelf.left_behind = [
+        StoredTask(
+            row.task_id, row.version, row.state, row.created_ns,
+            shop.shelf.specs[row.task_id], b"{" if row.task_id == spoilt else row.snapshot,
+            row.client,
+        )
+        for row in shop.shelf.rows.values()
+        if row.state not in TERMINAL
+    ]  # fmt: skip
     new.clock.advance(shop.clock.now_ns() + DOWN_MS * NS_PER_MS)
     await new.tasks.recover()
     new.work()

@@ -201,17 +201,13 @@ async def test_nothing_is_left_of_tasks_that_were_brought_back(shop: Workshop) -
     rows, specs = dict(shop.shelf.rows), dict(shop.shelf.specs)
     again = Workshop(pumped=True)
     before = alive(*OF_A_TASK)
-
-    async def unfinished() -> list[StoredTask]:
-        return [
-            StoredTask(
-                row.task_id, row.version, row.state, 0, specs[row.task_id], row.snapshot, row.client
-            )
-            for row in rows.values()
-            if row.state not in TERMINAL
-        ]
-
-    again.shelf.unfinished = unfinished  # type: ignore[method-assign]  # this shelf has been used
+    again.shelf.left_behind = [
+        StoredTask(
+            row.task_id, row.version, row.state, 0, specs[row.task_id], row.snapshot, row.client
+        )
+        for row in rows.values()
+        if row.state not in TERMINAL
+    ]
     assert await again.tasks.recover() == TASKS
     again.work()
     gc.freeze()

@@ -11,7 +11,7 @@ from edge.clock import NS_PER_MS, ManualClock, SystemClock
 from edge.errors import Overloaded, StorageError
 from edge.storage import ExportFormat, Percentiles, Row, Store, StoreOptions, Wanted, queries
 from edge.storage.reads import LOOKUPS_PER_ASKER_MAX, SCANS_PER_ASKER_MAX
-from tests.support.rows import Heard, audit_row, open_store, task_row, uid
+from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
 ENDLESS = "SELECT count(*) FROM range(1_000_000) a(x), range(1_000_000) b(y) WHERE x + y = -1"
 MANY_ROWS = """
@@ -99,7 +99,7 @@ async def test_the_order_is_that_of_acceptance_whatever_the_wall_clock_said(
     page = await store.history(done, limit=2)
     page += await store.history(done, limit=2, before=page[-1].task_id)
     assert [each.task_id for each in page] == ended[::-1]
-    assert [each.task_id for each in await store.unfinished()] == waiting
+    assert [each.task_id for each in await unfinished(store)] == waiting
     assert await store.find_idempotent("ada", "k") == ended[-1]
     assert await store.find_answers("f", "ada") == ended[::-1]
     for task_id in ended:
@@ -120,7 +120,7 @@ async def test_the_order_outlives_a_pruning(store: Store) -> None:
         await store.commit(rows)
         await store.prune(max_age_ns=0, max_tasks=0)
     kept = [uid(number) for number in range(0, 40_000, 10)]
-    assert [each.task_id for each in await store.unfinished()] == kept
+    assert [each.task_id for each in await unfinished(store)] == kept
 
 
 @pytest.mark.parametrize("file_format", ["json", "csv", "parquet"])
@@ -306,7 +306,7 @@ class TestBusyScans:
             clock.advance(100 * NS_PER_MS)
         with pytest.raises(StorageError, match="longer than 700 ms"):
             await asked
-        assert await store.unfinished() == []
+        assert await unfinished(store) == []
         await store.close()
 
 

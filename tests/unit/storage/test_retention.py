@@ -13,7 +13,7 @@ from edge.clock import NS_PER_S, ManualClock, Seen
 from edge.errors import StorageError
 from edge.storage import Pruned, Store, schema
 from edge.storage.schema import MIGRATIONS, migrate, values
-from tests.support.rows import Heard, audit_row, open_store, task_row, uid
+from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
 NOW_NS = 1_000
 LONG_NS = NOW_NS
@@ -98,8 +98,8 @@ async def test_a_task_that_runs_again_outlives_the_end_of_its_first_life(store: 
     # Its actor was still there, and somebody wanted it again in that moment.
     again = task_row(1, 4, "available", spec=b"the request once more")
     await store.commit([again])
-    (unfinished,) = await store.unfinished()
-    assert (unfinished.version, unfinished.spec) == (4, b"the request once more")
+    (task,) = await unfinished(store)
+    assert (task.version, task.spec) == (4, b"the request once more")
 
 
 async def test_a_disk_that_refuses_loses_nothing(

@@ -10,7 +10,7 @@ from edge.errors import NotFound, StartupError, StorageError
 from edge.storage import Row, StoredTask, Wanted
 from edge.storage.database import Database
 from edge.storage.reads import ANSWERS_MAX
-from tests.support.rows import Heard, audit_row, open_store, task_row, uid
+from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
 
 def unreadable_files(folder: Path) -> list[Path]:
@@ -30,7 +30,7 @@ async def test_what_is_committed_is_found_after_opening_again(tmp_path: Path) ->
     heard = Heard()
     store = await open_store(path, heard)
     assert heard.of("store.opened")[0].fields["tasks_unfinished"] == 1
-    assert ids(await store.unfinished()) == [uid(1)]
+    assert ids(await unfinished(store)) == [uid(1)]
     found = await store.get(uid(2))
     assert found == StoredTask(uid(2), 2, "completed", 2, b'{"number":2}', "🙂".encode(), "ada")
     assert await store.get(uid(3)) is None
@@ -63,7 +63,7 @@ async def test_a_row_that_cannot_be_stored_is_refused_alone(tmp_path: Path) -> N
     await good
     assert store.durable, "the disk is not at fault"
     assert len(heard.of("store.failed")) == 1
-    assert ids(await store.unfinished()) == [uid(1)]
+    assert ids(await unfinished(store)) == [uid(1)]
     await store.close()
 
 
@@ -101,7 +101,7 @@ async def test_after_the_end_nothing_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="closed"):
         await store.commit([task_row(1)])
     with pytest.raises(StorageError, match="closed"):
-        await store.unfinished()
+        await unfinished(store)
 
 
 async def test_too_much_waiting_is_refused(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_too_much_waiting_is_refused(tmp_path: Path) -> None:
     await store.close()
     assert refused
     store = await open_store(tmp_path / "edge.duckdb")
-    assert len(await store.unfinished()) == 4_999 - len(refused)
+    assert len(await unfinished(store)) == 4_999 - len(refused)
     await store.close()
 
 
