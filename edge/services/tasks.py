@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
+from edge.clock import NS_PER_MS
 from edge.errors import Conflict, IdReused, KeyReused, NotFound, Overloaded, StorageError
 from edge.services import wire
 from edge.services.audience import Followers
@@ -30,6 +31,8 @@ COMMAND_TRIES = 3
 HELD_BEYOND_QUEUE_MAX = 100_000
 """Tasks that are kept besides those that may wait: scheduled, running, or ended a moment ago."""
 RECOVER_BATCH = 500
+RECOVERING_SAID_MS = 10_000
+"""How often it is said that a start still reads its tasks."""
 BEHIND_MS = 5_000
 """When to come back to a node whose disk is behind."""
 
@@ -410,7 +413,11 @@ class Tasks:
         """Brings all unfinished tasks back; how many. They go on where their last snapshot ends,
         and stand in line as they did."""
         snapshots: list[Snapshot] = []
+        said_ns = self._system.clock.now_ns()
         async for page in self._store.unfinished():
+            if self._system.clock.now_ns() - said_ns >= RECOVERING_SAID_MS * NS_PER_MS:
+                said_ns = self._system.clock.now_ns()
+                self.telemetry.emit("tasks.recovering", tasks=len(snapshots))
             for stored in page:
                 try:
                     snapshots.append(rebuild(stored))

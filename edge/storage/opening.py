@@ -1,61 +1,46 @@
 """Opening the database file safely: one node at a time, and never a crash of the opener.
 
-A file that cannot be opened is set aside under a dated name, with its log, and never deleted.
+A file that DuckDB calls corrupt, or that crashes it, is set aside under a dated name, with its log,
+and never deleted. Whatever else goes wrong says nothing against the file: then there is no start,
+and a sentence (`edge.storage.verdict`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
-import json
 import os
-import signal
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final, Literal, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import duckdb
 
-from edge.clock import NEVER, NS_PER_S, Seen
+from edge.clock import NEVER, NS_PER_S, Clock, Seen
 from edge.errors import StartupError
 from edge.storage.database import Database
+from edge.storage.examiner import examine
+from edge.storage.verdict import WAYS_OUT, Found
 
-Verdict = Literal[
-    "good", "unreadable", "in_use", "not_allowed", "no_space", "later_version", "not_looked_at"
-]
-
-_WAYS_OUT: Final = {
-    "in_use": "stop the program that has it open",
-    "not_allowed": "give this user the right to read and write it",
-    "no_space": "free some space on that disk",
-    "later_version": "it was made by a later version; install that one",
-    "not_looked_at": "it could not be checked; try again",
-}
-
-# A child that ended by one of these did so by its own doing. Any other end, such as by SIGKILL for
-# want of memory, says nothing about the file.
-_CRASHES: Final = frozenset(
-    {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
-)
+# How DuckDB's logs begin: an entry that says what version of the format follows.
+_LOG_BEGINS: Final = b"\x64\x00\x62"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a probe says of a file, and why."""
+class Kept(NamedTuple):
+    """What was set aside, under which name, and why."""
 
-    verdict: Verdict
-    reason: str = ""
+    path: Path
+    kept_as: Path
+    reason: str
 
 
 class Opened(NamedTuple):
-    """The open database; ``kept_as`` is where an unreadable one was put, for this ``reason``;
-    ``last_seen`` is when a node was last seen with it."""
+    """The open database; what could not be read of it, if anything; ``last_seen`` is when a node
+    was last seen with it."""
 
     database: Database
-    kept_as: Path | None
-    reason: str
+    kept: Kept | None
     last_seen: Seen = NEVER
 
 
@@ -89,7 +74,11 @@ def lock(path: Path) -> IO[str]:
         ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+    except BlockingIOError as error:
         file.seek(0)
         pid = file.read().strip()
         file.close()
@@ -98,78 +87,108 @@ def lock(path: Path) -> IO[str]:
             f"the database {path} is in use by another node{who};"
             " stop that one, or choose another --data-dir"
         ) from error
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
+    except OSError as error:
+        file.close()
+        raise StartupError(
+            f"cannot lock {file.name}: {error.strerror}; choose another place with --data-dir"
+        ) from error
     return file
 
 
-def open_database(path: Path, wall_ns: int, *, memory_mib_max: int, probe_ms: int) -> Opened:
-    """Opens or makes the file; blocks. The lock must be held. StartupError when something that
-    the admin can change is in the way."""
-    found = Found("good")
-    if path.exists():
-        found = probe(path, memory_mib_max=memory_mib_max, probe_ms=probe_ms)
-    elif _logs(path):
-        found = Found("unreadable", "there is a log without its database")
-    if way_out := _WAYS_OUT.get(found.verdict):
-        raise StartupError(
-            f"cannot open the database {path}: {found.reason};"
-            f" {way_out}, or choose another --data-dir"
+async def open_database(
+    path: Path, clock: Clock, *, memory_mib_max: int, silence_ms: int
+) -> Opened:
+    """Opens or makes the file. The lock must be held. StartupError when something is in the way
+    that says nothing against the file; that is then left as it is."""
+    wall_ns = clock.wall_ns()
+    kept = await asyncio.to_thread(_set_stray_logs_aside, path, wall_ns)
+    if await asyncio.to_thread(path.exists):
+        found, memory_mib_max = await _look(
+            path, clock, memory_mib_max=memory_mib_max, silence_ms=silence_ms
         )
-    kept_as = None if found.verdict == "good" else set_aside(path, wall_ns)
+        if way_out := WAYS_OUT.get(found.verdict):
+            raise StartupError(
+                f"cannot open the database {path}: {found.reason};"
+                f" {way_out}, or choose another --data-dir"
+            )
+        if found.verdict == "unreadable":
+            files = (path, *_logs(path))
+            kept = await asyncio.to_thread(set_aside, path, files, wall_ns, found.reason)
     try:
-        database = Database(path, memory_mib_max=memory_mib_max)
-        last_seen = database.last_seen()
-    except duckdb.Error as error:
+        return await asyncio.to_thread(_open, path, memory_mib_max, kept)
+    except (duckdb.Error, OSError, MemoryError) as error:
+        reason = str(error) or "there is no memory for it"
         raise StartupError(
-            f"cannot open the database {path}: {error}; choose another --data-dir"
+            f"cannot open the database {path}: {reason}; choose another with --data-dir"
         ) from error
-    return Opened(database, kept_as, found.reason, last_seen)
 
 
-def probe(path: Path, *, memory_mib_max: int, probe_ms: int) -> Found:
-    """Looks at the file from a child process. Blocks for as long as ``probe_ms``.
+def _open(path: Path, memory_mib_max: int, kept: Kept | None) -> Opened:
+    database = Database(path, memory_mib_max=memory_mib_max)
+    return Opened(database, kept, database.last_seen())
 
-    Only DuckDB's own word, a crash or a hang make a file unreadable.
+
+async def _look(
+    path: Path, clock: Clock, *, memory_mib_max: int, silence_ms: int
+) -> tuple[Found, int]:
+    """What is to be thought of the file, and the limit of memory within which it could be read.
+
+    One that cannot be read for want of memory is read again with all that DuckDB would take by
+    itself. A crash counts when it happens twice: want of memory ends in one as well, and so does
+    memory that fails.
     """
-    house = str(Path(__file__).parents[2])
-    paths = [house, *filter(None, [os.environ.get("PYTHONPATH")])]
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", "edge.storage.probe", str(path), str(memory_mib_max)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=probe_ms / 1_000,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-    except subprocess.TimeoutExpired:
-        return Found("unreadable", f"opening it took longer than {probe_ms} ms")
-    if -child.returncode in _CRASHES:
-        return Found("unreadable", f"opening it crashed with signal {-child.returncode}")
-    if child.returncode == 0:
-        return Found(**json.loads(child.stdout))
-    said = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return Found("not_looked_at", f"the check ended with {child.returncode}: {said}")
+    first = await examine(path, clock, memory_mib_max=memory_mib_max, silence_ms=silence_ms)
+    if first.verdict not in ("no_memory", "crashed"):
+        return first, memory_mib_max
+    second = await examine(path, clock, memory_mib_max=0, silence_ms=silence_ms)
+    if first.verdict == second.verdict == "crashed":
+        return Found("unreadable", second.reason), memory_mib_max
+    return second, 0
 
 
-def set_aside(path: Path, wall_ns: int) -> Path:
-    """Renames the file and its logs; returns the new name of the file. An earlier one that was set
-    aside within the same second is not overwritten."""
+def set_aside(path: Path, files: Sequence[Path], wall_ns: int, reason: str) -> Kept:
+    """Renames these of the database's files; the first of them names all. One that was set aside
+    within the same second is not overwritten. StartupError when they cannot be renamed."""
     stamp = datetime.fromtimestamp(wall_ns / NS_PER_S, UTC).strftime("%Y%m%d-%H%M%S")
     kept = path.with_name(f"{path.name}.unreadable-{stamp}")
     number = 1
     while any(kept.parent.glob(f"{kept.name}*")):
         number += 1
         kept = path.with_name(f"{path.name}.unreadable-{stamp}-{number}")
-    for old in (path, *_logs(path)):
-        if old.exists():
-            old.rename(kept.with_name(kept.name + old.name.removeprefix(path.name)))
-    return kept
+    names = [kept.with_name(kept.name + old.name.removeprefix(path.name)) for old in files]
+    try:
+        for old, new in zip(files, names, strict=True):
+            old.rename(new)
+    except OSError as error:
+        raise StartupError(
+            f"the database {path} cannot be read ({reason}), and not be set aside either:"
+            f" {error.strerror}; move it away, or choose another --data-dir"
+        ) from error
+    return Kept(files[0], names[0], reason)
+
+
+def _set_stray_logs_aside(path: Path, wall_ns: int) -> Kept | None:
+    """Logs that DuckDB would pass over without a word, and write others in their place."""
+    logs = _logs(path)
+    if not logs:
+        return None
+    if not path.exists():
+        return set_aside(path, logs, wall_ns, "there is a log without its database")
+    try:
+        with path.with_name(f"{path.name}.wal").open("rb") as log:
+            begins = log.read(len(_LOG_BEGINS))
+    except FileNotFoundError:
+        return None  # there is but one of a checkpoint, which DuckDB sees to
+    except OSError as error:
+        raise StartupError(
+            f"cannot read {logs[0]}: {error.strerror};"
+            " give this user the right to, or choose another --data-dir"
+        ) from error
+    # One that was being begun when the power went is shorter than that, or empty.
+    if _LOG_BEGINS.startswith(begins):
+        return None
+    reason = "it does not begin as a log does; what was committed to it is not in the database"
+    return set_aside(path, logs, wall_ns, reason)
 
 
 def _logs(path: Path) -> list[Path]:

@@ -1,8 +1,10 @@
 """Opens a database file in a process of its own, because DuckDB can abort the opener.
 
 ``python -m edge.storage.probe PATH MEMORY_MIB`` replays the log, reads what a start of the node
-reads, closes the file and prints what it found as a line of JSON. When it dies or hangs, that is
-an answer, too. The package must not import this module, or running it would load it twice.
+reads, and folds the log into the file if all of that is good; 0 MiB leaves the limit to DuckDB. It
+prints `BEGUN` before it touches the file, and what it found as a line of JSON at the end. When it
+dies in between, that is an answer, too. The package must not import this module, or running it
+would load it twice.
 """
 
 from __future__ import annotations
@@ -11,49 +13,49 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 import duckdb
 
 from edge.storage.database import connect
-from edge.storage.opening import Found, Verdict
+from edge.storage.examiner import BEGUN
+from edge.storage.queries import LAST_SEEN
 from edge.storage.schema import MIGRATIONS, LaterVersion, applied
 from edge.storage.unfinished import pages
-
-# Words of DuckDB's messages that mean the file itself may be in good order.
-_SIGNS: Final[tuple[tuple[str, Verdict], ...]] = (
-    ("Could not set lock", "in_use"),
-    ("Permission denied", "not_allowed"),
-    ("Read-only file system", "not_allowed"),
-    ("No space left on device", "no_space"),
-    ("Disk quota exceeded", "no_space"),
-    ("database file with version number", "later_version"),
-)
-
-
-def judge(message: str) -> Verdict:
-    """What an error of DuckDB's says about the file that it was opening."""
-    for sign, verdict in _SIGNS:
-        if sign in message:
-            return verdict
-    return "unreadable"
+from edge.storage.verdict import Found, judge
 
 
 def look(path: Path, memory_mib_max: int) -> Found:
     """Opens the file in this process, which may not survive it."""
     try:
         with connect(path, memory_mib_max=memory_mib_max) as connection:
+            # What is not good is not to be written to.
+            connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             if applied(connection) == len(MIGRATIONS):
-                # Reads the blocks that recovery needs; an earlier version is read after migrating.
+                # Reads the blocks that a start needs; an earlier version is read after migrating.
+                connection.execute(LAST_SEEN).fetchall()
                 for _ in pages(lambda sql, values: connection.execute(sql, values).fetchall()):
                     pass
+            _fold(connection)
     except LaterVersion as error:
         return Found("later_version", str(error))
+    except MemoryError:
+        return Found("no_memory", "there is no memory for what is in it")
     except duckdb.Error as error:
         message = " ".join(str(error).split())
         return Found(judge(message), message)
     return Found("good")
 
 
+def _fold(connection: duckdb.DuckDBPyConnection) -> None:
+    """So that the node need not replay the log once more. What is in the way, such as a full disk,
+    says nothing against the file, and the node will meet it."""
+    try:
+        connection.execute("CHECKPOINT")
+    except duckdb.Error:
+        return
+
+
 if __name__ == "__main__":
+    sys.stdout.write(f"{BEGUN}\n")
+    sys.stdout.flush()
     sys.stdout.write(json.dumps(asdict(look(Path(sys.argv[1]), int(sys.argv[2])))))

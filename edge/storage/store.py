@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import duckdb
 
-from edge.clock import Clock
+from edge.clock import NS_PER_MS, Clock
 from edge.errors import StorageError
 from edge.storage import opening, queries
 from edge.storage.backlog import Backlog, Done
@@ -22,20 +22,46 @@ from edge.storage.rows import Pruned, Row
 from edge.storage.writer import Report, Writer
 from edge.telemetry import Telemetry
 
+OPENING_SAID_MS: Final = 10_000
+"""How often it is said that a file is still being opened."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """The limits of a store. ``retry_ms`` are the pauses between tries while the disk refuses; the
     last one repeats. ``memory_mib_max`` bounds DuckDB's own memory, ``scan_ms_max`` how long it is
-    looked through the history for one question."""
+    looked through the history for one question, ``silence_ms`` how long the first look at the file
+    may come no further."""
 
     rows_waiting_max: int = 200_000
     bytes_waiting_max: int = 256 * 1024 * 1024
     rows_per_commit_max: int = 10_000
     retry_ms: tuple[int, ...] = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-    probe_ms: int = 120_000
+    silence_ms: int = 120_000
     memory_mib_max: int = 1_024
     scan_ms_max: int = 30_000
+
+
+class _Patience:
+    """Says now and then that the file is still being opened."""
+
+    def __init__(self, path: Path, telemetry: Telemetry, clock: Clock) -> None:
+        self._path = path
+        self._telemetry = telemetry
+        self._clock = clock
+        self._began_ns = clock.now_ns()
+        self._again()
+
+    def _again(self) -> None:
+        self._timer = self._clock.call_after(OPENING_SAID_MS * NS_PER_MS, self._say)
+
+    def _say(self) -> None:
+        elapsed_ms = (self._clock.now_ns() - self._began_ns) // NS_PER_MS
+        self._telemetry.emit("store.opening", path=str(self._path), elapsed_ms=elapsed_ms)
+        self._again()
+
+    def end(self) -> None:
+        self._timer.cancel()
 
 
 class Store(Reads):
@@ -57,7 +83,7 @@ class Store(Reads):
         options: StoreOptions,
     ) -> None:
         self.path = path
-        self.quarantined = None if opened.kept_as is None else str(opened.kept_as)
+        self.quarantined = None if opened.kept is None else str(opened.kept.kept_as)
         self.durable = True
         self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
         self._lock = lock
@@ -88,23 +114,26 @@ class Store(Reads):
         be read is set aside and a new one begun: then ``quarantined`` names where it is kept."""
         options = options or StoreOptions()
         held = opening.lock(path)
+        patience = _Patience(path, telemetry, clock)
         try:
-            opened = await asyncio.to_thread(
-                opening.open_database,
+            opened = await opening.open_database(
                 path,
-                clock.wall_ns(),
+                clock,
                 memory_mib_max=options.memory_mib_max,
-                probe_ms=options.probe_ms,
+                silence_ms=options.silence_ms,
             )
         except BaseException:
             held.close()
             raise
-        if opened.kept_as is not None:
+        finally:
+            patience.end()
+        if opened.kept is not None:
+            kept = opened.kept
             telemetry.emit(
                 "store.quarantined",
-                path=str(path),
-                kept_as=str(opened.kept_as),
-                reason=opened.reason,
+                path=str(kept.path),
+                kept_as=str(kept.kept_as),
+                reason=kept.reason,
             )
         clock.resume(opened.last_seen)
         store = cls(path, held, opened, telemetry, clock, options)

@@ -11,10 +11,14 @@ from edge.telemetry.events import Event, Telemetry
 logger = logging.getLogger("elwift")
 
 _SENTENCES: Final[dict[str, tuple[int, str]]] = {
+    "store.opening": (
+        logging.WARNING,
+        "{path} is being opened, since {elapsed_ms} ms; it takes as long as the disk needs",
+    ),
+    "tasks.recovering": (logging.WARNING, "{tasks} unfinished tasks have been read so far"),
     "store.quarantined": (
         logging.ERROR,
-        "the database {path} could not be read and is kept as {kept_as}; a new one is begun"
-        " ({reason})",
+        "{path} could not be read and is kept as {kept_as}; a new one is begun ({reason})",
     ),
     "store.failed": (logging.ERROR, "{error}; {rows_waiting} rows are kept in memory"),
     "store.recovered": (logging.WARNING, "the database works again; {rows} rows had waited"),

@@ -235,7 +235,7 @@ def open_store(
 ) -> Store:
     """The real store on this disk; has to be called on the node's loop."""
     kind = type("SimWriter", (SimWriter,), {"disk": disk, "alive": staticmethod(alive)})
-    opened = opening.Opened(_Connection(disk), None, "")  # type: ignore[arg-type]
+    opened = opening.Opened(_Connection(disk), None)  # type: ignore[arg-type]
     clock.resume(disk.last_seen)
     disk.last_seen = clock.seen()
     with mock.patch.object(store_module, "Writer", kind):

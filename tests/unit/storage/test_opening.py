@@ -1,8 +1,10 @@
+"""What is set aside, what is left where it is, and what an admin hears."""
+
 from __future__ import annotations
 
 import errno
-import json
-import subprocess
+import fcntl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import pytest
 
 from edge.clock import ManualClock
 from edge.errors import StartupError
-from edge.storage.database import Database
-from edge.storage.opening import Found, Opened, lock, open_database, probe, set_aside
-from edge.storage.probe import judge
-from tests.support.rows import task_row
+from edge.storage import opening
+from edge.storage.opening import Opened, lock, open_database, set_aside
+from edge.storage.verdict import WAYS_OUT, Found, Verdict
+from tests.support import damage
+from tests.support.damage import TASKS, fill, fill_with_long_requests, log_of
 
 WALL_NS = ManualClock().wall_ns()
-PROBE_MS = 60_000
+MEMORY_MIB = 128
 
 
 @pytest.fixture
@@ -25,60 +28,171 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "edge.duckdb"
 
 
-def fill(path: Path) -> None:
-    database = Database(path, memory_mib_max=256)
-    database.append([task_row(number) for number in range(100)])
-    database.checkpoint()
-    database.close()
-
-
-def opened(path: Path) -> Opened:
-    found = open_database(path, WALL_NS, memory_mib_max=256, probe_ms=PROBE_MS)
+async def opened(path: Path, memory_mib_max: int = MEMORY_MIB) -> Opened:
+    found = await open_database(
+        path, ManualClock(), memory_mib_max=memory_mib_max, silence_ms=60_000
+    )
     found.database.close()
     return found
 
 
-def probe_it(path: Path) -> Found:
-    return probe(path, memory_mib_max=256, probe_ms=PROBE_MS)
-
-
-def test_a_good_file_is_good(path: Path) -> None:
-    fill(path)
-    assert probe_it(path) == Found("good")
-    assert opened(path).kept_as is None
-
-
-def test_a_truncated_file_is_kept_with_its_log_and_a_new_one_begun(path: Path) -> None:
-    fill(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    log = path.with_name(f"{path.name}.wal")
-    log.write_bytes(b"the log")
-    found = opened(path)
-    assert found.kept_as is not None
-    assert found.reason
-    assert found.kept_as.read_bytes() == whole[: len(whole) // 2]
-    assert found.kept_as.with_name(f"{found.kept_as.name}.wal").read_bytes() == b"the log"
-    assert not log.exists()
+def tasks_in(path: Path) -> int:
     with duckdb.connect(str(path)) as connection:
-        assert connection.execute("SELECT count(*) FROM journal").fetchall() == [(0,)]
+        ((count,),) = connection.execute(
+            "SELECT count(*) FROM journal WHERE version = 1"
+        ).fetchall()
+        return int(count)
 
 
-def test_a_log_without_its_file_is_kept(path: Path) -> None:
-    path.with_name(f"{path.name}.wal").write_bytes(b"the log")
-    found = opened(path)
-    assert found.kept_as is not None
-    assert found.kept_as.with_name(f"{found.kept_as.name}.wal").read_bytes() == b"the log"
+def files(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.parent.iterdir()}
+
+
+async def test_a_good_file_is_opened_with_its_log(path: Path) -> None:
+    fill(path)
+    assert (await opened(path)).kept is None
+    assert tasks_in(path) == 2 * TASKS
+
+
+async def test_a_file_that_is_not_there_is_made(path: Path) -> None:
+    assert (await opened(path)).kept is None
+    assert tasks_in(path) == 0
+
+
+@pytest.mark.parametrize("hurt", [damage.cut, damage.flip_a_bit_in_each_block, damage.empty])
+async def test_an_unreadable_file_is_kept_with_its_log_and_a_new_one_begun(
+    path: Path, hurt: Callable[[Path], None]
+) -> None:
+    fill(path)
+    hurt(path)
+    before = files(path)
+    kept = (await opened(path)).kept
+    assert kept is not None
+    assert (kept.path, bool(kept.reason)) == (path, True)
+    assert kept.kept_as.read_bytes() == before[path.name]
+    assert log_of(kept.kept_as).read_bytes() == before[log_of(path).name]
+    assert tasks_in(path) == 0
+
+
+async def test_a_log_without_its_file_is_kept(path: Path) -> None:
+    log_of(path).write_bytes(b"the log")
+    kept = (await opened(path)).kept
+    assert kept is not None
+    assert kept.path == log_of(path)
+    assert kept.kept_as.name.endswith(".wal")
+    assert kept.kept_as.read_bytes() == b"the log"
+
+
+@pytest.mark.parametrize("hurt", [damage.garbage, damage.zero, damage.behead])
+async def test_a_log_that_is_none_is_kept_and_the_file_goes_on(
+    path: Path, hurt: Callable[[Path], None]
+) -> None:
+    """DuckDB passes over it in silence, and begins another one in its place."""
+    fill(path)
+    hurt(log_of(path))
+    log = log_of(path).read_bytes()
+    kept = (await opened(path)).kept
+    assert kept is not None
+    assert kept.path == log_of(path)
+    assert kept.kept_as.read_bytes() == log
+    assert tasks_in(path) == TASKS
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 10])
+async def test_a_log_that_was_just_being_begun_is_no_matter(path: Path, length: int) -> None:
+    fill(path)
+    log_of(path).write_bytes(log_of(path).read_bytes()[:length])
+    assert (await opened(path)).kept is None
+    assert tasks_in(path) == TASKS
+
+
+async def test_the_log_of_another_file_is_for_the_admin_to_see_to(path: Path) -> None:
+    fill(path)
+    other = path.with_name("other.duckdb")
+    fill(other, 1_000)
+    log_of(other).replace(log_of(path))
+    before = files(path)
+    with pytest.raises(StartupError, match=r"does not match .*move the log away"):
+        await opened(path)
+    assert files(path) == before
+
+
+async def test_more_waits_than_there_is_memory_for(path: Path) -> None:
+    fill_with_long_requests(path, 260, 300_000)
+    assert (await opened(path, 48)).kept is None
+    assert tasks_in(path) == 260
+
+
+async def test_a_file_from_before_gets_the_memory_that_it_takes(path: Path) -> None:
+    fill_with_long_requests(path, 260, 300_000, compressed=True)
+    assert (await opened(path, 48)).kept is None
+    assert tasks_in(path) == 260
+
+
+class Looks:
+    """What looking at a file comes to, the first and the second time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> None:
+        self.verdicts = list(verdicts)
+        self.memory_mib_max: list[int] = []
+        monkeypatch.setattr(opening, "examine", self._examine)
+
+    async def _examine(self, _path: Path, _clock: object, **limits: int) -> Found:
+        self.memory_mib_max.append(limits["memory_mib_max"])
+        return Found(self.verdicts.pop(0), "because")
+
+
+@pytest.mark.parametrize("verdict", WAYS_OUT)
+async def test_a_file_that_may_be_good_is_left_where_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    fill(path)
+    before = files(path)
+    Looks(monkeypatch, "no_memory", verdict)
+    with pytest.raises(StartupError, match=r"because; .*, or choose another --data-dir"):
+        await opened(path)
+    assert files(path) == before
+
+
+async def test_want_of_memory_is_asked_about_once_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    looks = Looks(monkeypatch, "no_memory", "good")
+    assert (await opened(path)).kept is None
+    assert looks.memory_mib_max == [MEMORY_MIB, 0]
+
+
+async def test_a_crash_counts_the_second_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path)
+    Looks(monkeypatch, "crashed", "good")
+    assert (await opened(path)).kept is None
+    Looks(monkeypatch, "crashed", "crashed")
+    assert (await opened(path)).kept is not None
 
 
 def test_what_is_set_aside_never_takes_the_place_of_another(path: Path) -> None:
     names = []
     for number in range(3):
         path.write_bytes(b"%d" % number)
-        names.append(set_aside(path, WALL_NS))
+        names.append(set_aside(path, [path], WALL_NS, "").kept_as)
     assert len(set(names)) == 3
     assert [name.read_bytes() for name in names] == [b"0", b"1", b"2"]
     assert ".unreadable-2025" in names[0].name
+
+
+def refusal(number: int) -> Callable[..., Any]:
+    def refuse(*_arguments: object, **_options: object) -> Any:
+        raise OSError(number, errno.errorcode[number])
+
+    return refuse
+
+
+def test_what_cannot_be_set_aside_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(b"")
+    monkeypatch.setattr(Path, "rename", refusal(errno.EROFS))
+    with pytest.raises(StartupError, match=r"cannot be read \(it is bad\).*EROFS.*move it away"):
+        set_aside(path, [path], WALL_NS, "it is bad")
 
 
 def test_who_has_the_lock_is_named(path: Path) -> None:
@@ -90,73 +204,15 @@ def test_who_has_the_lock_is_named(path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_for_the_admin_to_change(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_arguments: object, **_options: object) -> Any:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(StartupError, match=r"cannot write in .*Read-only.*choose another"):
+    monkeypatch.setattr(Path, "open", refusal(errno.EROFS))
+    with pytest.raises(StartupError, match=r"cannot write in .*EROFS.*choose another"):
         lock(path)
 
 
-class Child:
-    """What the process that looks at the file comes to."""
-
-    def __init__(self, returncode: int, stdout: str = "", stderr: str = "") -> None:
-        self.returncode = returncode
-        self.stdout = stdout
-        self.stderr = stderr
-
-    def __call__(self, *_arguments: object, **_options: object) -> Child:
-        return self
-
-
-@pytest.mark.parametrize(
-    ("child", "verdict", "reason"),
-    [
-        (Child(-6), "unreadable", "crashed with signal 6"),
-        (Child(-11), "unreadable", "crashed with signal 11"),
-        (Child(-9), "not_looked_at", "ended with -9: no reason given"),
-        (Child(1, stderr="MemoryError\n"), "not_looked_at", "ended with 1: MemoryError"),
-        (Child(0, stdout=json.dumps({"verdict": "in_use", "reason": "x"})), "in_use", "x"),
-    ],
-)
-def test_only_a_crash_of_its_own_making_condemns_the_file(
-    path: Path, monkeypatch: pytest.MonkeyPatch, child: Child, verdict: str, reason: str
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_that_knows_no_locks_is_not_another_node(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", child)
-    found = probe_it(path)
-    assert found.verdict == verdict
-    assert reason in found.reason
-
-
-def test_a_file_whose_opening_hangs_is_unreadable(path: Path) -> None:
-    fill(path)
-    found = probe(path, memory_mib_max=256, probe_ms=1)
-    assert found == Found("unreadable", "opening it took longer than 1 ms")
-
-
-@pytest.mark.parametrize("verdict", ["in_use", "not_allowed", "no_space", "not_looked_at"])
-def test_a_file_that_may_be_good_is_left_where_it_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch, verdict: Any
-) -> None:
-    fill(path)
-    monkeypatch.setattr("edge.storage.opening.probe", lambda *_a, **_k: Found(verdict, "because"))
-    with pytest.raises(StartupError, match=r"because; .*, or choose another --data-dir"):
-        opened(path)
-    assert path.exists()
-
-
-@pytest.mark.parametrize(
-    ("message", "verdict"),
-    [
-        ("IO Error: Could not set lock on file: Conflicting lock is held", "in_use"),
-        ("IO Error: Cannot open file: Permission denied", "not_allowed"),
-        ("IO Error: Cannot open file: Read-only file system", "not_allowed"),
-        ("IO Error: could not write: No space left on device", "no_space"),
-        ("IO Error: Disk quota exceeded", "no_space"),
-        ("Serialization Error: database file with version number 99", "later_version"),
-        ("IO Error: Corrupt database file: checksum does not match", "unreadable"),
-    ],
-)
-def test_duckdbs_words_are_understood(message: str, verdict: str) -> None:
-    assert judge(message) == verdict
+    monkeypatch.setattr(fcntl, "flock", refusal(number))
+    with pytest.raises(StartupError, match=r"cannot lock .*choose another"):
+        lock(path)
