@@ -27,7 +27,7 @@ def waiting(sizes: Sequence[int], memory_bytes: int = 1 << 62) -> Rows:
         assert isinstance(numbers, list)
         if sum(sizes[number] for number in numbers) > memory_bytes:
             raise duckdb.OutOfMemoryException("failed to pin block")
-        return [(number, uid(number), bytes(sizes[number]), b"") for number in numbers]
+        return [(number, uid(number), "ada", bytes(sizes[number]), b"") for number in numbers]
 
     return rows
 
