@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.node_inside import ScriptedNode, heard_text, scripted_node
+from tests.support.random_gguf import write_random_gguf
 
 
 async def codes(node: ScriptedNode, task_id: str) -> list[str]:
@@ -157,3 +158,19 @@ async def test_what_cannot_fit_is_refused_at_the_door(tmp_path: Path) -> None:
         assert (status, answer["field"]) == (422, "prompt")
         assert "900000 bytes" in answer["detail"]
         assert answer["type"] == "urn:elwift:problem:prompt_too_long"
+
+
+async def test_a_run_that_a_pattern_recurses_on_is_measured_like_any_other(tmp_path: Path) -> None:
+    """60,000 letters in a row ended the engine, and were accepted."""
+    model = write_random_gguf(tmp_path / "nano.gguf", context_tokens=16_384, pre="tekken")
+    limits: dict[str, Any] = {
+        "model__name": str(model), "model__slots": 1, "model__context_tokens": 16_384,
+    }  # fmt: skip
+    async with scripted_node(tmp_path, real=True, **limits) as node:
+        for char in ("a", "1", "\x00"):
+            status, answer, _ = await post(node, char * 60_000)
+            assert status == 422
+            assert "16384" in answer["detail"]
+            assert "60019 tokens" in answer["detail"]
+        assert (await post(node, "the quick brown fox " * 300))[0] == 202
+        assert node.heard.of("engine.died") == []

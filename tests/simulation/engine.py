@@ -27,6 +27,7 @@ from edge.engine.messages import (
     Shutdown,
     Step,
     ToEngine,
+    Tokenising,
 )
 from edge.engine.text import TextStream
 
@@ -237,6 +238,7 @@ class SimProcess:
     def _begin(self, request: Generate) -> None:
         prompt = Prompt.parse(request)
         self._machine.on_generate(prompt, request)
+        self._say(Tokenising(request.key))
         if prompt.kind == "overlong":
             self._say(Rejected(request.key, "prompt_too_long", "too long", False, "prompt"))
             return
