@@ -45,12 +45,13 @@ class Followers:
 class Audience:
     """Everybody who watches a task. Telling counts the task's ``seq``, whoever listens."""
 
-    __slots__ = ("_channels", "_followers", "_task")
+    __slots__ = ("_channels", "_followers", "_staying", "_task")
 
     def __init__(self, task: Task, followers: Followers) -> None:
         self._task = task
         self._followers = followers
         self._channels: tuple[Ref, ...] = ()
+        self._staying: tuple[Ref, ...] = ()  # of the channels, those that stay beyond the end
 
     def __bool__(self) -> bool:
         """Somebody watches."""
@@ -59,7 +60,7 @@ class Audience:
     def show(self, watch: Watch, document: dict[str, Any], ended: bool) -> bool:
         """Tells a channel how the task stands, from its offset on; whether it joined for more."""
         task = self._task
-        stays = not ended and not watch.once
+        stays = not watch.once and (watch.stay or not ended)
         if stays and len(self._channels) >= WATCHERS_MAX:
             watch.channel.send(TooMany(task.task_id))
             return False
@@ -67,18 +68,21 @@ class Audience:
         watch.channel.send(Watching(task.task_id, document, task.text[offset:], offset, ended))
         if stays:
             self._channels += (watch.channel,)
+            if watch.stay:
+                self._staying += (watch.channel,)
         return stays
 
     def leave(self, channel: Ref) -> None:
         """Forgets a channel that may have joined."""
         self._channels = tuple(each for each in self._channels if each is not channel)
+        self._staying = tuple(each for each in self._staying if each is not channel)
 
     def dismiss(self) -> None:
-        """Forgets all: there will be nothing more to tell."""
-        self._channels = ()
+        """The end was told: forgets all but those who stay."""
+        self._channels = self._staying
 
     def tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
-        """Pushes an event to all; ``last`` when the channels are to close after it."""
+        """Pushes an event to all; ``last`` when it is the task's end."""
         self._task.seq += 1
         told = TaskEvent(self._task.task_id, event, {"seq": self._task.seq, **payload}, last)
         self._send(told)

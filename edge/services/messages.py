@@ -15,11 +15,13 @@ from edge.tasks.task import Request, Task
 class Watch:
     """A channel wants to hear of this task, from character ``offset`` on. Answered to the channel
     by `Watching`; then events follow, unless it follows all of its client's tasks anyway and only
-    wants to know how this one stands (``once``)."""
+    wants to know how this one stands (``once``). With ``stay`` they follow beyond the task's end,
+    in case it is run again."""
 
     channel: Ref
     offset: int
     once: bool = False
+    stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,16 @@ LOOK_AGAIN_MS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """The store has the task unfinished, though no actor has it: its end is being committed. It is
-    time to look again."""
+    """It is time to look again: the store had the task unfinished, though no actor has it, so that
+    its end was being committed; or an ended one that a channel stays with is in memory again."""
 
     task_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One event for whoever watches. ``last`` when the channel is to close after it."""
+    """One event for whoever watches. ``last`` when it is the task's end, after which a channel
+    closes that does not stay."""
 
     task_id: str
     event: str

@@ -46,6 +46,10 @@ class TaskChannel(Channel):
     task has ended. Who joins after that hears its last event, too: to a client it makes no
     difference when the end was. Should the task's actor crash, its successor is watched from the
     same place.
+
+    With ``{"stay": true}`` the channel stays open after the end. The push ``retry`` then runs the
+    task again, and so does anybody else: `rewind` to 0 says so, and the events of the new run
+    follow.
     """
 
     broadcasts = False
@@ -55,6 +59,9 @@ class TaskChannel(Channel):
         self._task_id = ""
         self._offset = 0
         self._joined = False
+        self._stay = False
+        self._ended = False  # the client was told of the end
+        self._ordered = False
 
     def join(self, topic: str, payload: Any) -> Decision:
         # The client hears its topic as it wrote it; behind this door an id has one spelling.
@@ -62,20 +69,28 @@ class TaskChannel(Channel):
         if task_id is None:
             return _NOT_FOUND
         self._task_id = task_id
-        given = payload.get("offset") if isinstance(payload, dict) else None
+        wanted = payload if isinstance(payload, dict) else {}
+        given, stay = wanted.get("offset"), wanted.get("stay")
         offset = 0 if given is None else whole_number(given)
         if offset is None or offset < 0:
             return Error({"reason": "offset has to be a whole number from 0", "field": "offset"})
-        self._offset = offset
+        if stay is not None and not isinstance(stay, bool):
+            return Error({"reason": "stay has to be true or false", "field": "stay"})
+        self._offset, self._stay = offset, stay is True
         self._watch()
         return LATER
+
+    def terminate(self, reason: str) -> None:
+        self._tasks.leave(self._task_id, self.ref)
 
     def _watch(self) -> None:
         ref = self._tasks.live_of(self.client, self._task_id)
         if ref is not None:
             # One that is dying does not hear it; its `Down` brings us back here, to its successor.
-            ref.send(Watch(self.ref, self._offset))
+            ref.send(Watch(self.ref, self._offset, stay=self._stay))
             self.monitor(ref)
+        elif self._ended:
+            self._tasks.stay(self._task_id, self.ref)
         else:
             self._tasks.fetch(self._task_id, self.client, self.ref)
 
@@ -101,11 +116,17 @@ class TaskChannel(Channel):
             return UNHANDLED
         actor = self._tasks.live_of(self.client, self._task_id)
         request = CancelTask() if event == "cancel" else RetryTask()
-        if actor is None or not actor.send(Command(request, self.ref, ref)):
-            return Error({"reason": "the task has ended; use the HTTP interface to run it again"})
+        if actor is not None and actor.send(Command(request, self.ref, ref)):
+            return None
+        # It has to be brought back first, which takes a moment; once is enough.
+        if self._ordered:
+            return Error({"reason": "the push before this one is still under way"})
+        self._ordered = True
+        self._tasks.order(self._task_id, self.client, request, self.ref, ref)
         return None
 
     def _commanded(self, message: Commanded) -> None:
+        self._ordered = False
         if message.refusal is None:
             assert message.document is not None, "there is one unless it is refused"
             self.reply(message.ref, Ok({"task": wire.for_channels(message.document)}))
@@ -116,10 +137,13 @@ class TaskChannel(Channel):
         if message.event == "rewind":
             self._offset = message.payload["offset"]
         self.push(message.event, message.payload)
-        if message.last:
+        self._ended = message.last
+        if message.last and not self._stay:
             self.finish()
 
     def _begin(self, message: Watching) -> None:
+        if self._ended and message.ended:
+            return  # it is in memory again, and nothing has become of it yet
         if self._joined:
             # The actor is a successor: it counts its events, and has its text, from here on.
             self._rewind(message)
@@ -137,10 +161,12 @@ class TaskChannel(Channel):
             else:
                 self._reply(message.document, message.delta, message.offset)
         self._offset = message.offset + len(message.delta)
+        self._ended = message.ended
         if message.ended:
             event, payload = wire.end_event(message.document)
             self.push(event, {"seq": message.document["seq"], **payload})
-            self.finish()
+            if not self._stay:
+                self.finish()
 
     def _refuse_joined_or_not(self) -> None:
         if self._joined:
@@ -159,6 +185,8 @@ class TaskChannel(Channel):
             self.send_after(LOOK_AGAIN_MS, LookAgain(self._task_id))
         else:
             self._begin(stored(task, self._offset))
+            if self._stay:
+                self._watch()
 
     def _reply(self, document: dict[str, Any], delta: str, offset: int) -> None:
         """The join's reply, with as much text as fits one message; the rest follows in pages."""

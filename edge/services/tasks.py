@@ -7,17 +7,33 @@ restart budget.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any, Protocol
 
 from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS
-from edge.errors import Conflict, IdReused, KeyReused, NotFound, Overloaded, StorageError
+from edge.errors import (
+    ClientError,
+    Conflict,
+    IdReused,
+    KeyReused,
+    NotFound,
+    Overloaded,
+    StorageError,
+)
 from edge.services import wire
 from edge.services.audience import Followers
 from edge.services.dispatcher import Board
 from edge.services.journal import Journal, Unreadable, rebuild, rebuild_to_show
-from edge.services.messages import CancelTask, Describe, Fetched, RetryTask, TaskEvent
+from edge.services.messages import (
+    CancelTask,
+    Commanded,
+    Describe,
+    Fetched,
+    LookAgain,
+    RetryTask,
+    TaskEvent,
+)
 from edge.services.surroundings import Life, Surroundings
 from edge.services.task_actor import TaskActor
 from edge.storage import StoredTask
@@ -66,7 +82,7 @@ class _Question:
 
     __slots__ = ("_runner",)
 
-    def __init__(self, runner: asyncio.Task[Task | None]) -> None:
+    def __init__(self, runner: asyncio.Task[object]) -> None:
         self._runner = runner
 
     def down(self, _ref: Ref, _reason: Reason) -> None:
@@ -98,7 +114,8 @@ class Tasks:
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
         self._accepting: dict[str, asyncio.Future[bool]] = {}
-        self._runners: set[asyncio.Task[Task | None]] = set()
+        self._runners: set[asyncio.Task[object]] = set()
+        self._staying: dict[str, tuple[Ref, ...]] = {}
         self.accepts = True
 
     @property
@@ -232,6 +249,8 @@ class Tasks:
         request = snapshot.request
         self._lives[request.task_id] = life
         self._of_client.setdefault(request.client, {})[request.task_id] = None
+        for channel in self._staying.pop(request.task_id, ()):
+            channel.send(LookAgain(request.task_id))
         return ref
 
     def _spawn(self, life: Life) -> Ref:
@@ -335,29 +354,65 @@ class Tasks:
         """Reads an ended task from the store; the channel is answered with `Fetched`. Its end takes
         the question back, so there are never more of them than channels."""
 
-        async def read() -> Task | None:
+        async def read() -> Fetched:
             stored = await self._read(task_id, client)
-            return None if stored is None else rebuild_to_show(stored).restore()
+            return Fetched(task_id, None if stored is None else rebuild_to_show(stored).restore())
 
-        def answer(ended: asyncio.Task[Task | None]) -> None:
+        runner = self._run_for(channel, read())
+        self._runners.add(runner)
+        question = _Question(runner)
+        channel.add_watcher(question)
+        runner.add_done_callback(lambda _: channel.remove_watcher(question))
+
+    def order(
+        self,
+        task_id: str,
+        client: str,
+        request: CancelTask | RetryTask,
+        channel: Ref,
+        ref: object,
+    ) -> None:
+        """As `cancel` and `retry`, for a channel, which is answered with `Commanded`."""
+
+        async def command() -> Commanded:
+            try:
+                return Commanded(ref, await self._command(task_id, client, request), None)
+            except (ClientError, Overloaded, StorageError) as error:
+                return Commanded(ref, None, str(error))
+
+        # Unlike a question, a command is carried out also when who gave it has left.
+        self._runners.add(self._run_for(channel, command()))
+
+    def _run_for(self, channel: Ref, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Sends the channel what comes of the work; to be kept among the runners."""
+
+        def answer(ended: asyncio.Task[object]) -> None:
             self._runners.discard(ended)
-            channel.remove_watcher(question)
             if ended.cancelled():
                 return
             error = ended.exception()
             if error is None:
-                channel.send(Fetched(task_id, ended.result()))
+                channel.send(ended.result())
                 return
-            # Whether there is such a task is not known: the client comes back and asks again.
+            # What was asked for is not known: the client comes back and asks again.
             if not isinstance(error, Overloaded):
                 self.telemetry.emit("store.failed", error=error, rows_waiting=0)
             channel.kill(Crash(error))
 
-        runner = asyncio.get_running_loop().create_task(read())
-        question = _Question(runner)
-        self._runners.add(runner)
+        runner = asyncio.get_running_loop().create_task(work)
         runner.add_done_callback(answer)
-        channel.add_watcher(question)
+        return runner
+
+    def stay(self, task_id: str, channel: Ref) -> None:
+        """The channel stays with an ended task that is not in memory: it gets `LookAgain` once that
+        is again, because somebody wants it to run."""
+        self._staying[task_id] = (*self._staying.get(task_id, ()), channel)
+
+    def leave(self, task_id: str, channel: Ref) -> None:
+        """Forgets a channel that may have stayed."""
+        left = tuple(each for each in self._staying.pop(task_id, ()) if each is not channel)
+        if left:
+            self._staying[task_id] = left
 
     def _stored(self, stored: StoredTask) -> dict[str, Any]:
         return wire.document(rebuild_to_show(stored).restore(), durable=True)

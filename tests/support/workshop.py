@@ -161,11 +161,14 @@ class Workshop(House):
         self.system.run_pending()
 
     async def fetch(self) -> None:
-        """Lets the shelf be read, and everybody work."""
+        """Lets the shelf be read, and everybody work, until nobody waits any more."""
         runners = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-        # A channel that ends takes its question back.
-        await asyncio.gather(*runners, return_exceptions=True)
+        while not all(runner.done() for runner in runners):
+            self.work()
+            await asyncio.sleep(0)
         self.work()
+        # What nobody wants to know any more is cancelled; anything else is heard here.
+        await asyncio.gather(*(runner for runner in runners if not runner.cancelled()))
 
     def output(self, number: int, text: str) -> None:
         """One step of the engine: one token, which gave this text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -179,3 +180,126 @@ async def test_more_than_may_watch_are_told_so(
     first, second = join(shop), join(shop)
     assert heard(first)[0][0] == "ok"
     assert heard(second) == [("error", {"reason": "too many watch this task"})]
+
+
+STAY = {"stay": True}
+
+
+def names(socket: Client) -> list[str]:
+    return [event for event, _ in heard(socket)]
+
+
+async def run_and_end(shop: Workshop) -> None:
+    await shop.submit(1)
+    shop.output(1, "Once upon")
+    shop.finish(1)
+
+
+async def test_who_stays_hears_the_end_and_can_run_it_again(shop: Workshop) -> None:
+    await shop.submit(1)
+    socket = join(shop, STAY)
+    assert names(socket) == ["ok"]
+    shop.output(1, "Once upon")
+    shop.finish(1)
+    assert names(socket) == ["progress", "completed"]
+    socket.send("2", "retry")
+    said = heard(socket)
+    assert [event for event, _ in said] == ["rewind", "ok", "progress"]
+    assert (said[0][1]["offset"], said[2][1]["offset"]) == (0, 0)
+    shop.output(1, "There was")
+    shop.finish(1)
+    (_, told), (event, payload) = heard(socket)
+    assert (told["offset"], told["delta"]) == (0, "There was")
+    assert (event, payload["result"]["text"]) == ("completed", "There was")
+    socket.send("3", "retry")
+    assert names(socket) == ["rewind", "ok", "progress"]
+
+
+async def test_who_joins_an_ended_task_and_stays_hears_how_it_ended(shop: Workshop) -> None:
+    await run_and_end(shop)
+    socket = join(shop, STAY | {"offset": 9})
+    (_, response), (event, _) = heard(socket)
+    assert (response["delta"], event) == ("", "completed")
+    socket.send("2", "retry")
+    assert names(socket)[0] == "rewind"
+
+
+async def test_a_task_that_only_the_store_has_is_run_again(shop: Workshop) -> None:
+    await run_and_end(shop)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    assert shop.tasks.live(uid(1)) is None
+    socket = join(shop, STAY)
+    assert names(socket) == []
+    await shop.fetch()
+    assert names(socket) == ["ok", "completed"]
+    socket.send("2", "retry")
+    socket.send("3", "retry")
+    ((status, response),) = heard(socket)
+    assert (status, response) == (
+        "error",
+        {"reason": "the push before this one is still under way"},
+    )
+    await shop.fetch()
+    said = names(socket)
+    assert said[0] == "rewind"
+    assert said.count("ok") == 1
+    shop.output(1, "There was")
+    shop.finish(1)
+    assert [event for event in names(socket) if event != "rewind"] == ["progress", "completed"]
+
+
+async def test_who_stays_hears_that_somebody_else_runs_it_again(shop: Workshop) -> None:
+    """Whether the task is still in memory or was read from the store."""
+    await run_and_end(shop)
+    socket = join(shop, STAY)
+    assert names(socket) == ["ok", "completed"]
+    for keep_ms in (0, KEEP_MS):
+        shop.clock.advance(keep_ms * NS_PER_MS)
+        shop.work()
+        answer = asyncio.create_task(shop.tasks.retry(uid(1), "ada"))
+        await shop.fetch()
+        assert (await answer)["state"] == "available"
+        assert names(socket)[0] == "rewind"
+        shop.output(1, "There was")
+        shop.finish(1)
+        assert [event for event in names(socket) if event != "rewind"] == ["progress", "completed"]
+
+
+async def test_a_crash_after_the_end_is_not_heard_by_who_stays(shop: Workshop) -> None:
+    await run_and_end(shop)
+    socket = join(shop, STAY)
+    assert names(socket) == ["ok", "completed"]
+    shop.crash(1)
+    assert names(socket) == []
+    socket.send("2", "cancel")
+    ((status, response),) = heard(socket)
+    assert (status, "is completed" in response["reason"]) == ("error", True)
+    socket.send("3", "retry")
+    assert names(socket)[0] == "rewind"
+
+
+async def test_nothing_stays_of_a_channel_that_is_left(shop: Workshop) -> None:
+    await run_and_end(shop)
+    first, second = join(shop, STAY), join(shop, STAY)
+    heard(first), heard(second)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    first.send("2", "phx_leave")
+    assert names(first) == ["ok", "phx_close"]
+    second.lose()
+    shop.work()
+    assert shop.tasks._staying == {}
+
+
+@pytest.mark.parametrize("stay", [1, "true", [], {}])
+async def test_to_stay_is_true_or_false(shop: Workshop, stay: object) -> None:
+    await shop.submit(1)
+    ((status, response),) = heard(join(shop, {"stay": stay}))
+    assert (status, response["field"]) == ("error", "stay")
+
+
+@pytest.mark.parametrize("stay", [None, False])
+async def test_who_does_not_stay_hears_the_close(shop: Workshop, stay: object) -> None:
+    await run_and_end(shop)
+    assert names(join(shop, {"stay": stay})) == ["ok", "completed", "phx_close"]
