@@ -65,6 +65,9 @@ class Ending:
 
     def begin(self, effect: Conclude, before: State) -> None:
         """The task has ended in this turn of its actor."""
+        # The number of the event that will tell it: written down with the end, so that what comes
+        # after a retry, maybe years later, has a higher one.
+        self._life.task.seq += 1
         self._life.untold, self._life.unwritten = before, True
         self._journal.forget(self._life)
         self._record(effect, before, None)

@@ -432,7 +432,9 @@ class TaskActor(Actor):
             durable=self._around.journal.durable,
         )
         if self._ending.untold:
+            # The last event has its number already, but nobody has heard of it.
             shown |= {"state": str(self._ending.untold), "result": None, "finished_at": None}
+            shown["seq"] -= 1
         return shown
 
 

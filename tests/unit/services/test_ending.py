@@ -192,3 +192,27 @@ async def test_text_that_the_disk_had_no_room_for_is_written_later(
     shelf.commit()
     advance(shop, 500)
     assert b"Once upon" in shelf.rows[uid(1)].snapshot
+
+
+async def test_what_comes_after_a_retry_is_counted_on_from_the_end() -> None:
+    shop = Workshop(pumped=True)
+    socket = shop.socket("tasks:mine")
+    socket.send("1", "phx_join", {})
+    socket.run()
+    await shop.submit(1)
+    shop.output(1, "one")
+    shop.finish(1)
+    # It is gone from memory, and comes back from the disk.
+    advance(shop, KEEP_MS)
+    assert shop.tasks.live(uid(1)) is None
+    await shop.tasks.retry(uid(1), "ada")
+    shop.work()
+    seqs: list[int] = []
+    for frame in socket.run():
+        _, _, _, event, payload = json.loads(frame)
+        if event == "updates":
+            for entry in payload["updates"]:
+                first = entry.get("from_seq", entry["seq"])
+                assert not seqs or first == seqs[-1] + 1, entry
+                seqs.append(entry["seq"])
+    assert len(seqs) > 4
