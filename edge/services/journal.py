@@ -164,8 +164,9 @@ class Journal:
     def write_again(
         self, task: Task, done: Callable[[StorageError | None], object] | None = None
     ) -> bool:
-        """As `record`, for a change that has its audit row already."""
-        return self._store.write([_row(task, self._clock.moment().run_ns)], done)
+        """As `record`, for an end that has its audit row already. It brings its request: an earlier
+        version may be on disk, unheard of, and be pruned before this one comes."""
+        return self._store.write([_row(task, self._clock.moment().run_ns, with_request=True)], done)
 
     def mark(self, dirty: Dirty) -> None:
         """The task has changed in a way that may be lost for as long as ``snapshot_ms``."""

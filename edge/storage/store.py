@@ -262,9 +262,16 @@ class Store(Reads):
         file, or the disk. Writes wait meanwhile. StorageError when the disk refuses. How age is
         counted: `edge.storage.retention`."""
         before_run_ns = self._clock.moment().run_ns - max_age_ns
-        errand = self._writer.call(lambda: prune(self._database, before_run_ns, max_tasks))
+
+        def clear() -> Pruned:
+            # What waits for the next try may be on disk already, because the disk failed after it
+            # had written. Its task would be cleared away, and half of it come back.
+            if (refused := self._writer.refused) is not None:
+                raise StorageError(str(refused))
+            return prune(self._database, before_run_ns, max_tasks)
+
         try:
-            return await asyncio.wrap_future(errand)
+            return await asyncio.wrap_future(self._writer.call(clear))
         except duckdb.Error as error:
             raise StorageError(f"the database refuses to prune: {error}") from error
 

@@ -106,6 +106,11 @@ class Writer:
                 self._report(Report(done=[told], error=failure, rows_waiting=self._backlog.rows))
         return True
 
+    @property
+    def refused(self) -> StorageError | None:
+        """Why the last commit failed, while its rows wait for the next try."""
+        return self._failure
+
     def call(self, errand: Callable[[], T]) -> Future[T]:
         """Runs something on the writer's thread, between two commits."""
         future: Future[T] = Future()

@@ -99,6 +99,15 @@ def test_a_task_that_runs_again_brings_its_request(desk: Desk) -> None:
     assert [row.spec is not None for row in desk.paper.versions()] == [True, False, True]
 
 
+def test_an_end_that_is_written_again_brings_its_request(desk: Desk) -> None:
+    desk.record("accepted")
+    machine.apply(desk.task, Cancel(), at(20))
+    desk.record("cancelled", State.AVAILABLE)
+    desk.journal.write_again(desk.task)
+    assert [row.spec is not None for row in desk.paper.versions()] == [True, False, True]
+    assert len(desk.paper.rows) == 5
+
+
 @pytest.mark.parametrize(
     ("event", "cause"),
     [

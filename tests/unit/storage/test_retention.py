@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
@@ -11,7 +11,7 @@ import pytest
 
 from edge.clock import NS_PER_S, ManualClock, Seen
 from edge.errors import StorageError
-from edge.storage import Pruned, Store, schema
+from edge.storage import Pruned, Row, Store, schema
 from edge.storage.schema import MIGRATIONS, migrate, values
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
@@ -114,6 +114,31 @@ async def test_a_disk_that_refuses_loses_nothing(
     with pytest.raises(StorageError, match="refuses to prune"):
         await store.prune(max_age_ns=10, max_tasks=MANY)
     assert await left(store) == [uid(1)]
+
+
+async def test_what_waits_for_the_next_try_is_not_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    store = await open_store(tmp_path / "edge.duckdb", heard)
+    await write(store, 1, "executing")
+    append = store._database.append
+
+    def fail_afterwards(rows: Sequence[Row]) -> None:
+        append(rows)
+        raise duckdb.IOException("the disk failed after it had written")
+
+    monkeypatch.setattr(store._database, "append", fail_afterwards)
+    with pytest.raises(StorageError, match="after it had written"):
+        await store.commit([task_row(1, 4, "completed")])
+    with pytest.raises(StorageError, match="after it had written"):
+        await store.prune(max_age_ns=0, max_tasks=0)
+    monkeypatch.setattr(store._database, "append", append)
+    await heard.next("store.recovered")
+    task = await store.get(uid(1))
+    assert task is not None
+    assert (task.version, task.state) == (4, "completed")
+    await store.close()
 
 
 async def test_the_space_is_used_again(store: Store) -> None:
