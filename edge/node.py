@@ -19,7 +19,7 @@ from edge.gateway.http.server import HttpServer
 from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, check_context, resolve
-from edge.parts import Outside, Parts, cannot_go_on
+from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
 from edge.services.tasks import Tasks
 from edge.settings import Server, Settings, check_reach
 from edge.storage import Store, StoreOptions, check_name
@@ -66,7 +66,10 @@ class Node:
         self.telemetry = telemetry or Telemetry()
         self.clock = SystemClock(asyncio.get_running_loop())
         self.system = System(
-            self.clock, asyncio.get_running_loop().call_soon, on_event=self.telemetry.emit
+            self.clock,
+            asyncio.get_running_loop().call_soon,
+            mailbox_messages_max=mailbox_messages_max(settings),
+            on_event=self.telemetry.emit,
         )
         self._store: Store | None = None
         self._parts: Parts | None = None

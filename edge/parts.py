@@ -60,7 +60,7 @@ from edge.services.pubsub import PubSub
 from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.surroundings import Surroundings
 from edge.services.task_channel import TaskChannel
-from edge.services.tasks import Tasks
+from edge.services.tasks import RECOVER_BATCH, Tasks
 from edge.settings import Settings
 from edge.storage import Store
 from edge.tasks.retry import RetryPolicy
@@ -68,6 +68,16 @@ from edge.telemetry import Event, Telemetry
 
 TOLD_MS: Final = 100
 """From the last end being written down to its having been told to those who watch."""
+
+
+def mailbox_messages_max(settings: Settings) -> int:
+    """How many messages may wait for one actor.
+
+    What comes from outside of all turns comes from requests, of which each connection has one, and
+    from tasks that are brought back, a batch at a time. Each has at most two things to say to one
+    actor (a task to the dispatcher: where it stands, and that it is watched). Half of a mailbox is
+    for that, the other half for what actors say in their turns; see `edge.actors.System`."""
+    return 2 * 2 * max(settings.server.connections_max, RECOVER_BATCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +230,10 @@ class Parts:
         return SocketApp(
             [
                 ("task:*", lambda: TaskChannel(self.tasks)),
-                (MINE_TOPIC, lambda: MineChannel(self.tasks)),
+                (
+                    MINE_TOPIC,
+                    lambda: MineChannel(self.tasks, self.settings.server.connections_max),
+                ),
                 (STATUS_TOPIC, lambda: StatusChannel("status", self._figures)),
             ],
             connect,

@@ -115,12 +115,13 @@ class Channel(Actor):
     To be overridden: `join`, and as needed `handle_in`, `handle_info`, `terminate`. A subclass
     gets its dependencies by its constructor, which the route's factory calls; ``topic``, ``client``
     and all that sends are there from `join` on. ``broadcasts`` says whether the channel hears the
-    broadcasts of its topic.
+    broadcasts of its topic, ``mailbox_messages_max`` how many messages may wait for it.
     """
 
     __slots__ = ("_channels", "_port", "_subscription")
 
     broadcasts = True
+    mailbox_messages_max = MAILBOX_MESSAGES_MAX
 
     _channels: Channels
     _port: SocketPort
@@ -282,7 +283,7 @@ class Channels:
         ref = self.system.spawn(
             channel,
             name=f"channel:{self._started}",
-            mailbox_messages_max=MAILBOX_MESSAGES_MAX,
+            mailbox_messages_max=channel.mailbox_messages_max,
         )
         if channel.broadcasts:
             self.pubsub.subscribe(channel.topic, channel)

@@ -14,7 +14,7 @@ from edge.json_values import whole_number
 from edge.phoenix import Encoded
 from edge.phoenix.messages import FIELD_BYTES_MAX
 from edge.services import wire
-from edge.services.channel import Channel, Decision, Error, Ok
+from edge.services.channel import MAILBOX_MESSAGES_MAX, Channel, Decision, Error, Ok
 from edge.services.messages import (
     LOOK_AGAIN_MS,
     Fetched,
@@ -120,8 +120,11 @@ class MineChannel(Channel):
 
     broadcasts = False
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, at_once_max: int = 0) -> None:
+        """``at_once_max``: so many tasks at most are accepted before anybody has a turn. Each says
+        so here, and half of the mailbox is for what is said in turns (`edge.actors.System`)."""
         self._tasks = tasks
+        self.mailbox_messages_max = max(MAILBOX_MESSAGES_MAX, 2 * at_once_max)
         # Tasks that have not said yet how they stand: whom we asked, if we did, and from which
         # offset on. What they tell before they answer is part of the answer.
         self._asked: dict[str, tuple[Ref | None, int]] = {}
