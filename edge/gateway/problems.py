@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from edge.actors import ActorDown, CallTimeout
 from edge.errors import (
     BodyTooLarge,
     ClientError,
@@ -63,6 +64,9 @@ _STATUS: Final[tuple[tuple[type[ElwiftError], int, str], ...]] = (
     (Overloaded, 503, "Node is full"),
     (EngineError, 503, "Engine not available"),
     (StorageError, 503, "Database not available"),
+    # The one who was asked is being restarted, or the node is ending.
+    (ActorDown, 503, "Not available now"),
+    (CallTimeout, 503, "Not available now"),
 )
 
 

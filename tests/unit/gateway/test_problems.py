@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
-from edge.errors import StorageError
-from edge.gateway.problems import from_error
+import pytest
+
+from edge.actors import KILLED, ActorDown, CallTimeout
+from edge.errors import ElwiftError, StorageError
+from edge.gateway.problems import CONTENT_TYPE, from_error
 
 
 def test_what_the_database_says_of_its_files_is_for_the_admin() -> None:
@@ -20,3 +23,10 @@ def test_our_own_sentences_are_told() -> None:
     response = from_error(StorageError("the task is not written down yet; ask again in a moment"))
     assert isinstance(response.body, bytes)
     assert "not written down yet" in json.loads(response.body)["detail"]
+
+
+@pytest.mark.parametrize("error", [ActorDown("task:1", KILLED), CallTimeout("task:1", 5_000)])
+def test_whoever_is_being_restarted_can_be_asked_again(error: ElwiftError) -> None:
+    response = from_error(error)
+    assert response.status == 503
+    assert response.content_type == CONTENT_TYPE
