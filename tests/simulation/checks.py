@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edge.clock import NS_PER_MS, NS_PER_S
 from edge.engine.messages import Generate
+from edge.gateway.events import KEEP_ALIVE_MS
 from edge.services.journal import rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Snapshot, State
 from edge.telemetry import Event
 from tests.simulation import clocks
 from tests.simulation.engine import Prompt, text_of
+from tests.simulation.http import Answer
+from tests.simulation.mine import Mine
 from tests.simulation.node import Life
-from tests.simulation.truth import TERMINAL, End, Violation
+from tests.simulation.truth import TERMINAL, End, Known, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -34,8 +37,16 @@ def after_a_breath(world: World, life: Life) -> None:
         if life.serving and "simulated" not in str(error):
             raise Violation("defect", f"an actor crashed: {error!r}")
     life.failures.clear()
+    if life.overflows:
+        raise Violation("bounds", f"the mailbox of {life.overflows[0]} overflowed")
     if len(life.board.running) > world.config.slots:
         raise Violation("bounds", f"{len(life.board.running)} tasks run at once")
+    # Hundreds are looked at by turns.
+    if world.is_time_to_look_at_all():
+        _look_at_all(world, life)
+
+
+def _look_at_all(world: World, life: Life) -> None:
     latest = world.disk.latest
     for known in world.truth.tasks.values():
         if known.task_id in latest:
@@ -69,19 +80,49 @@ def heard(world: World, life: Life, event: Event) -> None:
             raise Violation("commit first", f"the end was told before its commit: {event.fields}")
 
 
-def answering(world: World, life: Life, document: dict[str, Any]) -> None:
+def answering(world: World, life: Life, answer: Answer) -> None:
     """An HTTP answer is about to leave."""
+    if answer.status >= 500 and answer.status != 503:
+        raise Violation("answers", f"a request was answered {answer}")
+    if not answer.headers.get("Content-Type", "").startswith("application/json"):
+        return
+    document = answer.document
+    if "task_id" not in document or "durable" not in document:
+        return
     task_id = document["task_id"]
     row = world.disk.latest.get(task_id)
-    if document["durable"] and row is None:
+    gone = task_id in world.disk.pruned
+    if document["durable"] and row is None and not gone:
         raise Violation("never lost", f"task {task_id} was called durable and is not on disk")
     known = world.truth.tasks.get(task_id)
     if known is None or document["state"] not in TERMINAL or known.retries_sent:
         return
-    untold = life.store.durable and task_id not in world.told_in_memory
+    untold = life.store.durable and task_id not in world.told_in_memory and not gone
     if untold and (row is None or row.state not in TERMINAL):
         raise Violation("commit first", f"an answer shows an end that is not on disk: {document}")
     known.announced(End(document["state"], (document.get("result") or {}).get("text")))
+
+
+def told_end(world: World, known: Known, end: End, sent_ns: int, durable: bool) -> None:
+    """An end was announced to a client: it had to be on the disk by then, if the disk worked."""
+    ended_ns = world.disk.ended_ns.get(known.task_id)
+    durable = durable and known.task_id not in world.told_in_memory
+    if durable and not known.retries_sent and (ended_ns is None or ended_ns > sent_ns):
+        raise Violation("commit first", f"task {known.number} was told as {end} too early")
+
+
+def cleared(world: World, task_ids: set[str]) -> None:
+    """The janitor has taken tasks from the disk: ended ones, and not more than too many."""
+    latest = world.disk.latest
+    for task_id in task_ids:
+        if latest[task_id].state not in TERMINAL:
+            raise Violation("pruning", f"an unfinished task was cleared away: {latest[task_id]}")
+        known = world.truth.tasks.get(task_id)
+        if known is not None:
+            world.drop(known)
+    left = sum(row.state in TERMINAL for row in latest.values()) - len(task_ids)
+    if left < world.config.keep_tasks_max:
+        raise Violation("pruning", f"{len(task_ids)} were cleared away and only {left} kept")
 
 
 def generate(world: World, prompt: Prompt, request: Generate) -> None:
@@ -99,15 +140,11 @@ def before_a_kill(world: World) -> None:
     for known in tuple(world.truth.tasks.values()):
         row = world.disk.latest.get(known.task_id)
         if row is None:
-            world.truth.forget(known)
-            world.known = {n: each for n, each in world.known.items() if each is not known}
+            world.drop(known)
         elif row.state not in TERMINAL and known.ends and not known.retries_sent:
             # Its end was told while the disk refused, which the answers said; it ends once more.
             known.ends.clear()
-        else:
-            continue
-        for client in world.clients.values():
-            client.drop(known)
+            world.look_away(known)
 
 
 def _check_snapshots(world: World) -> None:
@@ -115,50 +152,66 @@ def _check_snapshots(world: World) -> None:
     due_ns = world.clock.now_ns() - world.config.snapshot_ms * NS_PER_MS - COMMIT_NS_MAX
     if due_ns < world.disk.trouble_ns or world.config.rows_waiting_max < 100:
         return  # too few rows may wait to promise anything
-    for client in world.clients.values():
-        for view in client.views:
-            known = view.known
-            heard = view.heard_by(due_ns)
-            if not view.joined or not heard or known.retries_sent or known.crashes:
-                continue
-            kept = len(_snapshot(world, known.task_id).text)
-            if kept < heard:
-                raise Violation("snapshots", f"{view} had {heard} characters, {kept} are kept")
+    for view in world.views():
+        known = view.known
+        heard = view.heard_by(due_ns)
+        if not view.joined or not heard or known.retries_sent or known.crashes:
+            continue
+        kept = len(_snapshot(world, known.task_id).text)
+        if kept < heard:
+            raise Violation("snapshots", f"{view} had {heard} characters, {kept} are kept")
 
 
 # ---- at the end
 
 
-def at_the_end(world: World) -> None:
-    """Everything has ended as promised, and nothing is left over."""
+def everything_ended(world: World) -> None:
+    """Everything has ended as promised."""
     life = world.life
     if life is None or not life.serving:
         raise Violation("at rest", "the node does not come up")
-    _everything_ended(world, life)
+    for task_id, row in world.disk.latest.items():
+        if row.state not in TERMINAL:
+            raise Violation("one end", f"a task never ends: {_snapshot(world, task_id)}")
+    for known in world.truth.tasks.values():
+        if known.task_id not in world.disk.latest:
+            raise Violation("never lost", f"task {known.number} is not on disk")
+    for view in world.views():
+        if not view.closed:
+            raise Violation("one end", f"{view} never saw an end")
+    if names := life.system.registry.names("task:"):
+        raise Violation("leak", f"the actors of ended tasks stay: {names}")
+    if life.store.rows_waiting:
+        raise Violation("leak", f"{life.store.rows_waiting} rows wait for a disk that works")
     for task_id in world.disk.latest:
         _check_task(world, _snapshot(world, task_id))
     for key, ids in world.disk.by_key.items():
         if len(ids) > 1:
             raise Violation("idempotency", f"{key} was accepted {len(ids)} times")
-    _nothing_left(world, life)
-
-
-def _everything_ended(world: World, life: Life) -> None:
-    for task_id, row in world.disk.latest.items():
-        if row.state not in TERMINAL:
-            snapshot = _snapshot(world, task_id)
-            raise Violation("one end", f"a task never ends: {snapshot}")
-    for known in world.truth.tasks.values():
-        if known.task_id not in world.disk.latest:
-            raise Violation("never lost", f"task {known.number} is not on disk")
     for client in world.clients.values():
-        for view in client.views:
-            if not view.closed:
-                raise Violation("one end", f"{view} never saw an end")
-    if names := life.system.registry.names("task:"):
-        raise Violation("leak", f"the actors of ended tasks stay: {names}")
-    if life.store.rows_waiting:
-        raise Violation("leak", f"{life.store.rows_waiting} rows wait for a disk that works")
+        if client.mine is not None:
+            _check_mine(world, client.mine)
+
+
+def _check_mine(world: World, mine: Mine) -> None:
+    """Who looks at all tasks has seen all, each to its end, with its own text."""
+    if mine.refused:
+        return
+    if not mine.joined:
+        raise Violation("one end", f"{mine.user} cannot look at all tasks")
+    for known in world.truth.tasks.values():
+        if known.client != mine.user or known.task_id in world.told_in_memory:
+            continue
+        seen = mine.tasks.get(known.task_id)
+        snapshot = _snapshot(world, known.task_id)
+        if seen is None:
+            if world.disk.accepted_ns[known.task_id] > mine.joined_ns:
+                raise Violation("own tasks", f"{mine.user} was never told of task {known.number}")
+        elif seen.whole and not known.retries_sent:
+            if seen.end is None or seen.end.state != snapshot.state:
+                raise Violation("one end", f"{mine.user} saw {seen}, and on disk is {snapshot}")
+            if seen.text != snapshot.text:
+                raise Violation("text", f"{mine.user} reads {seen}, and on disk is {snapshot}")
 
 
 def _snapshot(world: World, task_id: str) -> Snapshot:
@@ -171,6 +224,8 @@ def _snapshot(world: World, task_id: str) -> Snapshot:
 def _check_task(world: World, snapshot: Snapshot) -> None:
     clocks.check_timings(world, snapshot)
     number = int((snapshot.request.prompt or "").split()[0])
+    if number in world.requests.invalid:
+        raise Violation("answers", f"what was refused has become a task: {snapshot}")
     completed = snapshot.state is State.COMPLETED
     stop = snapshot.request.options.stop
     by_model = snapshot.fallback is None or snapshot.fallback.source == "fallback_model"
@@ -202,15 +257,14 @@ def _check_trail(world: World, snapshot: Snapshot) -> None:
 
 
 def _check_views(world: World, snapshot: Snapshot) -> None:
-    for client in world.clients.values():
-        for view in client.views:
-            known = view.known
-            if known.task_id != snapshot.request.task_id or known.retries_sent:
-                continue
-            if view.end is not None and view.end.state != snapshot.state:
-                raise Violation("one end", f"{view} saw {view.end}, and on disk is {snapshot}")
-            if view.text != snapshot.text:
-                raise Violation("text", f"{view} reads {view.text!r}, not {snapshot.text!r}")
+    for view in world.views():
+        known = view.known
+        if known.task_id != snapshot.request.task_id or known.retries_sent:
+            continue
+        if view.end is not None and view.end.state != snapshot.state:
+            raise Violation("one end", f"{view} saw {view.end}, and on disk is {snapshot}")
+        if view.text != snapshot.text:
+            raise Violation("text", f"{view} reads {view.text!r}, not {snapshot.text!r}")
 
 
 def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
@@ -239,14 +293,20 @@ def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
         raise Violation("attempts", f"task {number} is at attempt {snapshot.attempt}: {snapshot}")
 
 
-def _nothing_left(world: World, life: Life) -> None:
+def nothing_left(world: World) -> None:
+    """Once everybody is gone and the node has ended, there is nothing left over."""
+    life = world.life
+    assert life is not None, "everything has ended well"
     for client in world.clients.values():
         client.views.clear()
+        client.mine = None
         if client.link is not None:
             client.link.break_off()
     for link in tuple(life.links):
         link.notice()
-    world.settle_for(NS_PER_S)
+    for listener in world.listeners:
+        listener.leave()
+    world.settle_for(KEEP_ALIVE_MS * NS_PER_MS + NS_PER_S)
     board, tasks = life.board, life.tasks
     engine, dispatcher = life.ref("engine"), life.ref("dispatcher")
     assert engine is not None
@@ -265,6 +325,8 @@ def _nothing_left(world: World, life: Life) -> None:
         "fetching": tasks._runners,
         "dirty": life.parts.journal._dirty | life.parts.journal._due,
         "rows": life.store.rows_waiting,
+        "followers": tasks.followers._of,
+        "streams": life.parts.streams._open,
         "sockets": life.parts.sockets.sockets,
         "monitors": set(dispatcher._watching or ()) - {engine},
         "watched": dispatcher.actor()._watched,  # type: ignore[attr-defined]

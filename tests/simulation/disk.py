@@ -2,6 +2,10 @@
 
 The disk outlives the node. It holds what was committed and nothing else; a commit whose
 acknowledgement was under way when the node died is there, or is not, as it happened.
+
+In most worlds rows are kept in dictionaries, which answer the few questions that the node itself
+asks. In some they are in a real database, in memory, as well: that one answers all questions, also
+those about the history, and is pruned; the dictionaries say what is right.
 """
 
 from __future__ import annotations
@@ -9,9 +13,10 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import duckdb
@@ -20,22 +25,37 @@ from edge.clock import NEVER, NS_PER_MS, ManualClock
 from edge.storage import AuditRow, Row, Store, StoreOptions, TaskRow, opening, queries
 from edge.storage import store as store_module
 from edge.storage.backlog import Backlog, Done, pause_ms
+from edge.storage.database import Database
 from edge.storage.writer import Report, Writer
 from edge.telemetry import Telemetry
 from tests.simulation.truth import Violation
 
+T = TypeVar("T")
+
 TERMINAL = frozenset(queries.TERMINAL)
+
+MEMORY_MIB_MAX = 256
 
 
 class Disk:
-    """All rows that were ever committed, and how well the disk works just now."""
+    """All rows that were committed and not cleared away, and how well the disk works just now.
 
-    def __init__(self, clock: ManualClock, rng: Random) -> None:
+    ``on_cleared`` is told which tasks a clearing took away, before they are forgotten here.
+    """
+
+    def __init__(self, clock: ManualClock, rng: Random, *, kept: bool) -> None:
+        """With ``kept`` there is a real database."""
         self.clock = clock
         self.rng = rng
+        self.database: Database | None = None
+        if kept:
+            self.database = Database(Path(":memory:"), memory_mib_max=MEMORY_MIB_MAX)
+        self.pruned: set[str] = set()
+        self.on_cleared: Callable[[set[str]], object] = lambda _task_ids: None
         self.versions: dict[str, dict[int, TaskRow]] = {}
         self.latest: dict[str, TaskRow] = {}
         self.ended_ns: dict[str, int] = {}
+        self.accepted_ns: dict[str, int] = {}
         self.by_key: dict[tuple[str, str], list[str]] = {}
         self.trails: dict[str, dict[AuditRow, None]] = {}
         self.last_seen = NEVER
@@ -44,6 +64,12 @@ class Disk:
         self.refuses_reads = False
         self.slow_ms = 0
         self.trouble_ns = 0  # when it last did not work as it should
+        self.refuses_since_ns: int | None = None  # writes, without a break
+
+    def close(self) -> None:
+        """The end of the world."""
+        if self.database is not None:
+            self.database.close()
 
     def latency_ns(self) -> int:
         """How long the next commit takes."""
@@ -55,6 +81,8 @@ class Disk:
         written, so that they are written twice in the end."""
         if self.refuses_writes and self.rng.random() < 0.9:
             raise duckdb.IOException("no space left on the simulated device")
+        if self.database is not None:
+            self.database.append(rows)
         for row in rows:
             self.last_seen = self.last_seen.later(row.run_ns)
             if isinstance(row, AuditRow):
@@ -74,6 +102,7 @@ class Disk:
                 f"version {row.version} of task {task_id} was written twice, differently",
             )
         versions[row.version] = row
+        self.accepted_ns.setdefault(task_id, self.clock.now_ns())
         latest = self.latest.get(task_id)
         if latest is None or latest.version < row.version:
             self.latest[task_id] = row
@@ -86,11 +115,42 @@ class Disk:
             if task_id not in known:
                 known.append(task_id)
 
+    # ---- besides rows
+
+    def change(self, statements: Sequence[tuple[str, Sequence[object]]]) -> list[int]:
+        """What the janitor does, and who looks at the health."""
+        if self.refuses_writes:
+            raise duckdb.IOException("the simulated disk takes nothing")
+        if self.database is None:
+            return [0] * len(statements)
+        changed = self.database.transaction(statements)
+        if any(changed):
+            self._forget_cleared(self.database)
+        return changed
+
+    def _forget_cleared(self, database: Database) -> None:
+        rows = database.ask("SELECT DISTINCT task_id::VARCHAR FROM journal")
+        cleared = self.latest.keys() - {task_id for (task_id,) in rows}
+        if not cleared:
+            return
+        self.on_cleared(cleared)
+        self.pruned |= cleared
+        for task_id in cleared:
+            del self.latest[task_id], self.versions[task_id]
+            self.ended_ns.pop(task_id, None)
+            self.trails.pop(task_id, None)
+        left = {
+            key: [each for each in ids if each not in cleared] for key, ids in self.by_key.items()
+        }
+        self.by_key = {key: ids for key, ids in left.items() if ids}
+
     # ---- what the store reads
 
-    def read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self.refuses_reads:
             raise duckdb.IOException("the simulated disk cannot be read")
+        if self.database is not None:
+            return self.database.ask(sql, values)
         return _READS[sql](self, *values)
 
     def stored(self, task_id: str) -> list[tuple[Any, ...]]:
@@ -147,6 +207,8 @@ class _Connection:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.append = disk.commit
+        self.transaction = disk.change
+        self.ask = disk.read
         self.lookups = self.scans = self.exports = self
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -154,6 +216,14 @@ class _Connection:
 
     def interrupt(self) -> None:
         """A read is over as soon as it has begun."""
+
+    def probe(self) -> None:
+        self._disk.change(())
+
+    def note(self, _moment: object) -> None:
+        self._disk.change(())
+
+    def checkpoint(self) -> None: ...
 
     def alive(self) -> bool:
         return self._disk.rng.random() < 0.5
@@ -183,7 +253,8 @@ class SimWriter(Writer):
         pauses_ms: Sequence[int],
     ) -> None:
         self._at_once = report
-        self._busy = False
+        self._busy = self._pausing = False
+        self._turns = 0
         self._told_ns = 0
         with mock.patch.object(threading, "Thread", _NoThread):
             super().__init__(database, backlog, self._report_later, pauses_ms)
@@ -195,18 +266,29 @@ class SimWriter(Writer):
             self._begin()
         return True
 
+    def call(self, errand: Callable[[], T]) -> Future[T]:
+        future = super().call(errand)
+        # It does not wait for the end of a pause.
+        if not self._busy or self._pausing:
+            self._begin()
+        return future
+
     def _begin(self) -> None:
-        self._busy = True
+        self._busy, self._pausing = True, False
+        self._turns += 1
         self._group = self._backlog.take()
         self._after(self.disk.latency_ns(), self._finish)
 
     def _finish(self) -> None:
-        written = self._write(self._group)
+        self._run_errands()
+        written = not self._group or self._write(self._group)
         self._group = []
         if not written:
+            self._pausing = True
+            turn = self._turns
             pause_ns = pause_ms(self._failures, self._pauses_ms) * NS_PER_MS
-            self._after(pause_ns, self._begin)
-        elif self._backlog:
+            self._after(pause_ns, lambda: self._begin() if turn == self._turns else None)
+        elif self._backlog or self._errands:
             self._begin()
         else:
             self._busy = False

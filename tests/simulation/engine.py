@@ -57,7 +57,9 @@ class Prompt:
 
     @staticmethod
     def parse(request: Generate) -> Prompt:
-        assert request.messages is not None
+        if request.messages is None:
+            # Nobody's: the node looks whether the engine works.
+            return Prompt(-1, "probe", len((request.prompt or "").split()))
         number, kind, size = request.messages[-1][1].split()
         return Prompt(int(number), kind, int(size))
 
@@ -99,6 +101,7 @@ class Machine:
     on_generate: Callable[[Prompt, Generate], None] = lambda _prompt, _request: None
     process: SimProcess | None = None
     pids: int = 100
+    stepped_ns: int = 0  # when the last step was made
 
     def start_process(
         self,
@@ -284,6 +287,7 @@ class SimProcess:
                 finished.append(self._end(sequence, reason))
         self._cancelled = []
         self._steps += 1
+        machine.stepped_ns = machine.clock.now_ns()
         self._say(
             Step(
                 self._steps, tuple(admitted), tuple(outputs), tuple(finished),

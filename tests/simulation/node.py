@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,11 +17,12 @@ from edge.inference.process import Process
 from edge.parts import Outside, Parts
 from edge.phoenix import V2
 from edge.services.channel import Channel
-from edge.settings import Settings
 from edge.storage import StoreOptions
 from edge.telemetry import Event, Telemetry
 from tests.simulation.disk import Disk, open_store
 from tests.simulation.engine import Machine
+from tests.simulation.http import Http
+from tests.simulation.limits import Config
 from tests.simulation.loop import SimLoop
 from tests.simulation.sockets import Link
 
@@ -30,85 +30,8 @@ MODEL = ModelFile("simulated", Path("simulated.gguf"), 0, 0)
 SECOND = "second"
 """The command line of the fallback's engine; that of the first says something else."""
 
-
-@dataclass(frozen=True)
-class Config:
-    """The settings of one world's node: all limits small, so that they are reached."""
-
-    slots: int
-    step_ms: int
-    queue_max: int
-    queue_per_client_max: int
-    rows_waiting_max: int
-    rows_per_commit_max: int
-    snapshot_ms: int
-    finished_keep_ms: int
-    position_push_ms: int
-    flush_window_ms: int
-    outbox_bytes_max: int
-    deaths_max: int
-    stall_kill_ms: int
-    turn_messages_max: int
-    pump_messages_max: int
-    fallback: bool
-    second_model: bool
-    notice: str
-    outage_ms: int
-    drain_ms: int
-
-    @staticmethod
-    def draw(rng: Random) -> Config:
-        return Config(
-            slots=rng.choice((1, 2, 4)),
-            step_ms=rng.choice((3, 20, 100)),
-            queue_max=rng.choice((3, 8, 100)),
-            queue_per_client_max=rng.choice((2, 5, 100)),
-            rows_waiting_max=rng.choice((6, 200, 10_000)),
-            rows_per_commit_max=rng.choice((1, 4, 1_000)),
-            snapshot_ms=rng.choice((50, 500)),
-            finished_keep_ms=rng.choice((0, 100, 5_000)),
-            position_push_ms=rng.choice((10, 250)),
-            flush_window_ms=rng.choice((0, 8, 100)),
-            outbox_bytes_max=rng.choice((60_000, 400_000)),
-            deaths_max=rng.choice((3, 30)),
-            stall_kill_ms=rng.choice((3_000, 20_000)),
-            turn_messages_max=rng.choice((1, 64)),
-            pump_messages_max=rng.choice((1, 3, 512)),
-            fallback=rng.random() < 0.7,
-            second_model=rng.random() < 0.5,
-            notice=rng.choice(("", "try later")),
-            outage_ms=rng.choice((500, 5_000)),
-            drain_ms=rng.choice((0, 300, 3_000)),
-        )
-
-    def settings(self) -> Settings:
-        """As an admin would have written them."""
-        settings = Settings()
-        settings.server.drain_ms = self.drain_ms
-        model, data, tasks = settings.model, settings.data, settings.tasks
-        model.load_timeout_ms = 5_000
-        model.stall_report_ms = 1_000
-        model.stall_kill_ms = self.stall_kill_ms
-        model.restart_max_ms = 2_000
-        model.deaths_max = self.deaths_max
-        model.given_up_ms = 5_000
-        data.snapshot_ms = self.snapshot_ms
-        tasks.queue_max = self.queue_max
-        tasks.queue_per_client_max = self.queue_per_client_max
-        tasks.retry_max_ms = 10_000
-        tasks.finished_keep_ms = self.finished_keep_ms
-        tasks.position_push_ms = self.position_push_ms
-        fallback, socket = settings.fallback, settings.socket
-        fallback.enabled = self.fallback
-        fallback.slots = 1
-        fallback.outage_ms = self.outage_ms
-        fallback.embedded = self.second_model
-        fallback.idle_ms = 2_000
-        fallback.notice = self.notice
-        socket.flush_window_ms = self.flush_window_ms
-        socket.idle_ms = 45_000
-        socket.outbox_bytes_max = self.outbox_bytes_max
-        return settings
+VITAL = frozenset({"engine", "dispatcher", "tasks"})
+"""Without these there is no node."""
 
 
 class Life:
@@ -130,12 +53,14 @@ class Life:
         self.serving = False
         self.asking: dict[object, Callable[[Exception], object]] = {}
         self.links: list[Link] = []
+        self.health_crashes = 0
         self._outside = outside
         self._rng = rng
         self.on_over = on_over
         self.loop = SimLoop(self._read_later)
         self.telemetry = Telemetry()
         self.failures: list[Any] = []
+        self.overflows: list[object] = []
         self.telemetry.attach(self._hear)
         self.loop.call_now(lambda: self._build(disk, machine, second))
 
@@ -146,7 +71,9 @@ class Life:
     def _hear(self, event: Event) -> None:
         if event.name in ("actor.crashed", "channel.crashed"):
             self.failures.append(event.fields["error"])
-        elif event.name == "supervisor.exhausted" and event.fields["supervisor"] == "node":
+        elif event.name == "actor.overflowed":
+            self.overflows.append(event.fields["name"])
+        elif event.name == "supervisor.exhausted" and event.fields["child"] in VITAL:
             self.serving = False  # all of the tree is about to end
 
     def _build(self, disk: Disk, machine: Machine, second: Machine) -> None:
@@ -154,6 +81,7 @@ class Life:
         self.system = System(
             self.clock,
             self.loop.call_soon,
+            mailbox_messages_max=config.mailbox_messages_max,
             turn_messages_max=config.turn_messages_max,
             pump_messages_max=config.pump_messages_max,
             on_event=self.telemetry.emit,
@@ -176,10 +104,12 @@ class Life:
             command=lambda _safe: ("first",),
             fallback_command=(lambda _safe: (SECOND,)) if config.second_model else None,
             start_process=start_process,
+            memory_free_bytes=lambda: 1 << 30,
         )
         self.parts = Parts(config.settings(), outside)
         self.board = self.parts.board
         self.tasks = self.parts.tasks
+        self.http = Http(self.parts.application(), self.loop.real)
         self.parts.root.add_watcher(self)
         self.loop.spawn(self._start())
 
@@ -213,6 +143,10 @@ class Life:
             self.loop.call_now(lambda: self.clock.advance(delta_ns))
 
     # ---- the doors
+
+    def has_place(self) -> bool:
+        """Whether one more connection is taken."""
+        return len(self.asking) + len(self.links) < self.config.connections_max
 
     def accept(self, link: Link, client: str) -> None:
         """A client's socket."""

@@ -1,20 +1,31 @@
-"""What clients ask over HTTP: submissions, again without an answer, and commands."""
+"""What clients ask over HTTP: submissions, good ones and others, again without an answer, and
+commands."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import orjson
+
 from edge.clock import NS_PER_MS
-from edge.errors import ElwiftError, NotFound
-from edge.tasks.task import Options, Request
 from tests.simulation import checks, script
+from tests.simulation.bodies import FAULTS, spelled
+from tests.simulation.http import Answer
+from tests.simulation.limits import bound_of, token_of
 from tests.simulation.node import Life
 from tests.simulation.truth import Known, Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+Answered = Callable[[Answer], object]
+Failed = Callable[[Exception], object]
+
+LATER: Final = 503
+"""The answer that says: not now. All others have to be what was asked for."""
 
 
 class Requests:
@@ -26,120 +37,161 @@ class Requests:
         self._network = network
         self._ids = ids
         self.under_way = 0
+        self.invalid: set[int] = set()
 
-    def _task_id(self, entry: script.Submit) -> str:
-        if entry.own_id:
-            return str(UUID(int=self._world.seed << 32 | entry.number, version=4))
-        return str(UUID(int=self._ids.getrandbits(128), version=4))
+    def new_id(self) -> UUID:
+        """An id that the node makes, in place of its own chance."""
+        return UUID(int=self._ids.getrandbits(128), version=4)
+
+    # ---- submissions
 
     def post(self, entry: script.Submit) -> None:
         """Posts the task; without an answer a client that can do so safely posts it again."""
-        request = Request(
-            task_id=self._task_id(entry),
-            client=entry.client,
-            prompt=f"{entry.number} {entry.kind} {entry.size}",
-            messages=None,
-            model=None,
-            options=Options(max_tokens=entry.max_tokens, stop=entry.stop),
-            priority=entry.priority,
-            max_attempts=entry.max_attempts,
-            timeout_ms=entry.timeout_ms,
-            idempotency_key=entry.key,
-        )
 
-        def answered(document: dict[str, Any]) -> None:
-            self._accepted(entry, document)
+        def answered(answer: Answer) -> None:
+            if answer.status == 202:
+                self._accepted(entry, answer.document)
+            elif answer.status == LATER:
+                failed(OSError(answer.document["detail"]))
+            else:
+                raise Violation("answers", f"submission {entry.number} was answered {answer}")
 
         def failed(_error: Exception) -> None:
             # Only what is known to be the same task when it comes again may be sent again.
             if entry.own_id or entry.key is not None:
-                wait_ns = self._network.randrange(50, 900) * NS_PER_MS
-                self.under_way += 1
-                self._world.clock.call_after(wait_ns, again)
+                self.later(self._network.randrange(50, 900), lambda: self.post(entry))
 
-        def again() -> None:
-            self.under_way -= 1
-            self.post(entry)
+        headers = {} if entry.key is None else {"Idempotency-Key": entry.key}
+        body = orjson.dumps(self._body(entry))
+        self.ask("POST", "/tasks", entry.client, answered, failed, headers, body)
 
-        life = self._world.life
-        if life is None or not life.serving:
-            failed(ConnectionRefusedError("there is no node"))
-            return
-        self._ask(
-            life,
-            lambda: life.tasks.submit(
-                request, own_id=entry.own_id, schedule_in_ms=entry.schedule_in_ms
-            ),
-            answered,
-            failed,
-        )
+    def _body(self, entry: script.Submit) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "prompt": f"{entry.number} {entry.kind} {entry.size}",
+            "max_tokens": entry.max_tokens,
+            "stop": entry.stop,
+            "priority": entry.priority,
+            "schedule_in_ms": entry.schedule_in_ms,
+            "max_attempts": entry.max_attempts,
+            "timeout_ms": entry.timeout_ms,
+        }
+        if entry.own_id:
+            task_id = str(UUID(int=self._world.seed << 32 | entry.number, version=4))
+            body["task_id"] = spelled(task_id, entry.spelling)
+        return body
 
-    def _ask(self, life: Life, ask: Any, answered: Any, failed: Any) -> None:
-        """An HTTP request of a client; the answer takes its time, or is lost with the node."""
+    def post_invalid(self, entry: script.Invalid) -> None:
+        """Posts what cannot be accepted: it is refused, and nothing comes of it."""
+        self.invalid.add(entry.number)
+        body = FAULTS[entry.fault]({"prompt": f"{entry.number} plain 1"})
+        headers = {"Idempotency-Key": ""} if entry.fault == "empty key" else {}
 
-        async def serve() -> None:
-            try:
-                value, error = await ask(), None
-            except ElwiftError as refused:
-                value, error = None, refused
-            if error is None:
-                self._world.watched(checks.answering, life, value)
-            delay_ns = self._network.choice((0, 200_000, 9 * NS_PER_MS))
-            del life.asking[request]
-            self.under_way += 1
-            self._world.clock.call_after(delay_ns, lambda: answer(value, error))
+        def answered(answer: Answer) -> None:
+            if not 400 <= answer.status < 500:
+                raise Violation("answers", f"a body with {entry.fault} was answered {answer}")
 
-        def answer(value: Any, error: Exception | None) -> None:
-            self.under_way -= 1
-            if error is None:
-                answered(value)
-            else:
-                failed(error)
-
-        request = object()
-        life.asking[request] = failed
-        life.loop.spawn(serve())
+        self.ask("POST", "/tasks", entry.client, answered, _no_matter, headers, body)
 
     def _accepted(self, entry: script.Submit, document: dict[str, Any]) -> None:
-        task_id = document["task_id"]
-        self._world.note("accepted", entry.number, document)
-        known = self._world.truth.accepted(
+        world, task_id = self._world, document["task_id"]
+        world.note("accepted", entry.number, document)
+        known = world.truth.accepted(
             task_id, entry.number, entry.client, entry.key, durable=document["durable"]
         )
-        if not known.durable and task_id not in self._world.disk.latest:
-            live = self._world.life is not None and self._world.life.tasks.live(task_id) is not None
-            if not live:
-                # It was lost with the memory of a node while its answer was under way.
-                self._world.truth.forget(known)
-                return
-        self._world.known[entry.number] = known
-        if entry.watches:
-            self._world.clients[entry.client, 0].watch(known)
+        may_be_gone = not known.durable or task_id in world.disk.pruned
+        lives = world.life is not None and world.life.tasks.live(task_id) is not None
+        if task_id not in world.disk.latest and may_be_gone and not lives:
+            # It was lost with the memory of a node while its answer was under way; or it has ended
+            # and was cleared away meanwhile.
+            world.truth.forget(known)
+            return
+        world.known[entry.number] = known
+        if entry.watches == "channel":
+            world.clients[entry.client, 0].watch(known)
+        elif entry.watches == "events":
+            world.listen(known)
+
+    # ---- commands
 
     def command(self, known: Known, entry: script.Command) -> None:
-        life = self._world.life
-        if life is None or not life.serving:
-            return
         if not entry.http:
             for device in range(script.DEVICES):
                 self._world.clients[known.client, device].command(known, entry.event)
             return
         for event in (entry.event, entry.then):
             if event is not None:
-                self._command_http(life, known, event)
+                self._command_http(known, event)
 
-    def _command_http(self, life: Life, known: Known, event: str) -> None:
-        tasks = life.tasks
-        order = tasks.cancel if event == "cancel" else tasks.retry
+    def _command_http(self, known: Known, event: str) -> None:
+        world = self._world
+        if world.life is None or not world.life.serving:
+            return
         if event == "retry":
             known.retries_sent += 1
 
-        def answered(document: dict[str, Any]) -> None:
-            self._world.note(event, known.number, document["state"])
+        def answered(answer: Answer) -> None:
+            world.note(event, known.number, answer.status)
+            if answer.status == 404 and known.task_id in world.truth.tasks:
+                raise Violation("never lost", f"task {known.number}: {answer}")
+            if answer.status not in (200, 202, 404, 409, LATER):
+                raise Violation("answers", f"to {event} task {known.number}: {answer}")
 
-        def failed(error: Exception) -> None:
-            self._world.note(f"{event} refused", known.number, str(error))
-            if isinstance(error, NotFound) and known.task_id in self._world.truth.tasks:
-                raise Violation("never lost", f"task {known.number}: {error}")
+        path = f"/tasks/{known.task_id}"
+        method, path = ("DELETE", path) if event == "cancel" else ("POST", f"{path}/retry")
+        self.ask(method, path, known.client, answered, _no_matter)
 
-        self._ask(life, lambda: order(known.task_id, known.client), answered, failed)
+    # ---- one request
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        user: str,
+        answered: Answered,
+        failed: Failed,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """A request of a client; the answer takes its time, or is lost with the node."""
+        world, life = self._world, self._world.life
+        if life is None or not life.serving:
+            failed(ConnectionRefusedError("there is no node"))
+            return
+        if not life.has_place():
+            world.reach("connections")
+            failed(ConnectionRefusedError("the node takes no more connections"))
+            return
+
+        async def serve(life: Life) -> None:
+            answer = await life.http.ask(
+                method, path, token=token_of(user), headers=headers, body=body
+            )
+            world.watched(checks.answering, life, answer)
+            if answer.status == LATER:
+                world.reach(bound_of(answer.body.decode()))
+            delay_ns = self._network.choice((0, 200_000, 9 * NS_PER_MS))
+            del life.asking[request]
+            self.under_way += 1
+            world.clock.call_after(delay_ns, lambda: arrive(answer))
+
+        def arrive(answer: Answer) -> None:
+            self.under_way -= 1
+            answered(answer)
+
+        request = object()
+        life.asking[request] = failed
+        life.loop.spawn(serve(life))
+
+    def later(self, wait_ms: int, call: Callable[[], object]) -> None:
+        """Something that will be asked again."""
+
+        def again() -> None:
+            self.under_way -= 1
+            call()
+
+        self.under_way += 1
+        self._world.clock.call_after(wait_ms * NS_PER_MS, again)
+
+
+def _no_matter(_error: Exception) -> None:
+    """There is no answer, and nobody asks again."""

@@ -10,14 +10,34 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from tests.simulation.bodies import FAULTS
+
 USERS: Final = ("ada", "bob", "cyd")
 DEVICES: Final = 2
 KINDS: Final = ("plain",) * 12 + ("overlong", "poison", "slow_poison")
 
+BIG_EVERY: Final = 64
+"""Of so many worlds one has hundreds of tasks."""
+
+KEPT_EVERY: Final = 20
+"""Of so many worlds one keeps its rows in a real database: its history can be asked for, and old
+tasks are cleared away."""
+
+
+def is_big(seed: int) -> bool:
+    """Whether the world of this seed has hundreds of tasks."""
+    return seed % BIG_EVERY == BIG_EVERY - 1
+
+
+def is_kept(seed: int) -> bool:
+    """Whether the world of this seed has a real database."""
+    return seed % KEPT_EVERY == KEPT_EVERY - 1
+
 
 @dataclass(frozen=True)
 class Submit:
-    """A client posts a task, again with the same body if it gets no answer."""
+    """A client posts a task, again with the same body if it gets no answer. ``spelling`` is how
+    its id is written, if it makes one; ``watches``: by ``channel``, by ``events`` or not at all."""
 
     number: int
     client: str
@@ -28,10 +48,11 @@ class Submit:
     priority: int
     schedule_in_ms: int
     own_id: bool
+    spelling: str
     key: str | None
     max_attempts: int
     timeout_ms: int | None
-    watches: bool
+    watches: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,59 @@ class Repeat:
     """The same submission again, from another thread of the same client."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A client posts a body with a fault of this kind."""
+
+    number: int
+    client: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class Follow:
+    """A client looks at all of its tasks on one of its devices."""
+
+    user: str
+    device: int
+
+
+@dataclass(frozen=True)
+class Unfollow:
+    """And stops looking."""
+
+    user: str
+    device: int
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Its owner looks at the task as a stream of events."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A client reads its history, so many tasks a page."""
+
+    user: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """A client wants its tasks as a file, so many times at once."""
+
+    user: str
+    times: int
+
+
+@dataclass(frozen=True)
+class LookAtHealth:
+    """Somebody asks whether the node is well."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +170,8 @@ class DiskFault:
 
 @dataclass(frozen=True)
 class CrashActor:
-    """An exception in an actor: ``task`` or ``channel`` of a task, ``dispatcher``, ``engine``; so
-    many times in a row."""
+    """An exception in an actor, so many times in a row: ``task`` or ``channel`` of a task, ``mine``
+    (the channels of those who look at all), ``dispatcher``, ``engine``, ``health``, ``janitor``."""
 
     what: str
     number: int
@@ -120,8 +194,8 @@ class SetClock:
 
 
 Entry = (
-    Submit | Repeat | Watch | Leave | Command | Network | Engine | DiskFault | CrashActor
-    | KillNode | SetClock
+    Submit | Repeat | Invalid | Watch | Leave | Follow | Unfollow | Listen | Command | Page
+    | Export | LookAtHealth | Network | Engine | DiskFault | CrashActor | KillNode | SetClock
 )  # fmt: skip
 Script = tuple[tuple[int, Entry], ...]
 """Entries with their times in microseconds, in order."""
@@ -130,8 +204,9 @@ Script = tuple[tuple[int, Entry], ...]
 def draw(seed: int) -> Script:
     """The script of a seed. Some worlds are quiet, some have one kind of trouble, some all."""
     rng = Random(f"{seed} script")
+    big = is_big(seed)
     span_us = rng.choice((2_000_000, 8_000_000, 20_000_000))
-    submissions = rng.randrange(1, 14)
+    submissions = rng.randrange(120, 320) if big else rng.randrange(1, 14)
 
     def moment_us(within_us: int) -> int:
         # Times on a coarse grid meet; times on a fine one come between everything else.
@@ -139,10 +214,13 @@ def draw(seed: int) -> Script:
         return rng.randrange(within_us) // grain_us * grain_us
 
     rush_us = rng.choice((1_000, span_us, span_us))
-    entries: list[tuple[int, Entry]] = [
-        (moment_us(rush_us), _submit(rng, number)) for number in range(submissions)
-    ]
-    for name in rng.sample(sorted(_TROUBLES), rng.randrange(len(_TROUBLES) + 1)):
+    due_us = span_us // 2 if big and rng.random() < 0.7 else None
+    entries: list[tuple[int, Entry]] = []
+    for number in range(submissions):
+        at_us = moment_us(rush_us)
+        entries.append((at_us, _submit(rng, number, at_us, due_us)))
+    kinds = sorted(_TROUBLES if is_kept(seed) else _TROUBLES.keys() - _OF_A_DATABASE)
+    for name in rng.sample(kinds, rng.randrange(len(kinds) + 1)):
         for _ in range(rng.randrange(1, 6)):
             at_us = moment_us(span_us)
             if rng.random() < 0.5:
@@ -152,7 +230,11 @@ def draw(seed: int) -> Script:
     return tuple(sorted(entries, key=lambda entry: entry[0]))
 
 
-def _submit(rng: Random, number: int) -> Submit:
+def _submit(rng: Random, number: int, at_us: int, due_us: int | None) -> Submit:
+    """Most of a big world's tasks are scheduled for one instant, if it has one."""
+    schedule_in_ms = rng.choice((0, 0, 0, rng.randrange(4_000)))
+    if due_us is not None and at_us < due_us and rng.random() < 0.8:
+        schedule_in_ms = (due_us - at_us) // 1_000
     return Submit(
         number=number,
         client=rng.choice(USERS),
@@ -161,12 +243,13 @@ def _submit(rng: Random, number: int) -> Submit:
         max_tokens=rng.choice((rng.randrange(1, 30), rng.randrange(1, 30), 80)),
         stop=rng.choice(((), (), ("END",), ("\n", "rain"))),
         priority=rng.choice((0, 0, 5, 9)),
-        schedule_in_ms=rng.choice((0, 0, 0, rng.randrange(4_000))),
+        schedule_in_ms=schedule_in_ms,
         own_id=rng.random() < 0.5,
+        spelling=rng.choice(("canonical", "canonical", "capitals", "bare", "urn")),
         key=f"key {number}" if rng.random() < 0.4 else None,
         max_attempts=rng.randrange(1, 5),
         timeout_ms=rng.choice((None, None, None, rng.randrange(50, 2_000))),
-        watches=rng.random() < 0.8,
+        watches=rng.choice(("channel",) * 6 + ("events",) * 2 + ("not",) * 2),
     )
 
 
@@ -174,8 +257,31 @@ def _client_trouble(rng: Random, submissions: int) -> Entry:
     number = rng.randrange(submissions)
     device = rng.randrange(DEVICES)
     return rng.choice(
-        (Repeat(number), Watch(number, device), Watch(number, device), Leave(number, device))
-    )
+        (
+            Repeat(number), Watch(number, device), Watch(number, device), Leave(number, device),
+            Listen(number),
+        )
+    )  # fmt: skip
+
+
+def _follower(rng: Random, _submissions: int) -> Entry:
+    user, device = rng.choice(USERS), rng.randrange(DEVICES)
+    return rng.choice((Follow(user, device), Follow(user, device), Unfollow(user, device)))
+
+
+def _invalid(rng: Random, submissions: int) -> Entry:
+    number = submissions + rng.randrange(1_000_000)
+    return Invalid(number, rng.choice(USERS), rng.choice(sorted(FAULTS)))
+
+
+def _health(_rng: Random, _submissions: int) -> Entry:
+    return LookAtHealth()
+
+
+def _archive(rng: Random, _submissions: int) -> Entry:
+    user = rng.choice(USERS)
+    page = Page(user, rng.choice((1, 2, 5, 50)))
+    return rng.choice((page, page, Export(user, rng.choice((1, 3)))))
 
 
 def _command(rng: Random, submissions: int) -> Entry:
@@ -201,7 +307,7 @@ def _disk(rng: Random, _submissions: int) -> Entry:
 
 
 def _crash(rng: Random, submissions: int) -> Entry:
-    what = rng.choice(("task", "task", "task", "channel", "channel", "dispatcher", "engine"))
+    what = rng.choice(("task",) * 3 + ("channel",) * 2 + _ACTORS)
     return CrashActor(what, rng.randrange(submissions), rng.choice((1, 1, 1, 2, 5)))
 
 
@@ -215,13 +321,20 @@ def _clock(rng: Random, _submissions: int) -> Entry:
     return SetClock(rng.choice((by_s, -by_s)))
 
 
+_ACTORS: Final = ("mine", "dispatcher", "engine", "health", "janitor")
+
 _TROUBLES: Final = {
+    "archive": _archive,
     "client": _client_trouble,
     "clock": _clock,
     "command": _command,
+    "follower": _follower,
+    "health": _health,
+    "invalid": _invalid,
     "network": _network,
     "engine": _engine,
     "disk": _disk,
     "crash": _crash,
     "kill": _kill,
 }
+_OF_A_DATABASE: Final = {"archive"}

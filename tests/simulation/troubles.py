@@ -9,13 +9,20 @@ from edge.actors import Crash
 from edge.clock import NS_PER_MS
 from edge.storage import StoreOptions
 from tests.simulation import script
+from tests.simulation.mine import TOPIC
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
 def network(world: World, entry: script.Network) -> None:
-    """A socket breaks, or its client stops reading."""
+    """The connections of a device break, or it stops reading."""
+    for listener in world.listeners:
+        if listener.view.known.client == entry.user and entry.device == 1:
+            if entry.what == "cut":
+                listener.cut()
+            else:
+                listener.stall(entry.ms)
     link = world.clients[entry.user, entry.device].link
     if link is None:
         return
@@ -52,7 +59,8 @@ def disk(world: World, entry: script.DiskFault) -> None:
     disk.trouble_ns = world.clock.now_ns() + trouble_ms * NS_PER_MS
     if entry.what == "slow":
         disk.slow_ms = entry.ms
-    disk.refuses_writes = disk.refuses_writes or entry.what in ("writes", "both")
+    if not disk.refuses_writes and entry.what in ("writes", "both"):
+        disk.refuses_writes, disk.refuses_since_ns = True, world.clock.now_ns()
     disk.refuses_reads = disk.refuses_reads or entry.what in ("reads", "both")
     world.clock.call_after(entry.ms * NS_PER_MS, lambda: heal_disk(world))
 
@@ -60,6 +68,7 @@ def disk(world: World, entry: script.DiskFault) -> None:
 def heal_disk(world: World) -> None:
     """The disk works again."""
     world.disk.refuses_writes = world.disk.refuses_reads = False
+    world.disk.refuses_since_ns = None
     world.disk.slow_ms = 0
 
 
@@ -79,7 +88,11 @@ def _crash_once(world: World, entry: script.CrashActor) -> None:
     if life is None or not life.serving:
         return
     names = [entry.what]
-    if entry.what == "task" or entry.what == "channel":
+    if entry.what == "mine":
+        names = life.channels_of(TOPIC)
+    elif entry.what == "health":
+        life.health_crashes += 1
+    elif entry.what in ("task", "channel"):
         if known is None:
             return
         names = [f"task:{known.task_id}"]

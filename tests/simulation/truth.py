@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 STATES: Final = {"completed": "completed", "failed": "discarded", "cancelled": "cancelled"}
 """Which state an event announces."""
 
 TERMINAL: Final = frozenset(STATES.values())
+
+
+def end_of(event: str, payload: Any) -> End:
+    """The end that an event announces."""
+    text = payload["result"]["text"] if event == "completed" else None
+    return End(STATES[event], text)
 
 
 class Violation(Exception):
@@ -101,6 +107,14 @@ class View:
     heard: list[tuple[int, int]] = field(default_factory=list)
     """When it had heard how many characters; begun anew with each join and rewind."""
 
+    @property
+    def topic(self) -> str:
+        return f"task:{self.known.task_id}"
+
+    def join_payload(self) -> dict[str, Any]:
+        """What is known already."""
+        return {"offset": len(self.text)}
+
     def begin(self, offset: int, delta: str, seq: int) -> None:
         """The reply to the join: the text is known up to ``offset``."""
         if offset > len(self.text):
@@ -137,6 +151,20 @@ class View:
     def heard_by(self, at_ns: int) -> int:
         """How many characters it had heard by then."""
         return max((chars for heard_ns, chars in self.heard if heard_ns <= at_ns), default=0)
+
+    def hear(self, event: str, payload: Any, now_ns: int) -> None:
+        """Any event of the task; what it means that it has ended is for the caller."""
+        if event == "progress":
+            if payload["phase"] == "catch_up":
+                self.seq = payload["seq"]
+            else:
+                self.number(payload.get("from_seq", payload["seq"]), payload["seq"])
+            self.progress(payload["offset"], payload["delta"], now_ns)
+        elif event == "rewind":
+            self.rewind(payload["offset"], payload["seq"])
+        # Who comes to a task that has ended hears its last event once more.
+        elif event not in STATES or payload["seq"] != self.seq:
+            self.number(payload["seq"], payload["seq"])
 
     def ended(self, end: End) -> None:
         self.end = end

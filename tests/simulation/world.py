@@ -10,26 +10,35 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 from typing import Any
+from unittest import mock
 
 from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
+from edge.gateway import submission
 from edge.telemetry import Event
-from tests.simulation import checks, clocks, script, troubles
+from tests.simulation import checks, clocks, health, script, troubles
+from tests.simulation.archive import Archivist
 from tests.simulation.client import Client
 from tests.simulation.disk import Disk
 from tests.simulation.engine import Machine
-from tests.simulation.node import Config, Life
+from tests.simulation.events import Listener
+from tests.simulation.limits import Config
+from tests.simulation.node import Life
 from tests.simulation.requests import Requests
 from tests.simulation.sockets import Link
-from tests.simulation.truth import TERMINAL, Known, Truth
+from tests.simulation.truth import TERMINAL, End, Known, Truth, View
 
 CALM_S_MAX = 1_800
 """How long after the last trouble everything may take to end."""
+
+LOOKED_AT = 16
+"""Tasks whose promises are checked after each breath, at an average."""
 
 _QUIET = frozenset({"engine.step", "store.committed", "actor.crashed"})
 
 
 class World:
-    """One run of one script. ``trace`` is all that happened, in order."""
+    """One run of one script. ``trace`` is all that happened, in order; ``reached`` are the bounds
+    that somebody came to (`limits.BOUNDS`)."""
 
     def __init__(self, seed: int, entries: script.Script) -> None:
         self.seed = seed
@@ -37,8 +46,9 @@ class World:
         self.clock = ManualClock()
         self.trace: list[Any] = []
         self.truth = Truth()
-        self.config = Config.draw(self._rng("config"))
-        self.disk = Disk(self.clock, self._rng("disk"))
+        self.config = Config.draw(self._rng("config"), seed)
+        self.disk = Disk(self.clock, self._rng("disk"), kept=script.is_kept(seed))
+        self.disk.on_cleared = partial(self.watched, checks.cleared)
         self.machine = Machine(
             self.clock, self._rng("engine"), self.config.slots, self.config.step_ms
         )
@@ -47,7 +57,7 @@ class World:
             machine.on_generate = partial(checks.generate, self)
         self.clients = {
             (user, device): Client(
-                user, self.clock, self._rng(f"{user} {device}"), self, self.disk, self.trace
+                user, self.clock, self._rng(f"{user} {device}"), self, self.config, self.trace
             )
             for user in script.USERS
             for device in range(script.DEVICES)
@@ -59,13 +69,17 @@ class World:
         }
         self.has_crashes = any(isinstance(entry, script.CrashActor) for _, entry in entries)
         self.accepted_ns: dict[str, int] = {}
+        self.listeners: list[Listener] = []
+        self.reached: set[str] = set()
         self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
         self.broken: Exception | None = None
         self.life: Life | None = None
         self.lives = 0
         self._breaths = self._rng("breaths")
+        self._looks = self._rng("looks")
         self._network = self._rng("network")
         self.requests = Requests(self, self._network, self._rng("ids"))
+        self.archivist = Archivist(self)
 
     def _rng(self, name: str) -> Random:
         return Random(f"{self.seed} {name}")
@@ -78,11 +92,15 @@ class World:
 
     def run(self) -> None:
         """Everything, to the end. `Violation` when a promise is broken."""
+        # A world is the same whatever the chance of the real machine says.
+        ids = mock.patch.object(submission, "uuid4", self.requests.new_id)
         try:
-            self._run()
+            with ids, self.config.applied():
+                self._run()
         finally:
             if self.life is not None:
                 self.life.kill()
+            self.disk.close()
 
     def _run(self) -> None:
         self._start_node()
@@ -91,8 +109,11 @@ class World:
         last_us = self.entries[-1][0] if self.entries else 0
         self._run_until(last_us * 1_000 + troubles.LASTS_NS_MAX)
         self._calm_down()
-        self._run_until(self.clock.now_ns() + CALM_S_MAX * NS_PER_S, self._at_rest)
-        checks.at_the_end(self)
+        self.wait_for(self._at_rest)
+        checks.everything_ended(self)
+        self.archivist.read_all()
+        health.gets_well(self)
+        checks.nothing_left(self)
 
     def _run_until(self, until_ns: int, over: Any = lambda: False) -> None:
         while True:
@@ -120,6 +141,8 @@ class World:
     def _settle(self) -> None:
         while (life := self.life) is not None and len(life.loop):
             life.loop.breath()
+            if life.system.pressed:
+                self.reach("mailbox")
             checks.after_a_breath(self, life)
             if self._breaths.random() < 0.3:
                 self._pass(self._breaths.choice((20_000, 200_000, 1_000_000)))
@@ -127,6 +150,27 @@ class World:
     def settle_for(self, span_ns: int) -> None:
         """Lets this much time pass."""
         self._run_until(self.clock.now_ns() + span_ns)
+
+    def is_time_to_look_at_all(self) -> bool:
+        """Of a few tasks after every breath, of hundreds after some."""
+        tasks = len(self.truth.tasks)
+        return tasks <= LOOKED_AT or self._looks.random() < LOOKED_AT / tasks
+
+    def wait_for(self, over: Any) -> None:
+        """Lets time pass until this is so, or it is too long for anything in a calm world."""
+        self._run_until(self.clock.now_ns() + CALM_S_MAX * NS_PER_S, over)
+
+    # ---- what clients know of it; see `Host`
+
+    def known_of(self, task_id: str) -> Known | None:
+        return self.truth.tasks.get(task_id)
+
+    def told_end(self, known: Known, end: End, sent_ns: int, durable: bool) -> None:
+        checks.told_end(self, known, end, sent_ns, durable)
+
+    def reach(self, bound: str | None) -> None:
+        if bound is not None:
+            self.reached.add(bound)
 
     # ---- the node
 
@@ -196,7 +240,7 @@ class World:
     def connect(self, client: Client) -> Link | None:
         """See `Host`."""
         life = self.life
-        if life is None or not life.serving:
+        if life is None or not life.serving or not life.has_place():
             return None
         link = Link(
             self.clock, self._network, life.loop.real, client,
@@ -216,6 +260,20 @@ class World:
             case script.Repeat(number):
                 if number in self.submitted:
                     self.requests.post(self.submitted[number])
+            case script.Invalid():
+                self.requests.post_invalid(entry)
+            case script.Follow(user, device):
+                self.clients[user, device].follow()
+            case script.Unfollow(user, device):
+                self.clients[user, device].unfollow()
+            case script.Listen(number):
+                self._with(number, self.listen)
+            case script.Page(user, limit):
+                self.archivist.walk(user, limit)
+            case script.Export(user, times):
+                self.archivist.export(user, times)
+            case script.LookAtHealth():
+                health.look(self)
             case script.Watch(number, device):
                 self._with(number, lambda known: self.clients[known.client, device].watch(known))
             case script.Leave(number, device):
@@ -242,6 +300,32 @@ class World:
         if known is not None:
             act(known)
 
+    def listen(self, known: Known) -> None:
+        """Its owner reads the task as a stream of events."""
+        listener = Listener(self, known, self._rng(f"listener {len(self.listeners)}"))
+        self.listeners.append(listener)
+        listener.connect()
+
+    def views(self) -> list[View]:
+        """All looks at single tasks."""
+        views = [view for client in self.clients.values() for view in client.views]
+        return views + [listener.view for listener in self.listeners]
+
+    def look_away(self, known: Known) -> None:
+        """Nobody looks at the task any more."""
+        for client in self.clients.values():
+            client.drop(known)
+        for listener in self.listeners:
+            if listener.view.known is known:
+                listener.leave()
+        self.listeners = [each for each in self.listeners if not each.over]
+
+    def drop(self, known: Known) -> None:
+        """The task is gone, as was promised."""
+        self.truth.forget(known)
+        self.known = {number: each for number, each in self.known.items() if each is not known}
+        self.look_away(known)
+
     # ---- the end
 
     def _calm_down(self) -> None:
@@ -259,6 +343,8 @@ class World:
             return False
         if any(row.state not in TERMINAL for row in self.disk.latest.values()):
             return False
-        if any(not view.closed for client in self.clients.values() for view in client.views):
+        if not all(view.closed for view in self.views()):
+            return False
+        if not all(client.mine is None or client.mine.at_rest for client in self.clients.values()):
             return False
         return not life.system.registry.names("task:") and life.store.rows_waiting == 0
