@@ -277,9 +277,9 @@ def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
         number in death.running and death.cause not in INNOCENT and death.culprit in (None, number)
         for death in world.machine.deaths
     )
-    if suspected and world.lives > 1:
-        # Once suspected by bad luck, it is the nearest at hand when a node that was killed has
-        # forgotten who really did it.
+    if suspected:
+        # Once convicted by bad luck, it is the nearest at hand when the engine dies of one who was
+        # there before it, or when a node that was killed has forgotten who really did it.
         suspected += sum(number in death.running for death in world.machine.deaths)
     innocent = "poison" not in (snapshot.request.prompt or "")
     if innocent and deaths > suspected:
@@ -306,7 +306,8 @@ def nothing_left(world: World) -> None:
         link.notice()
     for listener in world.listeners:
         listener.leave()
-    world.settle_for(KEEP_ALIVE_MS * NS_PER_MS + NS_PER_S)
+    # Who reads a stream of events that has nothing to say is missed at its next sign of life.
+    world.settle_for((KEEP_ALIVE_MS * NS_PER_MS if life.parts.streams._open else 0) + NS_PER_S)
     board, tasks = life.board, life.tasks
     engine, dispatcher = life.ref("engine"), life.ref("dispatcher")
     assert engine is not None

@@ -16,6 +16,9 @@ from tests.simulation.truth import STATES, TERMINAL, End, Known, View, Violation
 
 HEARTBEAT_MS: Final = 15_000
 
+PATIENCE_MAX: Final = 5
+"""So many times who is refused doubles the time until it asks again."""
+
 
 class Host(Surroundings, Protocol):
     """What clients can reach of the node, and of the world."""
@@ -206,7 +209,9 @@ class Client:
             if isinstance(wanted, Mine):
                 wanted.refused = True
             self._rejoin(wanted)
-        elif isinstance(wanted, Mine):
+            return
+        wanted.refusals = 0
+        if isinstance(wanted, Mine):
             wanted.answered(response, self._clock.now_ns(), self._config.listed_max)
         else:
             document = response["task"]
@@ -223,4 +228,6 @@ class Client:
             if self.link is not None and wanted in self._wanted() and not wanted.joined:
                 self._join(wanted)
 
-        self._clock.call_after(self._rng.randrange(10, 200) * NS_PER_MS, again)
+        wanted.refusals += 1
+        wait_ms = self._rng.randrange(10, 200) << min(wanted.refusals, PATIENCE_MAX)
+        self._clock.call_after(wait_ms * NS_PER_MS, again)

@@ -36,7 +36,7 @@ REFUSALS: Final[dict[str, str]] = {
     "watchers": "too many watch this task",
     "followers": "too many sockets follow the tasks of this client",
     "channels": "too many channels joined",
-    "exports": "too many exports",
+    "exports": "are under way",
 }
 """What a client is told at each bound."""
 

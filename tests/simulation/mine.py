@@ -47,6 +47,7 @@ class Mine:
         self.join_ref = ""
         self.joined = False
         self.refused = False
+        self.refusals = 0
         self.joined_ns = 0
         self._offsets_max = offsets_max
         self._around = around
@@ -140,7 +141,8 @@ class Mine:
                 f"{self._of(seen, known)} has {len(seen.text)} characters and was told of"
                 f" {update['offset']}",
             )
-        seen.text += update["delta"]
+        if seen.whole:
+            seen.text += update["delta"]
 
     def _ended(
         self, seen: Seen, end: End, known: Known | None, sent_ns: int, durable: bool

@@ -1,40 +1,65 @@
-"""Defects put into the node on purpose: each has to be found, or the simulator could not fail.
-
-A mutation is a context in which one part of the product is replaced by a broken one.
+"""Defects put into the node on purpose: each has to be found, or the simulator could not fail; and
+found as what it is, by the name of the promise that it breaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
 
+from aiohttp import web
+
+from edge.actors import System
 from edge.clock import ManualClock, Moment
 from edge.engine.messages import Generate
+from edge.gateway import events as gateway_events
+from edge.gateway import submission
+from edge.gateway.health_api import HealthApi
 from edge.gateway.outbox import Outbox
 from edge.inference.protocol import EngineLost
 from edge.inference.routes import Routes
 from edge.phoenix import MergeablePush
-from edge.services import held_turn, messages
+from edge.services import archive, held_turn, messages, mine_channel
+from edge.services.audience import Followers
 from edge.services.ending import Committed, Ending
+from edge.services.health import HealthActor, Part
 from edge.services.journal import Journal
+from edge.services.mine_channel import Updates
 from edge.services.surroundings import Life
 from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
 from edge.services.wire import ProgressUpdate
-from edge.storage import Store, StoredTask
+from edge.storage import AuditRow, Pruned, Store, StoredTask, Wanted, queries, store
+from edge.storage.database import Database
+from edge.storage.reads import Reads
+from edge.storage.retention import prune
 from edge.storage.writer import Writer
 from edge.tasks import effects, events, machine
 from edge.tasks.task import State, Task
 from tests.simulation.disk import SimWriter
+from tests.simulation.script import is_kept
 
-Mutation = Callable[[], AbstractContextManager[object]]
+SEEDS_TO_FIND: Final = 400
+
+Break = Callable[[], AbstractContextManager[object]]
+"""A context in which one part of the product is replaced by a broken one."""
 
 
-def _without(state: State, event: type[Any], effect: type[Any]) -> Mutation:
+@dataclass(frozen=True)
+class Mutation:
+    """A defect, and the promises of which it has to break one."""
+
+    broken: Break
+    breaks: frozenset[str]
+    seeds: Sequence[int] = range(SEEDS_TO_FIND)
+    """In one of these worlds it has to be found."""
+
+
+def _without(state: State, event: type[Any], effect: type[Any]) -> Break:
     """A transition that forgets one of its effects."""
     whole = machine.TRANSITIONS[state][event]
 
@@ -44,7 +69,7 @@ def _without(state: State, event: type[Any], effect: type[Any]) -> Mutation:
     return lambda: mock.patch.dict(machine.TRANSITIONS[state], {event: broken})
 
 
-def _replaced(owner: Any, name: str, broken: Any) -> Mutation:
+def _replaced(owner: Any, name: str, broken: Any) -> Break:
     return lambda: mock.patch.object(owner, name, broken)
 
 
@@ -90,7 +115,7 @@ def _outbox_merges_over_a_gap() -> AbstractContextManager[object]:
     return stack
 
 
-def _engine_resumes(change: Callable[[Generate], Generate]) -> Mutation:
+def _engine_resumes(change: Callable[[Generate], Generate]) -> Break:
     whole = messages.generate
     return _replaced(held_turn, "generate", lambda *given: change(whole(*given)))
 
@@ -117,7 +142,7 @@ def _recovery_loses_one() -> AbstractContextManager[object]:
     return mock.patch.object(Store, "unfinished", broken)
 
 
-def _by_the_wall_clock(scale: str) -> Mutation:
+def _by_the_wall_clock(scale: str) -> Break:
     """One of the node's time scales is what somebody may set."""
     whole = ManualClock.moment
 
@@ -164,44 +189,247 @@ def _watch_ends(self: TaskChannel) -> None:
 
 _watch = TaskChannel._watch
 
+
+# ---- of those who look at all tasks, and of streams of events
+
+
+def _offsets_are_exchanged(payload: object) -> tuple[dict[str, int], list[str]]:
+    known, unknown = _offsets_of(payload)
+    return dict.fromkeys(known, max(known.values(), default=0)), unknown
+
+
+_offsets_of = mine_channel._offsets_of
+
+
+def _everybody_is_told(self: Followers, _client: str) -> Sequence[Any]:
+    return [follower for followers in self._of.values() for follower in followers]
+
+
+def _merge_loses_one(self: Updates, later: Updates) -> Updates | None:
+    merged = _merge_updates(self, later)
+    if merged is not None and len(merged._entries) > 2:
+        merged._entries[1] = merged._entries[0]
+    return merged
+
+
+_merge_updates = Updates.merge
+
+
+def _id_is_one_too_high(push: MergeablePush) -> bytes:
+    update = push.payload
+    assert isinstance(update, ProgressUpdate)
+    reached = update.offset + len(update.delta) + 1
+    return gateway_events.event(push.event, update.payload(), str(reached))
+
+
+# ---- of the archive, and of pruning
+
+
+def _of_everybody(wanted: Wanted, **_client: object) -> Wanted:
+    return wanted
+
+
+def _page_begins_again(wanted: Wanted, behind: str | None) -> queries.Sql:
+    sql, values = _history(wanted, behind)
+    return sql.replace("min_by(rowid, version) < (", "min_by(rowid, version) <= ("), values
+
+
+_history = queries.history
+
+
+def _figures_of_everybody(
+    since_ns: int | None, until_ns: int | None, _client: object, since_run_ns: int | None
+) -> queries.Sql:
+    return _percentiles(since_ns, until_ns, None, since_run_ns)
+
+
+_percentiles = queries.percentiles
+
+
+async def _audit_lacks_one(self: Reads, task_id: str, *, asker: str = "") -> list[AuditRow]:
+    return (await _audit(self, task_id, asker=asker))[1:]
+
+
+_audit = Reads.audit
+
+
+def _ended_or_not(sql: str) -> str:
+    return sql.replace(f"max_by(state, version) IN {queries._ENDED}", "true")
+
+
+def _prunes_one_too_many(database: Database, before_run_ns: int, max_tasks: int) -> Pruned:
+    return prune(database, before_run_ns, max(0, max_tasks - 1))
+
+
+# ---- of health
+
+
+def _store_is_well(self: HealthActor, _now_ns: int) -> Part:
+    return Part("ok", None, {"durable": True, "quarantined": None})
+
+
+def _engine_is_well(self: HealthActor, _now_ns: int) -> Part:
+    return Part("ok", None, {"state": "ready"})
+
+
+async def _always_ready(self: HealthApi, request: web.Request) -> web.Response:
+    response = await _ready(self, request)
+    response.set_status(200)
+    return response
+
+
+_ready = HealthApi.ready
+
+
+def _fault_is_no_matter(name: str, value: Any) -> Any:
+    return None
+
+
+OF_TASKS: Final[dict[str, tuple[Break, set[str]]]] = {
+    "an end is told before its commit": (_tells_first, {"commit first"}),
+    "the store says durable at once": (_store_lies, {"commit first", "never lost"}),
+    "a submission is answered before its commit": (
+        _replaced(Tasks, "_commit", _accepts_at_once),
+        {"never lost"},
+    ),
+    "a duplicate is a new task": (
+        _replaced(Tasks, "_find_same", _finds_nothing),
+        {"idempotency", "versions"},
+    ),
+    "the queue has no bounds": (_replaced(Tasks, "_check_room", lambda *_given: None), {"bounds"}),
+    "a lost task does not stand in line again": (
+        _without(State.EXECUTING, events.Lose, effects.Enqueue),
+        {"one end"},
+    ),
+    "a due task does not stand in line": (
+        _without(State.RETRYABLE, events.Due, effects.Enqueue),
+        {"one end"},
+    ),
+    "a cancelled task keeps its slot": (
+        _without(State.EXECUTING, events.Cancel, effects.Release),
+        {"leak", "one end", "defect"},
+    ),
+    "a turn is never given back": (
+        _replaced(TaskActor, "_release", _release_is_forgotten),
+        {"leak", "one end"},
+    ),
+    "a cancel is not told": (
+        _without(State.AVAILABLE, events.Cancel, effects.Conclude),
+        {"one end"},
+    ),
+    "a change is not written down": (
+        _without(State.AVAILABLE, events.Start, effects.Record),
+        {"trail"},
+    ),
+    "a dirty mark is dropped": (_replaced(Journal, "mark", lambda *_given: None), {"snapshots"}),
+    "a successor begins too early": (_replaced(Life, "written", lambda _self: None), {"text"}),
+    "rows that the disk refused are dropped": (
+        _replaced(Writer, "_failed", _gives_up_rows),
+        {"never lost", "trail"},
+    ),
+    "one task is left out of the recovery": (_recovery_loses_one, {"never lost"}),
+    "updates merge over a gap": (_outbox_merges_over_a_gap, {"text", "order"}),
+    "merged updates hide their numbers": (
+        _replaced(ProgressUpdate, "merge", _counts_no_events),
+        {"order"},
+    ),
+    "a client reads on one character late": (
+        _replaced(Task, "resume_offset", lambda self, offset: min(offset + 1, len(self.text))),
+        {"text"},
+    ),
+    "a client is not told of a cut": (
+        _replaced(Task, "resume_offset", lambda self, offset: min(offset, len(self.text))),
+        {"text"},
+    ),
+    "the engine goes on one token late": (
+        _engine_resumes(lambda request: replace(request, resume_tokens=request.resume_tokens[:-1])),
+        {"text"},
+    ),
+    "a channel does not follow a successor": (
+        _replaced(TaskChannel, "_watch", _watch_ends),
+        {"one end"},
+    ),
+    "everybody is blamed for a dead engine": (_everybody_is_blamed, {"attempts"}),
+    "the wall clock says when a task is due": (_by_the_wall_clock("schedule_ns"), {"clock"}),
+    "the wall clock measures and orders": (_by_the_wall_clock("run_ns"), {"clock"}),
+    "nobody has a turn in between": (_replaced(System, "_relieve", lambda *_given: 0), {"bounds"}),
+}
+
+OF_CLIENTS: Final[dict[str, tuple[Break, set[str]]]] = {
+    "a follower is told the offset of another task": (
+        _replaced(mine_channel, "_offsets_of", _offsets_are_exchanged),
+        {"text"},
+    ),
+    "a follower is told of foreign tasks": (
+        _replaced(Followers, "of", _everybody_is_told),
+        {"own tasks"},
+    ),
+    "a follower is told nothing": (
+        _replaced(Followers, "of", lambda _self, _client: ()),
+        {"own tasks", "one end"},
+    ),
+    "merged updates lose one": (_replaced(Updates, "merge", _merge_loses_one), {"order", "text"}),
+    "the id of an event is one too high": (
+        _replaced(gateway_events, "_progress", _id_is_one_too_high),
+        {"text"},
+    ),
+    "a stream of events has no end": (
+        _replaced(gateway_events, "ENDS", frozenset()),
+        {"one end"},
+    ),
+    "a fault in a body is no matter": (
+        lambda: mock.patch.dict(submission._FIELDS, {"priority": _fault_is_no_matter}),
+        {"answers"},
+    ),
+    "an id is kept as it was written": (
+        lambda: mock.patch.dict(submission._FIELDS, {"task_id": lambda _name, value: value}),
+        {"answers", "never lost"},
+    ),
+    "the store is always well": (_replaced(HealthActor, "_store_part", _store_is_well), {"health"}),
+    "the engine is always well": (
+        _replaced(HealthActor, "_engine_part", _engine_is_well),
+        {"health"},
+    ),
+    "the node is always ready": (_replaced(HealthApi, "ready", _always_ready), {"health"}),
+}
+
+OF_A_DATABASE: Final[dict[str, tuple[Break, set[str]]]] = {
+    "the history shows foreign tasks": (
+        _replaced(archive, "replace", _of_everybody),
+        {"own tasks"},
+    ),
+    "a page begins with the end of the one before": (
+        _replaced(queries, "history", _page_begins_again),
+        {"archive"},
+    ),
+    "figures are of everybody": (
+        _replaced(queries, "percentiles", _figures_of_everybody),
+        {"archive"},
+    ),
+    "the audit lacks a step": (_replaced(Reads, "audit", _audit_lacks_one), {"archive"}),
+    "unfinished tasks are cleared away": (
+        _replaced(queries, "PRUNABLE", _ended_or_not(queries.PRUNABLE)),
+        {"pruning"},
+    ),
+    "one too many is cleared away": (_replaced(store, "prune", _prunes_one_too_many), {"pruning"}),
+    "versions that were replaced stay": (
+        _replaced(queries, "DELETE_SUPERSEDED", "DELETE FROM journal WHERE false"),
+        {"pruning"},
+    ),
+}
+
 MUTATIONS: Final[dict[str, Mutation]] = {
-    "an end is told before its commit": _tells_first,
-    "the store says durable at once": _store_lies,
-    "a submission is answered before its commit": _replaced(Tasks, "_commit", _accepts_at_once),
-    "a duplicate is a new task": _replaced(Tasks, "_find_same", _finds_nothing),
-    "the queue has no bounds": _replaced(Tasks, "_check_room", lambda *_given: None),
-    "a lost task does not stand in line again": _without(
-        State.EXECUTING, events.Lose, effects.Enqueue
-    ),
-    "a due task does not stand in line": _without(State.RETRYABLE, events.Due, effects.Enqueue),
-    "a cancelled task keeps its slot": _without(State.EXECUTING, events.Cancel, effects.Release),
-    "a turn is never given back": _replaced(TaskActor, "_release", _release_is_forgotten),
-    "a cancel is not told": _without(State.AVAILABLE, events.Cancel, effects.Conclude),
-    "a change is not written down": _without(State.AVAILABLE, events.Start, effects.Record),
-    "a dirty mark is dropped": _replaced(Journal, "mark", lambda *_given: None),
-    "a successor begins too early": _replaced(Life, "written", lambda _self: None),
-    "rows that the disk refused are dropped": _replaced(Writer, "_failed", _gives_up_rows),
-    "one task is left out of the recovery": _recovery_loses_one,
-    "updates merge over a gap": _outbox_merges_over_a_gap,
-    "merged updates hide their numbers": _replaced(ProgressUpdate, "merge", _counts_no_events),
-    "a client reads on one character late": _replaced(
-        Task, "resume_offset", lambda self, offset: min(offset + 1, len(self.text))
-    ),
-    "a client is not told of a cut": _replaced(
-        Task, "resume_offset", lambda self, offset: min(offset, len(self.text))
-    ),
-    "the engine goes on one token late": _engine_resumes(
-        lambda request: replace(request, resume_tokens=request.resume_tokens[:-1])
-    ),
-    "a channel does not follow a successor": _replaced(TaskChannel, "_watch", _watch_ends),
-    "everybody is blamed for a dead engine": _everybody_is_blamed,
-    "the wall clock says when a task is due": _by_the_wall_clock("schedule_ns"),
-    "the wall clock measures and orders": _by_the_wall_clock("run_ns"),
+    name: Mutation(broken, frozenset(breaks))
+    for name, (broken, breaks) in (OF_TASKS | OF_CLIENTS).items()
+} | {
+    name: Mutation(broken, frozenset(breaks), [seed for seed in range(2_000) if is_kept(seed)])
+    for name, (broken, breaks) in OF_A_DATABASE.items()
 }
 
 
 @contextmanager
-def mutated(name: str) -> Iterator[None]:
+def mutated(name: str) -> Iterator[Mutation]:
     """The product with this defect."""
-    with MUTATIONS[name]():
-        yield
+    mutation = MUTATIONS[name]
+    with mutation.broken():
+        yield mutation

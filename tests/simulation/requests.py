@@ -13,6 +13,7 @@ import orjson
 from edge.clock import NS_PER_MS
 from tests.simulation import checks, script
 from tests.simulation.bodies import FAULTS, spelled
+from tests.simulation.client import PATIENCE_MAX
 from tests.simulation.http import Answer
 from tests.simulation.limits import bound_of, token_of
 from tests.simulation.node import Life
@@ -45,8 +46,9 @@ class Requests:
 
     # ---- submissions
 
-    def post(self, entry: script.Submit) -> None:
-        """Posts the task; without an answer a client that can do so safely posts it again."""
+    def post(self, entry: script.Submit, tries: int = 0) -> None:
+        """Posts the task; without an answer a client that can do so safely posts it again, with
+        more and more patience."""
 
         def answered(answer: Answer) -> None:
             if answer.status == 202:
@@ -59,7 +61,8 @@ class Requests:
         def failed(_error: Exception) -> None:
             # Only what is known to be the same task when it comes again may be sent again.
             if entry.own_id or entry.key is not None:
-                self.later(self._network.randrange(50, 900), lambda: self.post(entry))
+                wait_ms = self._network.randrange(50, 900) << min(tries, PATIENCE_MAX)
+                self.later(wait_ms, lambda: self.post(entry, tries + 1))
 
         headers = {} if entry.key is None else {"Idempotency-Key": entry.key}
         body = orjson.dumps(self._body(entry))

@@ -219,6 +219,9 @@ def draw(seed: int) -> Script:
     for number in range(submissions):
         at_us = moment_us(rush_us)
         entries.append((at_us, _submit(rng, number, at_us, due_us)))
+    if rng.random() < 0.5:
+        # Everybody has a program open that looks at all.
+        entries += [(0, Follow(user, rng.randrange(DEVICES))) for user in USERS]
     kinds = sorted(_TROUBLES if is_kept(seed) else _TROUBLES.keys() - _OF_A_DATABASE)
     for name in rng.sample(kinds, rng.randrange(len(kinds) + 1)):
         for _ in range(rng.randrange(1, 6)):

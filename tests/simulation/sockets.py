@@ -84,10 +84,6 @@ class Link:
 
     # ---- the node's response
 
-    @property
-    def closed(self) -> bool:
-        return self.gone
-
     async def receive(self) -> WSMessage:
         while not self._received:
             if self.gone:

@@ -12,10 +12,8 @@ from tests.simulation import script
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.runner import first_failure, report, run, shrink, silence
 
-SEEDS = 2_000
-BATCH = 100
-SEEDS_TO_FIND = 400
-"""Within so many seeds each mutation has to be found."""
+SEEDS = 800
+BATCH = 50
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
@@ -28,13 +26,15 @@ def test_every_promise_is_kept(first: int) -> None:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_defect_is_found(name: str) -> None:
-    with mutated(name):
-        assert first_failure(range(SEEDS_TO_FIND)) is not None
+    with mutated(name) as mutation:
+        outcome = first_failure(mutation.seeds)
+    assert outcome is not None
+    assert outcome.failure in mutation.breaks, outcome.sentence
 
 
 def test_a_failure_is_shrunk_and_told() -> None:
-    with mutated("a due task does not stand in line"), silence():
-        outcome = first_failure(range(SEEDS_TO_FIND))
+    with mutated("a due task does not stand in line") as mutation, silence():
+        outcome = first_failure(mutation.seeds)
         assert outcome is not None
         shrunk = shrink(outcome)
     assert shrunk.failure == outcome.failure

@@ -92,7 +92,7 @@ class Truth:
         self.by_key = {key: each for key, each in self.by_key.items() if each != known.task_id}
 
 
-@dataclass
+@dataclass(eq=False)
 class View:
     """What one client has seen of one task: its text, the number of the last event, the end."""
 
@@ -104,6 +104,7 @@ class View:
     joined: bool = False
     closed: bool = False
     join_ref: str = ""
+    refusals: int = 0
     heard: list[tuple[int, int]] = field(default_factory=list)
     """When it had heard how many characters; begun anew with each join and rewind."""
 

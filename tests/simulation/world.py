@@ -30,7 +30,7 @@ from tests.simulation.truth import TERMINAL, End, Known, Truth, View
 CALM_S_MAX = 1_800
 """How long after the last trouble everything may take to end."""
 
-LOOKED_AT = 16
+LOOKED_AT = 8
 """Tasks whose promises are checked after each breath, at an average."""
 
 _QUIET = frozenset({"engine.step", "store.committed", "actor.crashed"})
