@@ -43,11 +43,17 @@ class Backlog:
     """A bounded line of entries. What was taken still counts until it is `settled`."""
 
     def __init__(
-        self, *, rows_waiting_max: int, bytes_waiting_max: int, rows_per_commit_max: int
+        self,
+        *,
+        rows_waiting_max: int,
+        bytes_waiting_max: int,
+        rows_per_commit_max: int,
+        bytes_per_commit_max: int,
     ) -> None:
         self._rows_waiting_max = rows_waiting_max
         self._bytes_waiting_max = bytes_waiting_max
         self._rows_per_commit_max = rows_per_commit_max
+        self._bytes_per_commit_max = bytes_per_commit_max
         self._entries: deque[Entry] = deque()
         self.rows = 0
         self.size_bytes = 0
@@ -73,10 +79,12 @@ class Backlog:
     def take(self) -> list[Entry]:
         """The next group, in order: entries are never split, and at least one is taken."""
         group: list[Entry] = []
-        rows = 0
+        rows = size_bytes = 0
         while self._entries:
             rows += len(self._entries[0].rows)
-            if group and rows > self._rows_per_commit_max:
+            size_bytes += self._entries[0].size_bytes
+            too_much = rows > self._rows_per_commit_max or size_bytes > self._bytes_per_commit_max
+            if group and too_much:
                 break
             group.append(self._entries.popleft())
         return group

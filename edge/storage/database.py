@@ -9,7 +9,7 @@ they are in use, and what runs on them is interrupted, so that writing does not 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 import duckdb
 
 from edge.clock import Seen
+from edge.storage.memory import is_out_of_memory, more_mib, set_limit
 from edge.storage.queries import LAST_SEEN
 from edge.storage.rows import Row
 from edge.storage.schema import TABLE, migrate, values
@@ -31,6 +32,27 @@ _FAULTS_OF_ROWS: Final = (
     TypeError,
     ValueError,
 )
+
+
+FOLD_BYTES_MIN: Final = 16 * 1024 * 1024
+FOLD_BYTES_MAX: Final = 256 * 1024 * 1024
+
+
+def fold_at_bytes(file_bytes: int) -> int:
+    """How long the log of such a file gets before it is folded in. Pure.
+
+    Each time DuckDB writes its last group of rows anew, up to 122,880 of them. As the log may be a
+    quarter of the file, each row is written some five times in all while the file grows to whatever
+    size, rather than once with every 16 MiB; and a start has no more to replay than takes seconds
+    on a good disk, a minute on a bad one."""
+    return max(FOLD_BYTES_MIN, min(FOLD_BYTES_MAX, file_bytes // 4))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class RowsRefused(Exception):
@@ -55,11 +77,14 @@ def connect(path: Path, *, memory_mib_max: int) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
     }
     if memory_mib_max:
+        # From the start on, since opening replays the log.
         config["memory_limit"] = f"{memory_mib_max}MiB"
     connection = duckdb.connect(str(path), config=config)
     try:
         # Passed over when it is in the configuration.
         connection.execute("SET disabled_compression_methods = 'zstd'")
+        # The log is folded into the file by `Database.fold_log` alone, never within a commit.
+        connection.execute("SET checkpoint_threshold = '1 TiB'")
     except BaseException:
         connection.close()
         raise
@@ -72,7 +97,10 @@ _INTERRUPT_AGAIN_S: Final = 0.05
 class Reading:
     """A connection that reads, one statement at a time, on any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, more_memory: Callable[[], str] | None = None) -> None:
+        """``more_memory`` gives the statement to be run when there was none left for an answer,
+        before it is asked for once more."""
+        self._more_memory = more_memory
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -85,6 +113,12 @@ class Reading:
         with self._lock:
             if self._connection is None:
                 raise duckdb.ConnectionException("the file is not open")
+            try:
+                return self._connection.execute(sql, list(parameters)).fetchall()
+            except duckdb.Error as error:
+                if self._more_memory is None or not is_out_of_memory(error):
+                    raise
+            self._connection.execute(self._more_memory())
             return self._connection.execute(sql, list(parameters)).fetchall()
 
     def interrupt(self) -> None:
@@ -117,7 +151,10 @@ class Database:
     def __init__(self, path: Path, *, memory_mib_max: int) -> None:
         self._path = path
         self._memory_mib_max = memory_mib_max
-        self.lookups = Reading()
+        self._fold_bytes_min = 0
+        self._memory_lock = threading.Lock()
+        # One task by its key is worth it; who looks through everything may ask for less.
+        self.lookups = Reading(self._more_memory)
         self.scans = Reading()
         self.exports = Reading()
         self._open()
@@ -150,6 +187,14 @@ class Database:
             if self.alive():
                 raise RowsRefused(str(error)) from error
             raise duckdb.OperationalError(str(error)) from error
+        except duckdb.Error as error:
+            self._forget_rows()
+            if is_out_of_memory(error):
+                # For the next try; an opening has it anyway.
+                sql = self._more_memory()
+                if self.alive():
+                    self._root.execute(sql)
+            raise
         except BaseException:
             self._forget_rows()
             raise
@@ -223,9 +268,35 @@ class Database:
         ((*noted, latest_run_ns),) = self.ask(LAST_SEEN)
         return Seen(*noted).later(latest_run_ns or 0)
 
+    def fold_log(self) -> bool:
+        """Folds the log into the file once it has grown long enough; whether it did. `duckdb.Error`
+        when that fails: all rows are in the log and stay there, it is tried again once the log is
+        twice as long, and the file may have to be opened anew (`alive`)."""
+        log_bytes = _size_bytes(self._path.with_name(f"{self._path.name}.wal"))
+        if log_bytes < max(self._fold_bytes_min, fold_at_bytes(_size_bytes(self._path))):
+            return False
+        self._fold_bytes_min = 2 * log_bytes
+        self.checkpoint()
+        self._fold_bytes_min = 0
+        return True
+
     def checkpoint(self) -> None:
-        """Folds the log into the file and gives freed space back."""
-        self._root.execute("CHECKPOINT")
+        """Folds the log into the file and gives freed space back.
+
+        It may take more memory than all else, and nothing is gained by keeping it from that."""
+        self._root.execute(set_limit(0))
+        try:
+            self._root.execute("CHECKPOINT")
+        finally:
+            # A database that has failed takes no settings, and is opened with them again.
+            if self.alive():
+                self._root.execute(set_limit(self._memory_mib_max))
+
+    def _more_memory(self) -> str:
+        """From now on there is more; the statement by which DuckDB hears it."""
+        with self._memory_lock:
+            self._memory_mib_max = more_mib(self._memory_mib_max)
+            return set_limit(self._memory_mib_max)
 
     def close(self) -> None:
         """Lets go of the file; what the log holds is replayed at the next opening."""

@@ -21,7 +21,8 @@ from edge.clock import NEVER, NS_PER_S, Clock, Seen
 from edge.errors import StartupError
 from edge.storage.database import Database
 from edge.storage.examiner import examine
-from edge.storage.verdict import WAYS_OUT, Found
+from edge.storage.memory import more_mib
+from edge.storage.verdict import WAYS_OUT, Found, Verdict
 
 # How DuckDB's logs begin: an entry that says what version of the format follows.
 _LOG_BEGINS: Final = b"\x64\x00\x62"
@@ -133,17 +134,17 @@ async def _look(
 ) -> tuple[Found, int]:
     """What is to be thought of the file, and the limit of memory within which it could be read.
 
-    One that cannot be read for want of memory is read again with all that DuckDB would take by
-    itself. A crash counts when it happens twice: want of memory ends in one as well, and so does
-    memory that fails.
+    One that cannot be read for want of memory is read again with more. A crash counts when it
+    happens twice: want of memory ends in one as well, and so does memory that fails.
     """
-    first = await examine(path, clock, memory_mib_max=memory_mib_max, silence_ms=silence_ms)
-    if first.verdict not in ("no_memory", "crashed"):
-        return first, memory_mib_max
-    second = await examine(path, clock, memory_mib_max=0, silence_ms=silence_ms)
-    if first.verdict == second.verdict == "crashed":
-        return Found("unreadable", second.reason), memory_mib_max
-    return second, 0
+    before: Verdict = "good"
+    while True:
+        found = await examine(path, clock, memory_mib_max=memory_mib_max, silence_ms=silence_ms)
+        if found.verdict == before == "crashed":
+            return Found("unreadable", found.reason), memory_mib_max
+        if found.verdict not in ("no_memory", "crashed") or not memory_mib_max:
+            return found, memory_mib_max
+        before, memory_mib_max = found.verdict, more_mib(memory_mib_max)
 
 
 def set_aside(path: Path, files: Sequence[Path], wall_ns: int, reason: str) -> Kept:

@@ -29,13 +29,14 @@ OPENING_SAID_MS: Final = 10_000
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """The limits of a store. ``retry_ms`` are the pauses between tries while the disk refuses; the
-    last one repeats. ``memory_mib_max`` bounds DuckDB's own memory, ``scan_ms_max`` how long it is
-    looked through the history for one question, ``silence_ms`` how long the first look at the file
-    may come no further."""
+    last one repeats. ``memory_mib_max`` bounds DuckDB's own memory, of which a commit takes up to
+    three times its bytes; ``scan_ms_max`` how long it is looked through the history for one
+    question, ``silence_ms`` how long the first look at the file may come no further."""
 
     rows_waiting_max: int = 200_000
     bytes_waiting_max: int = 256 * 1024 * 1024
     rows_per_commit_max: int = 10_000
+    bytes_per_commit_max: int = 64 * 1024 * 1024
     retry_ms: tuple[int, ...] = (100, 200, 500, 1_000, 2_000, 5_000, 10_000)
     silence_ms: int = 120_000
     memory_mib_max: int = 1_024
@@ -95,6 +96,7 @@ class Store(Reads):
             rows_waiting_max=options.rows_waiting_max,
             bytes_waiting_max=options.bytes_waiting_max,
             rows_per_commit_max=options.rows_per_commit_max,
+            bytes_per_commit_max=options.bytes_per_commit_max,
         )
         self._writer = Writer(self._database, backlog, self._report_on_thread, options.retry_ms)
 
@@ -209,6 +211,8 @@ class Store(Reads):
     def _reported(self, report: Report) -> None:
         if report.dead and report.error is not None and not self.dead.done():
             self.dead.set_result(report.error)
+        if report.fold_error is not None:
+            self._say_failed(report.fold_error)
         if report.error is not None:
             self.durable = False
             self._say_failed(report.error)

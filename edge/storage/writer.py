@@ -40,7 +40,8 @@ class Report:
     """What one commit or failure did, and whom to tell. Handed over on the writer's thread.
 
     ``rows`` were committed; ``recovered_rows`` is None, or how many had waited for the disk to work
-    again. ``dead`` says that the thread has ended by a defect and nothing will be written any more.
+    again. ``fold_error`` is why the log goes on growing; the rows in it are safe. ``dead`` says
+    that the thread has ended by a defect and nothing will be written any more.
     """
 
     rows: int = 0
@@ -50,6 +51,7 @@ class Report:
     rows_waiting: int = 0
     recovered_rows: int | None = None
     refused: list[tuple[Done | None, StorageError]] = field(default_factory=list)
+    fold_error: StorageError | None = None
     dead: bool = False
 
 
@@ -190,7 +192,24 @@ class Writer:
             self._failed(group, StorageError(f"the database refuses to write: {error}"))
             return False
         self._succeeded(group, refused, (time.perf_counter_ns() - started_ns) // 1_000)
+        self._fold_log()
         return True
+
+    def _fold_log(self) -> None:
+        """After the commit, of which everyone has been told: whatever comes of it, the rows are
+        safe. A database that it breaks is mended before the next commit needs it."""
+        try:
+            self._database.fold_log()
+        except (duckdb.Error, OSError) as error:
+            self._report(Report(fold_error=StorageError(f"the log cannot be folded in: {error}")))
+            if not self._database.alive():
+                self._mend()
+
+    def _mend(self) -> None:
+        try:
+            self._database.revive()
+        except (duckdb.Error, OSError, MemoryError) as error:
+            self._failed([], StorageError(f"the database cannot be opened anew: {error}"))
 
     def _write_apart(self, group: list[Entry]) -> list[tuple[Entry, StorageError]]:
         """Writes each entry by itself; those that cannot be stored, and why."""

@@ -225,6 +225,10 @@ class _Connection:
 
     def checkpoint(self) -> None: ...
 
+    def fold_log(self) -> bool:
+        """This disk has no log."""
+        return False
+
     def alive(self) -> bool:
         return self._disk.rng.random() < 0.5
 

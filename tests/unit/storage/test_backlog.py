@@ -14,6 +14,7 @@ def backlog(rows_waiting_max: int = 10, rows_per_commit_max: int = 4) -> Backlog
         rows_waiting_max=rows_waiting_max,
         bytes_waiting_max=1_000_000,
         rows_per_commit_max=rows_per_commit_max,
+        bytes_per_commit_max=10 * ROW_BYTES,
     )
 
 
@@ -28,6 +29,14 @@ def test_groups_keep_the_order_and_never_split_an_entry() -> None:
     assert line.take() == entries[:2]
     assert line.take() == entries[2:]
     assert line.take() == []
+
+
+def test_a_group_has_so_many_bytes() -> None:
+    line = backlog(rows_per_commit_max=100)
+    long = [Entry([task_row(number, snapshot=bytes(4 * ROW_BYTES))]) for number in range(3)]
+    assert all(line.add(each) for each in long)
+    assert line.take() == long[:1]
+    assert line.take() == long[1:2]
 
 
 def test_an_entry_larger_than_a_group_goes_alone() -> None:
@@ -50,7 +59,12 @@ def test_it_is_bounded_and_what_is_being_written_still_counts() -> None:
 
 
 def test_bytes_are_bounded_too() -> None:
-    line = Backlog(rows_waiting_max=10, bytes_waiting_max=2 * ROW_BYTES, rows_per_commit_max=10)
+    line = Backlog(
+        rows_waiting_max=10,
+        bytes_waiting_max=2 * ROW_BYTES,
+        rows_per_commit_max=10,
+        bytes_per_commit_max=ROW_BYTES,
+    )
     assert line.add(entry(1))
     assert not line.add(Entry([task_row(2, snapshot=b"x" * ROW_BYTES)]))
     assert line.add(entry(3))

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import duckdb
 import pytest
 
-from edge.storage.database import Database, RowsRefused
+from edge.storage.database import Database, RowsRefused, fold_at_bytes
+from edge.storage.unfinished import pages
 from tests.support.rows import audit_row, task_row, uid
 
 LISTED = "SELECT task_id::VARCHAR FROM journal ORDER BY 1"
@@ -90,3 +92,40 @@ def test_a_transaction_is_whole_or_not_at_all(database: Database) -> None:
     assert changed == [2, 2]
     database.append([task_row(7)])
     assert stored(database) == [uid(7)]
+
+
+@pytest.mark.parametrize(
+    ("file_mib", "log_mib"), [(0, 16), (64, 16), (65, 16.25), (1_024, 256), (1_000_000, 256)]
+)
+def test_how_long_a_log_gets(file_mib: int, log_mib: float) -> None:
+    assert fold_at_bytes(file_mib << 20) == int(log_mib * 2**20)
+
+
+def test_long_requests_fit_a_short_memory(tmp_path: Path) -> None:
+    """2,048 rows are folded in at a time: of these 120 MB, with 48 MiB for all else."""
+    database = Database(tmp_path / "edge.duckdb", memory_mib_max=48)
+    rng = Random(1)
+    folds = 0
+    for start in range(0, 400, 20):
+        numbers = range(start, start + 20)
+        spec = {number: rng.randbytes(150_000).hex().encode() for number in numbers}
+        database.append([task_row(number, spec=spec[number]) for number in numbers])
+        folds += database.fold_log()
+    assert folds > 2
+    assert database.ask("SELECT current_setting('memory_limit')") == [("48.0 MiB",)]
+    database.close()
+    database = Database(tmp_path / "edge.duckdb", memory_mib_max=48)
+    found = [len(task.spec) for page in pages(database.scans.rows) for task in page]
+    assert found == [300_000] * 400
+    database.close()
+
+
+def test_a_request_larger_than_the_memory_is_written_at_the_second_try(tmp_path: Path) -> None:
+    database = Database(tmp_path / "edge.duckdb", memory_mib_max=32)
+    row = task_row(1, spec=bytes(40_000_000))
+    with pytest.raises(duckdb.OutOfMemoryException):
+        database.append([row])
+    database.append([row])
+    ((size,),) = database.ask("SELECT octet_length(spec) FROM journal")
+    assert size == 40_000_000
+    database.close()

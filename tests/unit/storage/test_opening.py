@@ -14,6 +14,7 @@ import pytest
 from edge.clock import ManualClock
 from edge.errors import StartupError
 from edge.storage import opening
+from edge.storage.memory import STEP
 from edge.storage.opening import Opened, lock, open_database, set_aside
 from edge.storage.verdict import WAYS_OUT, Found, Verdict
 from tests.support import damage
@@ -130,7 +131,7 @@ async def test_a_file_from_before_gets_the_memory_that_it_takes(path: Path) -> N
 
 
 class Looks:
-    """What looking at a file comes to, the first and the second time."""
+    """What looking at a file comes to, time after time; the last repeats."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict) -> None:
         self.verdicts = list(verdicts)
@@ -139,36 +140,57 @@ class Looks:
 
     async def _examine(self, _path: Path, _clock: object, **limits: int) -> Found:
         self.memory_mib_max.append(limits["memory_mib_max"])
-        return Found(self.verdicts.pop(0), "because")
+        verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+        return Found(verdict, "because")
 
 
-@pytest.mark.parametrize("verdict", WAYS_OUT)
+@pytest.mark.parametrize("verdict", set(WAYS_OUT) - {"crashed"})
 async def test_a_file_that_may_be_good_is_left_where_it_is(
     path: Path, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
 ) -> None:
     fill(path)
     before = files(path)
-    Looks(monkeypatch, "no_memory", verdict)
+    Looks(monkeypatch, verdict)
     with pytest.raises(StartupError, match=r"because; .*, or choose another --data-dir"):
         await opened(path)
     assert files(path) == before
 
 
-async def test_want_of_memory_is_asked_about_once_more(
+async def test_what_cannot_be_read_for_want_of_memory_is_read_with_more(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(path)
     looks = Looks(monkeypatch, "no_memory", "good")
     assert (await opened(path)).kept is None
-    assert looks.memory_mib_max == [MEMORY_MIB, 0]
+    assert looks.memory_mib_max == [MEMORY_MIB, STEP * MEMORY_MIB]
+
+
+async def test_more_than_the_machine_has_there_is_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    looks = Looks(monkeypatch, "no_memory")
+    with pytest.raises(StartupError, match="more memory than this machine gives"):
+        await opened(path)
+    assert looks.memory_mib_max[-1] == 0, "as much as DuckDB takes by itself"
 
 
 async def test_a_crash_counts_the_second_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(path)
     Looks(monkeypatch, "crashed", "good")
     assert (await opened(path)).kept is None
-    Looks(monkeypatch, "crashed", "crashed")
+    Looks(monkeypatch, "crashed")
     assert (await opened(path)).kept is not None
+
+
+async def test_a_crash_for_want_of_memory_does_not_count(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(path)
+    Looks(monkeypatch, "no_memory", "crashed")
+    monkeypatch.setattr(opening, "more_mib", lambda _memory_mib_max: 0)
+    with pytest.raises(StartupError, match="crashed once and not again"):
+        await opened(path)
 
 
 def test_what_is_set_aside_never_takes_the_place_of_another(path: Path) -> None:

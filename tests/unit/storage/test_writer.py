@@ -23,6 +23,7 @@ class Disk(Database):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, memory_mib_max=256)
+        self.path = path
         self.trouble: Callable[[], object] = int
         self.groups: list[int] = []
 
@@ -42,7 +43,10 @@ class Bench:
         self.disk = Disk(path)
         self.reports: queue.Queue[Report] = queue.Queue()
         backlog = Backlog(
-            rows_waiting_max=5_000, bytes_waiting_max=10_000_000, rows_per_commit_max=100
+            rows_waiting_max=5_000,
+            bytes_waiting_max=10_000_000,
+            rows_per_commit_max=100,
+            bytes_per_commit_max=5_000_000,
         )
         self.writer = Writer(self.disk, backlog, self.reports.put, (1, 2))
 
@@ -243,3 +247,35 @@ def test_a_defect_ends_the_thread_loudly(bench: Bench) -> None:
     assert report.done == [told]
     assert "defect" in str(report.error)
     assert not bench.writer.put([task_row(2)], None)
+
+
+def test_the_log_is_folded_in_behind_a_commit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.storage.database.fold_at_bytes", lambda _file_bytes: 1)
+    log = bench.disk.path.with_name(f"{bench.disk.path.name}.wal")
+    assert bench.writer.put([task_row(1)], told)
+    assert bench.report().rows == 1
+    bench.writer.stop()
+    assert not log.exists()
+    assert bench.disk.versions() == [1]
+
+
+def test_a_log_that_cannot_be_folded_in_harms_no_rows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed stays so, the database is opened anew, and goes on."""
+    monkeypatch.setattr("edge.storage.database.fold_at_bytes", lambda _file_bytes: 1)
+    whole = bench.disk.checkpoint
+
+    def fail_for_good() -> None:
+        bench.disk.ask("SET debug_checkpoint_abort = 'before_header'")
+        whole()
+
+    monkeypatch.setattr(bench.disk, "checkpoint", fail_for_good)
+    assert bench.writer.put([task_row(1)], told)
+    assert (bench.report().rows, bench.report().fold_error is None) == (1, False)
+    monkeypatch.setattr(bench.disk, "checkpoint", whole)
+    assert bench.writer.put([task_row(1, 2)], told)
+    assert bench.report().rows == 1
+    assert bench.disk.versions() == [1, 2]
