@@ -20,7 +20,9 @@ from edge.phoenix import Serializer, negotiate
 
 SUBPROTOCOL: Final = "phoenix"
 TOKEN_PREFIX: Final = "base64url.bearer.phx."
-_KEY_BYTES: Final = 16
+VERSIONS: Final = ("13", "8", "7")
+"""The last drafts differ from the standard in names only."""
+KEY_BYTES: Final = 16
 
 
 class Refusal(NamedTuple):
@@ -73,12 +75,18 @@ def read_query(raw_query: str) -> dict[str, str]:
     return params
 
 
-def is_key(key: str) -> bool:
-    """Whether this is a ``Sec-WebSocket-Key``: 16 bytes in Base64 (RFC 6455 section 4.1)."""
+def flaw(headers: Mapping[str, str]) -> str | None:
+    """What is wrong with the headers of an upgrade besides what `examine` looks at, in a sentence
+    (RFC 6455 section 4.2.1)."""
+    if headers.get("Upgrade", "").strip().lower() != "websocket":
+        return "here is a WebSocket: ask for it with Upgrade: websocket"
+    if headers.get("Sec-WebSocket-Version") not in VERSIONS:
+        return f"the Sec-WebSocket-Version has to be {VERSIONS[0]}"
     try:
-        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+        key = base64.b64decode(headers.get("Sec-WebSocket-Key", ""), validate=True)
     except ValueError:
-        return False
+        key = b""
+    return None if len(key) == KEY_BYTES else f"the Sec-WebSocket-Key has to be {KEY_BYTES} bytes"
 
 
 def _read_subprotocols(header: str | None) -> tuple[str | None, str | None] | None:

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from edge.clock import NS_PER_MS, Clock
 from edge.gateway.connection import CLOSE_MS_MAX, Connection
-from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine, is_key
+from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine, flaw
 from edge.gateway.outbox import Counters
 from edge.phoenix import CLOSE_GOING_AWAY, CLOSE_RESTART, Router
 from edge.services.channel import ChannelFactory, Channels
@@ -117,8 +117,6 @@ class SocketApp:
         accepted = self.connect(ConnectInfo(params, handshake.token, request.remote, request))
         if isinstance(accepted, Refusal):
             return accepted
-        if request.method != "GET":
-            return Refusal(400, "a WebSocket begins with GET\n")
         return handshake, accepted
 
     def opened(self, connection: Connection) -> None:
@@ -172,9 +170,12 @@ def websocket_handler(
             max_msg_size=socket_app.limits.frame_bytes_max + 1,
             protocols=(SUBPROTOCOL,) if handshake.subprotocol else (),
         )
-        # aiohttp's own refusals (no upgrade, wrong version) are 400 with a reason, too.
-        if not is_key(request.headers.get("Sec-WebSocket-Key", "")):
-            raise web.HTTPBadRequest(text="a WebSocket begins with a Sec-WebSocket-Key")
+        wrong = flaw(request.headers)
+        if request.method != "GET" or request.version < HttpVersion11:
+            wrong = "a WebSocket begins with GET and HTTP/1.1"
+        if wrong is not None:
+            raise web.HTTPBadRequest(text=wrong)
+        # aiohttp refuses in the same way what has no Connection: upgrade.
         await response.prepare(request)
         transport = request.transport
         if transport is not None:

@@ -36,7 +36,7 @@ async def test_odd_requests_leave_no_trace(tmp_path: Path) -> None:
 
 
 async def test_silent_connections_lock_nobody_out(tmp_path: Path) -> None:
-    node = await start_scripted_node(tmp_path, "--rate", "200", descriptors_max=128)
+    node = await start_scripted_node(tmp_path, "--rate", "200", ulimit="-n 128")
     try:
         async with AsyncExitStack() as stack:
             for _ in range(140):
@@ -50,6 +50,18 @@ async def test_silent_connections_lock_nobody_out(tmp_path: Path) -> None:
             assert await completes(node)
             (successor,) = psutil.Process(node.process.pid).children()
             assert successor.pid != engines[0].pid
+    finally:
+        await node.kill()
+
+
+async def test_the_soft_limit_on_open_files_is_raised(tmp_path: Path) -> None:
+    node = await start_scripted_node(tmp_path, ulimit="-Sn 128")
+    try:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(raw(node.url)) for _ in range(140)]
+            for client in clients:
+                await client.send(REQUEST)
+                assert (await client.answer()).status == 200
     finally:
         await node.kill()
 

@@ -118,7 +118,7 @@ async def serving(
         telemetry=Telemetry(),
     )
     app = web.Application(middlewares=[problems.middleware], client_max_size=body_bytes_max)
-    server = HttpServer(app, Server(**limits), clock, places)
+    server = HttpServer(app, Server(body_bytes_max=body_bytes_max, **limits), clock, places)
     listeners = listen("127.0.0.1", 0)
     site = Site(clock, url_of(listeners[0]), server, sockets)
     app.router.add_get("/healthz", site.look)

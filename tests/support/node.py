@@ -40,13 +40,13 @@ async def start_module(
     *command: str,
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
-    descriptors_max: int | None = None,
+    ulimit: str | None = None,
 ) -> RunningNode:
     """Starts ``python -m …``, which serves a node, and waits for its line. ``log`` gets what it
-    writes to standard error; ``descriptors_max`` is its limit on open files, if not ours."""
+    writes to standard error; ``ulimit`` is what the shell's command of this name sets before."""
     argv = [sys.executable, "-m", *command]
-    if descriptors_max is not None:
-        argv = ["sh", "-c", f'ulimit -n {descriptors_max} && exec "$@"', "sh", *argv]
+    if ulimit is not None:
+        argv = ["sh", "-c", f'ulimit {ulimit} && exec "$@"', "sh", *argv]
     with open(log or os.devnull, "ab") as errors:  # noqa: ASYNC230  # opened once, at the start
         process = await asyncio.create_subprocess_exec(
             *argv,

@@ -75,6 +75,11 @@ BODIES = (
     Odd("a chunk's size without end", post(b"f" * 30 + b"\r\n" + TASK, CHUNKED), 400),
     Odd("a length and chunks", post(b"0\r\n\r\n", CHUNKED, length(TASK)), 400),
     Odd("a transfer encoding without chunks", post(TASK, b"Transfer-Encoding: gzip"), 400),
+    Odd("chunks of gzip", post(b"f\r\n" + TASK, b"Transfer-Encoding: gzip, chunked"), 400),
+    Odd("chunks twice", post(b"f\r\n" + TASK, CHUNKED, CHUNKED), 400),
+    Odd("a chunk with an extension", post(b"f;a=b\r\n" + TASK + b"\r\n0\r\n\r\n", CHUNKED), 202),
+    Odd("trailers", post(b"f\r\n" + TASK + b"\r\n0\r\nX: y\r\n\r\n", CHUNKED), 202),
+    Odd("a trailer that is none", post(b"f\r\n" + TASK + b"\r\n0\r\nX\0: y\r\n\r\n", CHUNKED), 400),
     Odd("a length below zero", post(TASK, b"Content-Length: -5"), 400),
     Odd("a length with a sign", post(TASK, b"Content-Length: +15"), 400),
     Odd("a length in words", post(TASK, b"Content-Length: ten"), 400),
@@ -138,6 +143,7 @@ LINES = (
     Odd("one bare line feed", b"GET /healthz HTTP/1.1\r\nHost: localhost\n\r\n", 400),
     Odd("empty lines first", b"\r\n\r\n" + request(LOOK), 200),
     Odd("two spaces", request("GET  /healthz HTTP/1.1"), 200),
+    Odd("a server of another kind", b"SSH-2.0-OpenSSH_9.0\r\n", 400),
     Odd("nonsense", b"nonsense\r\n\r\n", 400),
     Odd("all bytes", bytes(range(256)), 400),
 )
@@ -152,6 +158,10 @@ UPGRADES = (
     _socket("a socket whose key is too short", *UPGRADE, b"Sec-WebSocket-Key: YWJj"),
     _socket("a socket of the first draft", *UPGRADE[:2], b"Sec-WebSocket-Key1: 1"),
     _socket("a socket of another version", *UPGRADE[:2], KEY, b"Sec-WebSocket-Version: 12"),
+    _socket("a socket of no version", *UPGRADE[:2], KEY, b"Sec-WebSocket-Version: \xff"),
+    _socket("a socket without Connection", *UPGRADE[1:], KEY),
+    Odd("a socket over HTTP/1.0", request(SOCKET[:-1] + "0", *UPGRADE, KEY), 400),
+    Odd("a posted socket", request(SOCKET.replace("GET", "POST"), *UPGRADE, KEY), 400),
 )
 
 ALL = (*ENCODINGS, *BODIES, *HEADERS, *LINES, *UPGRADES)

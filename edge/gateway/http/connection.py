@@ -36,6 +36,7 @@ from edge.gateway.http.parser import (
 from edge.gateway.http.places import Places
 from edge.gateway.http.request import EXPECTS_CONTINUE
 from edge.gateway.http.wire import Wire
+from edge.settings import Server as Limits
 
 BODY_BYTES_PER_S_MIN: Final = 65_536
 """A body may take longer than its deadline by the time that it would need at this rate, as with
@@ -62,8 +63,22 @@ class Patience:
 
     head_ns: int
     body_ns: int
+    body_more_ns: int  # at most, for the bytes that come
     idle_ns: int
     write_ns: int
+
+    @classmethod
+    def of(cls, limits: Limits) -> Patience:
+        """That of the settings."""
+        return cls(
+            head_ns=limits.header_ms * NS_PER_MS,
+            body_ns=limits.body_ms * NS_PER_MS,
+            # The largest body at the lowest rate. On the wire there may be more to it without end:
+            # extensions of chunks (RFC 9112 section 7.1.1), and what is dropped.
+            body_more_ns=limits.body_bytes_max * NS_PER_S // BODY_BYTES_PER_S_MIN,
+            idle_ns=limits.idle_ms * NS_PER_MS,
+            write_ns=limits.write_ms * NS_PER_MS,
+        )
 
 
 class _Awaited(Enum):
@@ -90,6 +105,7 @@ class HttpConnection(web.RequestHandler):
         "_checked",
         "_clock",
         "_due_ns",
+        "_latest_ns",
         "_patience",
         "_places",
         "_unwritten_bytes",
@@ -132,6 +148,7 @@ class HttpConnection(web.RequestHandler):
         self._awaited = _Awaited.FIRST
         self._body: StreamReader | None = None  # the one that is awaited
         self._due_ns = 0  # when what is awaited has to be there
+        self._latest_ns = 0  # how far that may be put off
         self._alarm = Alarm(clock, self._on_late)
         self._unwritten_bytes = 0  # when the write alarm was set
         self._write_alarm = Alarm(clock, self._on_unread)
@@ -160,9 +177,9 @@ class HttpConnection(web.RequestHandler):
             return
         super().data_received(data)
         if not self._websocket:
-            if self._awaited is _Awaited.BODY and self._open_requests > 0:
-                # Not of one that is read only to be dropped: that may go on for ever.
-                self._due_ns += len(data) * NS_PER_S // BODY_BYTES_PER_S_MIN
+            if self._awaited is _Awaited.BODY:
+                more_ns = len(data) * NS_PER_S // BODY_BYTES_PER_S_MIN
+                self._due_ns = min(self._due_ns + more_ns, self._latest_ns)
             self._look()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's has no answer
@@ -200,6 +217,9 @@ class HttpConnection(web.RequestHandler):
         self._websocket = True
         self._alarm.set(None)
         super().set_parser(cast(Any, MaskedFrames(cast(Reader, parser))), data_received_cb)
+        assert self._wire is not None, "it was made"
+        if self._wire.peer_done:
+            self._wire.close()  # nothing more will be said
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -285,6 +305,7 @@ class HttpConnection(web.RequestHandler):
             self._places.busy(self, self._address)
         elif awaited is _Awaited.BODY:
             self._wait_until(now_ns + patience.body_ns)
+            self._latest_ns = self._due_ns + patience.body_more_ns
             self._places.busy(self, self._address)
         elif awaited is _Awaited.HEAD:
             # Of the first request the deadline counts from the connection on.
@@ -316,6 +337,7 @@ class HttpConnection(web.RequestHandler):
             else:
                 # It is the node that does not read on: an earlier request takes its time.
                 self._wait_until(self._clock.now_ns() + self._patience.body_ns)
+                self._latest_ns = self._due_ns + self._patience.body_more_ns
         elif self._awaited is _Awaited.HEAD:
             self._refuse(TooSlow("the headers did not arrive in time"))
         elif not self._wire.get_write_buffer_size():

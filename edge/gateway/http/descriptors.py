@@ -11,6 +11,7 @@ import resource
 from typing import Final
 
 from edge.gateway.http.acceptor import REFUSED_MAX
+from edge.services.archive import EXPORTS_MAX
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -18,7 +19,7 @@ OWN_DESCRIPTORS: Final = (
     24  # at rest: standard streams, event loop, listeners, pipe to the engine, database
     + 2 * 8  # two engines that are being started: socket pair, pipes of the child
     + 8  # the database's log, its spilled sorts, the child that tries a file first
-    + 8  # exports that are being sent
+    + 2 * EXPORTS_MAX  # a file that is written, and read again while it is sent
     + REFUSED_MAX
     + 8  # what nobody thought of
 )

@@ -35,6 +35,9 @@ def examine(message: Any) -> tuple[Any, ClientError | None, bool]:
         return message._replace(version=HttpVersion11), refusal, False
     if message.method == hdrs.METH_CONNECT:
         return message, MalformedRequest("the node is no proxy: it does not CONNECT"), False
+    coding = message.headers.get(hdrs.TRANSFER_ENCODING)
+    if coding is not None and coding.strip().lower() != "chunked":
+        return message, MalformedRequest("the node knows no Transfer-Encoding but chunked"), False
     head_bytes = sum(len(name) + len(value) + _LINE_BYTES for name, value in message.raw_headers)
     if head_bytes > HEAD_BYTES_MAX:
         return message, headers_too_large(), False

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from edge.clock import NS_PER_MS, NS_PER_S, Clock
+from edge.clock import NS_PER_S, Clock
 from edge.gateway import problems
 from edge.gateway.http.acceptor import Acceptor
 from edge.gateway.http.connection import HttpConnection, Patience
@@ -28,7 +28,7 @@ class HttpServer:
         """``places`` is how many connections there may be; see `edge.gateway.http.descriptors`."""
         self._places: Places[HttpConnection] = Places(places, limits.connections_per_client_max)
         self._clock = clock
-        self._runner = _Runner(app, self._places, _patience(limits), clock)
+        self._runner = _Runner(app, self._places, Patience.of(limits), clock)
         self._acceptor: Acceptor | None = None
 
     @property
@@ -49,15 +49,6 @@ class HttpServer:
         if self._acceptor is not None:
             await self._acceptor.close()
         await self._runner.cleanup()
-
-
-def _patience(limits: Limits) -> Patience:
-    return Patience(
-        head_ns=limits.header_ms * NS_PER_MS,
-        body_ns=limits.body_ms * NS_PER_MS,
-        idle_ns=limits.idle_ms * NS_PER_MS,
-        write_ns=limits.write_ms * NS_PER_MS,
-    )
 
 
 class _Runner(web.AppRunner):

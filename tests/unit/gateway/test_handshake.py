@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.gateway.handshake import Handshake, Refusal, examine, read_query
+from edge.gateway.handshake import Handshake, Refusal, examine, flaw, read_query
 
 V2 = "vsn=2.0.0"
 
@@ -101,3 +101,25 @@ class TestToken:
         assert accepted(query, authorization="Bearer header").token == "header"
         offer = "phoenix, base64url.bearer.phx.bXktdG9rZW4"
         assert accepted(query, authorization="Bearer h", protocols=offer).token == "my-token"
+
+
+UPGRADE = {
+    "Upgrade": "WebSocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+class TestUpgrade:
+    def test_a_good_one(self) -> None:
+        assert flaw(UPGRADE) is None
+
+    @pytest.mark.parametrize("name", UPGRADE)
+    def test_all_three_headers_have_to_be_there(self, name: str) -> None:
+        given = {each: value for each, value in UPGRADE.items() if each != name}
+        assert name in (flaw(given) or "")
+
+    @pytest.mark.parametrize("name", UPGRADE)
+    @pytest.mark.parametrize("value", ["", "h2c", "12", "YWJj", "d*==", "\xff", "\udcff"])
+    def test_and_to_be_right(self, name: str, value: str) -> None:
+        assert name in (flaw(UPGRADE | {name: value}) or "")

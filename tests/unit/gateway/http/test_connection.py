@@ -159,15 +159,25 @@ class TestDeadlines:
             assert (await client.answer()).status == 200
 
     async def test_of_a_body_without_end_that_is_only_dropped(self) -> None:
-        async with serving() as site, raw(site.url) as client:
+        async with serving(body_bytes_max=655_360) as site, raw(site.url) as client:
             await client.send(post(b"", b"Transfer-Encoding: chunked", path="/closed"))
             assert (await client.answer()).status == 401
             ending = asyncio.ensure_future(client.rest())
-            for _ in range(10):
+            for _ in range(20):
                 assert not ending.done()
                 client.writer.write(b"20000\r\n" + bytes(0x20000) + b"\r\n")
                 await site.pass_ms(1_000)
             assert await ending == b""
+
+    async def test_of_a_body_that_comes_to_nothing(self) -> None:
+        async with serving(body_bytes_max=655_360) as site, raw(site.url) as client:
+            await client.send(post(b"1;", b"Transfer-Encoding: chunked"))
+            answering = asyncio.ensure_future(client.answer())
+            for _ in range(20):
+                assert not answering.done()
+                client.writer.write(b"x" * 0x20000)
+                await site.pass_ms(1_000)
+            assert (await answering).status == 408
 
     @pytest.mark.parametrize("half_closes", [False, True])
     async def test_who_does_not_take_the_answer_is_cut_off(self, half_closes: bool) -> None:

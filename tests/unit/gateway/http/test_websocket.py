@@ -183,3 +183,13 @@ async def test_a_token_among_the_subprotocols_is_not_logged(
         await client.send(request(SOCKET, *UPGRADE, KEY, offer))
         assert (await client.answer()).status == 101
     assert caplog.text == ""
+
+
+async def test_one_that_has_ended_before_it_began_is_gone() -> None:
+    async with serving() as site, raw(site.url) as client:
+        await client.send(request(SOCKET, *UPGRADE, KEY))
+        client.half_close()
+        assert (await client.answer()).status == 101
+        await client.rest()
+        await site.pass_ms(0)
+        assert (site.sockets.sockets, site.server.connections) == (0, 0)
