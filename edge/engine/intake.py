@@ -40,6 +40,8 @@ from edge.errors import ClientError, EngineError, InvalidRequest, PromptTooLong
 STACK_BYTES: Final = 16 * 1024 * 1024
 """Of the tokeniser's thread. A part of a prompt takes under 1 MiB (`seams.PART_CHARS_MAX`), what a
 template writes in one go under 7; a system's own default may be as low as 128 KiB."""
+COMMANDS_MAX: Final = 4 * REQUESTS_MAX
+"""What waits for the decode loop while it makes a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ Command = Prepared | Dropped | Cancel | Ping
 class Commands:
     """What the decode loop is to do, in order; its end comes before all else.
 
-    Its bound is the node's, which has at most `REQUESTS_MAX` requests in the engine: one command
-    for each, one or two to cancel it, and a ping every few seconds.
+    The node has at most `REQUESTS_MAX` requests in the engine: one command for each, one or two to
+    cancel it, and a ping every few seconds. More than `COMMANDS_MAX` are a defect.
     """
 
     def __init__(self) -> None:
@@ -76,6 +78,7 @@ class Commands:
 
     def put(self, command: Command) -> None:
         with self._changed:
+            assert len(self._commands) < COMMANDS_MAX, "the node sends no more"
             self._commands.append(command)
             self._changed.notify()
 

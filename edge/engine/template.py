@@ -26,7 +26,8 @@ from edge.clock import NS_PER_S, SystemClock
 from edge.errors import InvalidRequest
 
 MEMORY_BYTES_MAX: Final = 512 * 1024 * 1024
-"""Of address space; Python and Jinja themselves take some 60 MiB. Not all systems heed it."""
+"""Of address space, of which Python and Jinja themselves take some 30 MiB. macOS does not heed it;
+there the limit of time is one of memory, too."""
 CPU_S_MAX: Final = 2
 """For one rendering. A thousand messages take some 20 ms; what takes longer does not end."""
 TEXT_CHARS_MAX: Final = 1_048_576
@@ -111,10 +112,11 @@ def _limit_memory() -> None:
 def _limit_time() -> None:
     """From now on. Even if nobody waits any more, because the engine is gone, it ends."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     # Whole seconds: rounded up, so that a rendering has at least what it may use.
     until_s = int(usage.ru_utime + usage.ru_stime) + 1 + CPU_S_MAX
-    resource.setrlimit(resource.RLIMIT_CPU, (until_s, hard))
+    _, hard_s = resource.getrlimit(resource.RLIMIT_CPU)
+    with contextlib.suppress(ValueError):  # this process has less time left than that anyway
+        resource.setrlimit(resource.RLIMIT_CPU, (until_s, hard_s))
 
 
 def _answer(document: dict[str, Any]) -> None:
@@ -135,7 +137,9 @@ def main() -> None:
             _answer({"text": template.render(orjson.loads(line))})
         except InvalidRequest as error:
             _answer({"error": str(error)})
-        except (MemoryError, orjson.JSONEncodeError) as error:
+        except MemoryError:
+            _answer({"error": "the model's chat template writes more than there is memory for"})
+        except orjson.JSONEncodeError as error:
             _answer({"error": f"the model's chat template writes what is no text: {error}"})
 
 

@@ -239,6 +239,17 @@ def test_the_tokeniser_ends_with_the_node(bench: Bench) -> None:
     assert bench.commands.fault is None
 
 
+def test_so_many_commands_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "COMMANDS_MAX", 2)
+    commands = Commands()
+    commands.put(Ping(1))
+    commands.put(Ping(2))
+    with pytest.raises(AssertionError, match="no more"):
+        commands.put(Ping(3))
+    assert commands.take(wait=True) == [Ping(1), Ping(2)]
+    commands.put(Ping(3))
+
+
 # ---- the reader
 
 

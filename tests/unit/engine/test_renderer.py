@@ -81,6 +81,7 @@ def test_a_template_without_an_end_is_ended_and_others_go_on(open_renderer: Open
         "{{ 'x'|center(10**11) }}",
         "{{ '%100000000000d'|format(1) }}",
         "{{ [0] * 10**11 }}",
+        "{{ '\\ud800' }}",
     ],
 )
 def test_a_template_that_eats_memory_gets_none(open_renderer: Open, template: str) -> None:
