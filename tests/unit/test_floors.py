@@ -11,12 +11,19 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "edge").rglob("*.py"))
 FLOORS = {
     "edge.errors": 0, "edge.clock": 0, "edge.json_values": 0, "edge.phoenix": 1, "edge.tasks": 1,
-    "edge.engine.messages": 1, "edge.engine.batcher": 1, "edge.settings": 2, "edge.telemetry": 2,
-    "edge.actors": 2, "edge.engine": 2, "edge.inference": 3, "edge.storage": 3,
+    "edge.engine.messages": 1, "edge.engine.batcher": 1, "edge.engine.seams": 1,
+    "edge.settings": 2, "edge.telemetry": 2, "edge.actors": 2, "edge.engine": 2,
+    "edge.inference": 3, "edge.storage": 3,
     "edge.services": 4, "edge.gateway": 5, "edge.fallback_branch": 5, "edge.upkeep_branch": 5,
     "edge.parts": 6, "edge.node": 7, "edge.cli": 7,
 }  # fmt: skip
-PURE = ("edge.phoenix", "edge.tasks", "edge.engine.messages", "edge.engine.batcher")
+PURE = (
+    "edge.phoenix",
+    "edge.tasks",
+    "edge.engine.messages",
+    "edge.engine.batcher",
+    "edge.engine.seams",
+)
 IMPURE = {"asyncio", "time", "threading", "socket"}
 
 
