@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
-from edge.errors import InvalidRequest
+from edge.errors import EngineError, InvalidRequest, Overloaded
 from edge.gateway import submission
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
@@ -57,13 +59,24 @@ class TasksApi:
             defaults=self._settings.tasks,
         )
         self._check_model(wanted.request)
-        await self._length.check(wanted.request)
-        accepted = await self._tasks.submit(
-            wanted.request, own_id=wanted.own_id, schedule_in_ms=wanted.schedule_in_ms
-        )
+        accepted = await self._accept(wanted)
         response = json_response(accepted, status=202)
         response.headers["Location"] = f"/tasks/{accepted['task_id']}"
         return response
+
+    async def _accept(self, wanted: submission.Submission) -> dict[str, Any]:
+        request, own_id = wanted.request, wanted.own_id
+        try:
+            await self._length.check(request)
+        except (EngineError, Overloaded):
+            # What was measured once need not be again: a client that has not heard is answered.
+            before = await self._tasks.accepted_before(request, own_id=own_id)
+            if before is None:
+                raise
+            return before
+        return await self._tasks.submit(
+            request, own_id=own_id, schedule_in_ms=wanted.schedule_in_ms
+        )
 
     def _check_model(self, request: Request) -> None:
         running = self._facts.model

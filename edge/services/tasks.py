@@ -141,10 +141,9 @@ class Tasks:
         again gives the same task. Raises `Overloaded`; `KeyReused` and `IdReused` when that task
         was submitted with another body; `NotFound` for a foreign task's id.
         """
-        before = await self._find_same(request, own_id)
+        before = await self.accepted_before(request, own_id=own_id)
         if before is not None:
-            _check_same(request, before)
-            return await self.answer(before.task_id, request.client)
+            return before
         self._check_room(request)
         accepted = asyncio.get_running_loop().create_future()
         self._accepting[request.task_id] = accepted
@@ -175,6 +174,14 @@ class Tasks:
             accepted.set_result(request.task_id in self._lives)
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
         return answer
+
+    async def accepted_before(self, request: Request, *, own_id: bool) -> dict[str, Any] | None:
+        """The answer of `submit`, with its errors, if this was accepted before; else None."""
+        before = await self._find_same(request, own_id)
+        if before is None:
+            return None
+        _check_same(request, before)
+        return await self.answer(before.task_id, request.client)
 
     async def _find_same(self, request: Request, own_id: bool) -> Request | None:
         """What was accepted before under this request's key or own id. One that is being accepted

@@ -137,6 +137,16 @@ async def test_a_long_prompt_is_not_accepted_while_there_is_no_engine(tmp_path: 
         assert (await post(node, "a short story"))[0] == 202
 
 
+async def test_what_was_accepted_before_is_answered_without_an_engine(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, model__restart_base_ms=600_000) as node:
+        key = {"headers": {"Idempotency-Key": "once"}}
+        task_id = await node.submit(long("a story"), **key)
+        await node.kill_engine()
+        await node.heard.next("engine.died")
+        assert await node.submit(long("a story"), **key) == task_id
+        assert (await post(node, long("a story")))[0] == 503
+
+
 async def test_who_was_measured_when_it_was_killed_from_outside_may_try_again(
     tmp_path: Path,
 ) -> None:
