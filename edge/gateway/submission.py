@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import orjson
 
 from edge.errors import InvalidRequest
+from edge.gateway import fields
+from edge.gateway.fields import Field
 from edge.gateway.problems import MalformedBody
 from edge.gateway.reading import clipped
-from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep, whole_number
+from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep
 from edge.settings import Tasks as Defaults
-from edge.tasks import ids
 from edge.tasks.queue import PRIORITIES
 from edge.tasks.task import Options, Request
 
@@ -43,17 +42,17 @@ def parse(
 ) -> Submission:
     """Checks a body. Raises `MalformedBody` when it is no JSON object, `InvalidRequest` with the
     field's name for everything else."""
-    fields = _object(body)
-    for name, value in fields.items():
-        if name not in _FIELDS:
-            name, known = clipped(name), ", ".join(sorted(_FIELDS))
+    given = _object(body)
+    for name, value in given.items():
+        if name not in FIELDS:
+            name, known = clipped(name), ", ".join(sorted(FIELDS))
             raise InvalidRequest(f"there is no field {name!r}; the fields are {known}", field=name)
         if too_deep(value):
             sentence = f"{name} is nested deeper than {LEVELS_MAX} levels"
             raise InvalidRequest(sentence, field=name)
     if has_inexact_number(body):
         raise InvalidRequest("a whole number in the body is beyond 64 bits; send it as text")
-    values = {name: check(name, fields[name]) for name, check in _FIELDS.items() if name in fields}
+    values = {name: FIELDS[name].check(name, value) for name, value in given.items()}
     prompt, messages = values.get("prompt"), values.get("messages")
     if (prompt is None) == (messages is None):
         sentence = "give either a prompt or messages" + (", not both" if prompt else "")
@@ -77,7 +76,7 @@ def parse(
         fallback=values.get("fallback", True) is not False,
         idempotency_key=idempotency_key,
         metadata=values.get("metadata"),
-        submission=_fingerprint(values | {"metadata": fields.get("metadata")}),
+        submission=_fingerprint(values | {"metadata": given.get("metadata")}),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
 
@@ -100,132 +99,32 @@ def _options(values: dict[str, Any], defaults: Defaults) -> Options:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        fields = orjson.loads(body)
+        value = orjson.loads(body)
     except ValueError as error:
         raise MalformedBody(f"the body is not valid JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise MalformedBody("the body has to be a JSON object")
-    return fields
-
-
-# ---- one check per field; null means "not given" everywhere
-
-_Check = Callable[[str, Any], Any]
-
-
-def _whole(low: int, high: int) -> _Check:
-    def check(name: str, value: Any) -> int | None:
-        if value is None:
-            return None
-        number = whole_number(value)
-        if number is None:
-            raise InvalidRequest(f"{name} has to be a whole number", field=name)
-        if not low <= number <= high:
-            raise InvalidRequest(f"{name} has to be from {low} to {high}", field=name)
-        return number
-
-    return check
-
-
-def _number(low: float, high: float) -> _Check:
-    def check(name: str, value: Any) -> float | None:
-        if value is None:
-            return None
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise InvalidRequest(f"{name} has to be a number", field=name)
-        if not low <= value <= high or math.isnan(value):
-            raise InvalidRequest(f"{name} has to be from {low:g} to {high:g}", field=name)
-        return float(value)
-
-    return check
-
-
-def _flag(name: str, value: Any) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise InvalidRequest(f"{name} has to be true or false", field=name)
-    return value
-
-
-def _text(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{name} has to be text", field=name)
-    if not value.strip():
-        raise InvalidRequest(f"{name} must not be empty", field=name)
-    return value
-
-
-def _task_id(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    task_id = ids.canonical(value) if isinstance(value, str) else None
-    if task_id is None:
-        raise InvalidRequest("task_id has to be a UUID", field=name)
-    return task_id
-
-
-def _messages(name: str, value: Any) -> tuple[tuple[str, str], ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not 0 < len(value) <= MESSAGES_MAX:
-        raise InvalidRequest(f"messages has to be a list of 1 to {MESSAGES_MAX}", field=name)
-    pairs = []
-    for number, message in enumerate(value):
-        where = f"messages[{number}]"
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise InvalidRequest(f"{where} has to have a role and a content, no more", field=where)
-        role, content = message["role"], message["content"]
-        if role not in ROLES:
-            raise InvalidRequest(f"the role has to be one of {', '.join(ROLES)}", field=where)
-        if not isinstance(content, str) or not content.strip():
-            raise InvalidRequest("the content has to be text and not empty", field=where)
-        pairs.append((role, content))
-    return tuple(pairs)
-
-
-def _stop(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    stops = [value] if isinstance(value, str) else value
-    if not isinstance(stops, list) or len(stops) > STOPS_MAX:
-        raise InvalidRequest(f"stop has to be text or a list of up to {STOPS_MAX}", field=name)
-    for each in stops:
-        if not isinstance(each, str) or not 0 < len(each) <= STOP_CHARS_MAX:
-            raise InvalidRequest(
-                f"each stop has to be text of 1 to {STOP_CHARS_MAX} characters", field=name
-            )
-    return tuple(stops)
-
-
-def _metadata(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
     if not isinstance(value, dict):
-        raise InvalidRequest("metadata has to be an object", field=name)
-    text = orjson.dumps(value)
-    if len(text) > METADATA_BYTES_MAX:
-        raise InvalidRequest(f"metadata is over {METADATA_BYTES_MAX} bytes", field=name)
-    return text.decode()
+        raise MalformedBody("the body has to be a JSON object")
+    return value
 
 
-_FIELDS: Final[dict[str, _Check]] = {
-    "prompt": _text,
-    "messages": _messages,
-    "task_id": _task_id,
-    "model": _text,
-    "max_tokens": _whole(1, 1_048_576),
-    "temperature": _number(0, 5),
-    "top_p": _number(0, 1),
-    "top_k": _whole(0, 1_000_000),
-    "min_p": _number(0, 1),
-    "seed": _whole(0, 2**32 - 2),
-    "stop": _stop,
-    "ignore_eos": _flag,
-    "priority": _whole(0, PRIORITIES - 1),
-    "schedule_in_ms": _whole(0, 366 * DAY_MS),
-    "max_attempts": _whole(1, 1_000),
-    "timeout_ms": _whole(1, 7 * DAY_MS),
-    "fallback": _flag,
-    "metadata": _metadata,
+FIELDS: Final[dict[str, Field]] = {
+    "prompt": fields.text("What to answer; either this or messages."),
+    "messages": fields.messages(ROLES, MESSAGES_MAX, "A conversation; either this or prompt."),
+    "task_id": fields.task_id("The id, if you make it: submitting it twice is the same task."),
+    "model": fields.text("The model's name; this node runs one, and refuses any other."),
+    "max_tokens": fields.whole(1, 1_048_576, "Longest output."),
+    "temperature": fields.number(0, 5, "0 always takes the likeliest token."),
+    "top_p": fields.number(0, 1, "Sample among tokens of this probability together."),
+    "top_k": fields.whole(0, 1_000_000, "Sample among so many tokens; 0 means all."),
+    "min_p": fields.number(0, 1, "Leave out tokens of less than this share of the likeliest."),
+    "seed": fields.whole(0, 2**32 - 2, "Of the random choices."),
+    "stop": fields.texts(STOPS_MAX, STOP_CHARS_MAX, "Text before which the output ends."),
+    "ignore_eos": fields.flag("Go on where the model would end, up to max_tokens."),
+    "priority": fields.whole(0, PRIORITIES - 1, "0 is served first."),
+    "schedule_in_ms": fields.whole(0, 366 * DAY_MS, "Not to be begun sooner."),
+    "max_attempts": fields.whole(1, 1_000, "How often it is tried."),
+    "timeout_ms": fields.whole(1, 7 * DAY_MS, "How long one attempt may take."),
+    "fallback": fields.flag("false: rather wait, or fail, than be answered without the model."),
+    "metadata": fields.free_object(METADATA_BYTES_MAX, "Yours; comes back with the task."),
 }
+"""The members of a submission. Which are there when none is given is for the settings to say."""

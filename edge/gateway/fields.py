@@ -1,0 +1,174 @@
+"""The members of a body: each with its check, and with the JSON Schema that says the same.
+
+Both are made from the same bounds, so that what is published (`edge.gateway.openapi`) is what is
+checked. A member that is null is one that is not given, everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from edge.errors import InvalidRequest
+from edge.json_values import LEVELS_MAX, whole_number
+from edge.tasks import ids
+
+Schema = dict[str, Any]
+
+
+class Field(NamedTuple):
+    """One member. ``check`` takes its name and its value, and returns the value as it is used;
+    InvalidRequest, with the member's name, says what is wrong with it."""
+
+    check: Callable[[str, Any], Any]
+    schema: Schema
+
+
+def _optional(check: Callable[[str, Any], Any], schema: Schema) -> Field:
+    def check_given(name: str, value: Any) -> Any:
+        return None if value is None else check(name, value)
+
+    kinds = schema["type"]
+    return Field(
+        check_given, schema | {"type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+    )
+
+
+def whole(low: int, high: int, about: str) -> Field:
+    """A whole number within bounds."""
+
+    def check(name: str, value: Any) -> int:
+        number = whole_number(value)
+        if number is None:
+            raise InvalidRequest(f"{name} has to be a whole number", field=name)
+        if not low <= number <= high:
+            raise InvalidRequest(f"{name} has to be from {low} to {high}", field=name)
+        return number
+
+    schema = {"type": "integer", "minimum": low, "maximum": high, "description": about}
+    return _optional(check, schema)
+
+
+def number(low: float, high: float, about: str) -> Field:
+    """A number within bounds."""
+
+    def check(name: str, value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise InvalidRequest(f"{name} has to be a number", field=name)
+        if not low <= value <= high or math.isnan(value):
+            raise InvalidRequest(f"{name} has to be from {low:g} to {high:g}", field=name)
+        return float(value)
+
+    schema = {"type": "number", "minimum": low, "maximum": high, "description": about}
+    return _optional(check, schema)
+
+
+def flag(about: str) -> Field:
+    """True or false."""
+
+    def check(name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise InvalidRequest(f"{name} has to be true or false", field=name)
+        return value
+
+    return _optional(check, {"type": "boolean", "description": about})
+
+
+NOT_BLANK: Final = r"\S"
+"""As a JSON Schema pattern: text that is more than white space."""
+
+
+def text(about: str) -> Field:
+    """Text that is not empty."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} has to be text", field=name)
+        if not value.strip():
+            raise InvalidRequest(f"{name} must not be empty", field=name)
+        return value
+
+    return _optional(check, {"type": "string", "pattern": NOT_BLANK, "description": about})
+
+
+def task_id(about: str) -> Field:
+    """A UUID in any spelling, which becomes the canonical one."""
+
+    def check(name: str, value: Any) -> str:
+        canonical = ids.canonical(value) if isinstance(value, str) else None
+        if canonical is None:
+            raise InvalidRequest(f"{name} has to be a UUID", field=name)
+        return canonical
+
+    return _optional(check, {"type": "string", "format": "uuid", "description": about})
+
+
+def messages(roles: Sequence[str], items_max: int, about: str) -> Field:
+    """A conversation, as pairs of role and content."""
+
+    def check(name: str, value: Any) -> tuple[tuple[str, str], ...]:
+        if not isinstance(value, list) or not 0 < len(value) <= items_max:
+            raise InvalidRequest(f"{name} has to be a list of 1 to {items_max}", field=name)
+        return tuple(pair(f"{name}[{at}]", message) for at, message in enumerate(value))
+
+    def pair(where: str, message: Any) -> tuple[str, str]:
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            raise InvalidRequest(f"{where} has to have a role and a content, no more", field=where)
+        role, content = message["role"], message["content"]
+        if role not in roles:
+            raise InvalidRequest(f"the role has to be one of {', '.join(roles)}", field=where)
+        if not isinstance(content, str) or not content.strip():
+            raise InvalidRequest("the content has to be text and not empty", field=where)
+        return role, content
+
+    message: Schema = {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string", "enum": list(roles)},
+            "content": {"type": "string", "pattern": NOT_BLANK},
+        },
+        "required": ["role", "content"],
+        "additionalProperties": False,
+    }
+    schema = {"type": "array", "minItems": 1, "maxItems": items_max, "items": message}
+    return _optional(check, schema | {"description": about})
+
+
+def texts(items_max: int, chars_max: int, about: str) -> Field:
+    """One text or a list of them, of bounded length."""
+
+    def check(name: str, value: Any) -> tuple[str, ...]:
+        given = [value] if isinstance(value, str) else value
+        if not isinstance(given, list) or len(given) > items_max:
+            raise InvalidRequest(
+                f"{name} has to be text or a list of up to {items_max}", field=name
+            )
+        for each in given:
+            if not isinstance(each, str) or not 0 < len(each) <= chars_max:
+                raise InvalidRequest(
+                    f"each {name} has to be text of 1 to {chars_max} characters", field=name
+                )
+        return tuple(given)
+
+    chars = {"minLength": 1, "maxLength": chars_max}
+    items: Schema = {"type": "string"} | chars
+    schema = {"type": ["string", "array"], "maxItems": items_max, "items": items} | chars
+    return _optional(check, schema | {"description": about})
+
+
+def free_object(bytes_max: int, about: str) -> Field:
+    """Any object, as JSON text; how deep it may be is the whole body's matter."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, dict):
+            raise InvalidRequest(f"{name} has to be an object", field=name)
+        json = orjson.dumps(value)
+        if len(json) > bytes_max:
+            raise InvalidRequest(f"{name} is over {bytes_max} bytes", field=name)
+        return json.decode()
+
+    bounds = f"At most {bytes_max} bytes of compact JSON and {LEVELS_MAX} levels."
+    return _optional(check, {"type": "object", "description": f"{about} {bounds}"})
