@@ -44,6 +44,7 @@ from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
+from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
@@ -258,6 +259,7 @@ class Parts:
         )
         ArchiveApi(archive, access, self.system.clock, settings.server.write_ms).mount(app)
         TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
+        OpenApi().mount(app)
         HealthApi(self.system, self.board, self._facts, access, settings.health.limit_ms).mount(app)
         mount(app, "/socket", self.sockets)
         return app

@@ -31,7 +31,7 @@ CHUNK_BYTES: Final = 1 << 18
 """An export is sent in pieces of this size. Places for exports are few: who takes less than a piece
 in ``server.write_ms`` is cut off, also one who takes a byte now and then."""
 
-_CONTENT_TYPES: Final[Mapping[str, str]] = {
+CONTENT_TYPES: Final[Mapping[str, str]] = {
     "parquet": "application/vnd.apache.parquet",
     "csv": "text/csv; charset=utf-8",
     "json": "application/x-ndjson",
@@ -92,7 +92,7 @@ class ArchiveApi:
                     client, path, cast(ExportFormat, file_format), wanted
                 )
                 await self._while_there(request, question)
-                return await self._send(request, path, _CONTENT_TYPES[file_format])
+                return await self._send(request, path, CONTENT_TYPES[file_format])
 
     async def _while_there(self, request: web.Request, question: Coroutine[Any, Any, T]) -> T:
         return await while_there(request, self._clock, question)

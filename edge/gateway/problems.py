@@ -76,6 +76,20 @@ class MalformedBody(ClientError):
     code = "malformed_body"
 
 
+def _titles() -> dict[int, tuple[str, ...]]:
+    titles = [
+        *((status, title) for _, status, title in _STATUS),
+        *((400, "Malformed body"), (405, "Method not allowed"), (500, "Internal error")),
+    ]
+    return {
+        status: tuple(title for each, title in titles if each == status) for status, _ in titles
+    }
+
+
+STATUSES: Final = _titles()
+"""The statuses of all problems, each with what it may mean."""
+
+
 def problem(
     status: int, code: str, title: str, detail: str, *, field: str | None = None
 ) -> web.Response:

@@ -1,0 +1,223 @@
+"""What the node answers with, as JSON Schema: the components of `edge.gateway.openapi`.
+
+A test holds them to what `edge.services.wire` and the others write.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from edge.gateway.problems import TYPE_PREFIX
+from edge.services.task_actor import CANCELLING
+from edge.tasks.task import State
+
+Schema = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+FLAG: Final[Schema] = {"type": "boolean"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+UUID: Final[Schema] = {"type": "string", "format": "uuid"}
+MS: Final[Schema] = {"type": "number", "minimum": 0}
+STATES: Final = tuple(str(state) for state in State)
+SOURCES: Final = ("model", "history", "fallback_model", "notice")
+
+
+def ref(name: str) -> Schema:
+    """One of the components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Either that or null."""
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    kinds = schema["type"]
+    schema = schema | {"type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
+    return schema | {"enum": [*schema["enum"], None]} if "enum" in schema else schema
+
+
+def about(schema: Schema, sentence: str) -> Schema:
+    """The schema with a sentence about what it means."""
+    return schema | {"description": sentence}
+
+
+def object_of(properties: Schema, *, maybe: Schema | None = None, sentence: str = "") -> Schema:
+    """An object with all these members, and ``maybe`` some of those."""
+    schema: Schema = {
+        "type": "object",
+        "properties": properties | (maybe or {}),
+        "required": list(properties),
+    }
+    return about(schema, sentence) if sentence else schema
+
+
+def list_of(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_ERROR: Final = object_of({"attempt": COUNT, "at": TIME, "code": TEXT, "message": TEXT})
+
+_FALLBACK: Final = object_of(
+    {"source": {"type": "string", "enum": list(SOURCES[1:])}, "offset": COUNT},
+    sentence="From this character on the text is not the model's.",
+)
+
+_OPTIONS: Final = object_of(
+    {
+        "max_tokens": COUNT,
+        "temperature": {"type": "number"},
+        "top_p": {"type": "number"},
+        "top_k": COUNT,
+        "min_p": {"type": "number"},
+        "seed": nullable(COUNT),
+        "stop": list_of(TEXT),
+        "ignore_eos": FLAG,
+        "response_format": nullable({"type": "object"}),
+    }
+)
+
+_RESULT: Final = object_of(
+    {
+        "text": TEXT,
+        "finish_reason": nullable({"type": "string", "enum": ["stop", "length", "cancelled"]}),
+        "usage": object_of(
+            {"prompt_tokens": COUNT, "cached_tokens": COUNT, "completion_tokens": COUNT}
+        ),
+        "timings": object_of(
+            {
+                name: nullable(MS)
+                for name in (
+                    "queued_ms",
+                    "prefill_ms",
+                    "ttft_ms",
+                    "decode_ms",
+                    "tokens_per_second",
+                )
+            }
+        ),
+        "source": nullable({"type": "string", "enum": list(SOURCES)}),
+        "degraded": about(FLAG, "The answer is not the model's, or not all of it."),
+    }
+)
+
+_MESSAGE: Final = object_of({"role": TEXT, "content": TEXT})
+
+_TASK: Final = object_of(
+    {
+        "task_id": UUID,
+        "topic": about(TEXT, "The Phoenix channel to watch it on."),
+        "state": {"type": "string", "enum": list(STATES)},
+        "model": nullable(TEXT),
+        "client": TEXT,
+        "options": ref("Options"),
+        "priority": COUNT,
+        "attempt": COUNT,
+        "max_attempts": COUNT,
+        "created_at": TIME,
+        "scheduled_at": nullable(TIME),
+        "started_at": nullable(TIME),
+        "finished_at": nullable(TIME),
+        "position": about(nullable(COUNT), "Its place in the queue while it waits; 1 is next."),
+        "eta_ms": about(nullable(COUNT), "Until its turn while it waits, until its end after."),
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "tokens": COUNT,
+        "fallback": nullable(ref("Fallback")),
+        "seq": about(COUNT, "Of the last event that was told."),
+        "durable": about(FLAG, "It is on disk: it will end, whatever dies."),
+        "metadata": nullable({"type": "object"}),
+        "errors": about(list_of(ref("TaskError")), "Of its attempts; the last one is last."),
+        "result": about(nullable(ref("Result")), "Once it has completed or was cancelled."),
+    },
+    maybe={"prompt": nullable(TEXT), "messages": list_of(_MESSAGE)},
+    sentence="A task whole. What was asked is either its prompt or its messages.",
+)
+
+_CANCELLING: Final = about(
+    _TASK | {"properties": _TASK["properties"] | {"state": {"const": CANCELLING}}},
+    "The task runs no more, but the disk does not have that yet.",
+)
+
+_ACCEPTED: Final = object_of(
+    {
+        "task_id": UUID,
+        "topic": TEXT,
+        "state": {"type": "string", "enum": list(STATES)},
+        "position": nullable(COUNT),
+        "eta_ms": nullable(COUNT),
+        "durable": FLAG,
+    }
+)
+
+_CHANGE: Final = object_of(
+    {
+        "at": TIME,
+        "event": TEXT,
+        "from_state": nullable(TEXT),
+        "to_state": TEXT,
+        "cause": nullable(TEXT),
+    }
+)
+
+_PERCENTILES: Final = object_of({"p50": MS, "p95": MS, "p99": MS})
+
+_FIGURES: Final = object_of(
+    {
+        "since": TIME,
+        "until": nullable(TIME),
+        "ended": object_of({"completed": COUNT, "cancelled": COUNT, "discarded": COUNT}),
+        "wait_ms": nullable(ref("Percentiles")),
+        "duration_ms": nullable(ref("Percentiles")),
+    }
+)
+
+_ALIVE: Final = object_of(
+    {"status": {"type": "string", "enum": ["ok", "degraded"]}},
+    maybe={
+        "version": TEXT,
+        "engine": TEXT,
+        "model": TEXT,
+        "safe_mode": FLAG,
+        "slots": COUNT,
+        "running": COUNT,
+        "queued": COUNT,
+        "durable": FLAG,
+        "quarantined": nullable(TEXT),
+    },
+    sentence="Who has no token, where tokens are wanted, sees the status alone.",
+)
+
+_READY: Final = object_of(
+    {"status": {"type": "string", "enum": ["ok", "degraded", "unavailable"]}},
+    maybe={"reasons": list_of(TEXT), "parts": {"type": "object"}},
+    sentence="Who has no token, where tokens are wanted, sees the status alone.",
+)
+
+_PROBLEM: Final = object_of(
+    {
+        "type": about(TEXT, f"Stable: {TYPE_PREFIX} and a name."),
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": about(TEXT, "For people: whose fault it is, and what to do."),
+    },
+    maybe={"field": about(TEXT, "The member, parameter or header at fault.")},
+    sentence="RFC 9457.",
+)
+
+COMPONENTS: Final[Schema] = {
+    "Accepted": _ACCEPTED,
+    "Alive": _ALIVE,
+    "Audit": object_of({"task_id": UUID, "audit": list_of(ref("Change"))}),
+    "Cancelling": _CANCELLING,
+    "Change": _CHANGE,
+    "Fallback": _FALLBACK,
+    "Figures": _FIGURES,
+    "Options": _OPTIONS,
+    "Page": object_of({"tasks": list_of(ref("Task"))}),
+    "Percentiles": _PERCENTILES,
+    "Problem": _PROBLEM,
+    "Ready": _READY,
+    "Result": _RESULT,
+    "Task": _TASK,
+    "TaskError": _ERROR,
+}
