@@ -62,8 +62,9 @@ class Acceptor:
         """Takes nobody in any more, and closes the listeners. Who was taken in is connected."""
         self._open = False
         for listener in self._listeners:
-            self._loop.remove_reader(listener)
-            listener.close()
+            if listener.fileno() >= 0:  # who failed to start has closed it already
+                self._loop.remove_reader(listener)
+                listener.close()
         while self._refused:
             self._refused.popleft().close()
         if self._opening:
