@@ -84,7 +84,7 @@ class Acceptor:
                 continue
             client.setblocking(False)
             address = address_of(peer[0])
-            admitted, evicted = self._places.admit(address, self._clock.now_ns())
+            admitted, evicted = self._places.admit(address, HttpConnection.may_go)
             if not admitted:
                 self._refuse(client)
                 continue

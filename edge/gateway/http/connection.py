@@ -44,6 +44,8 @@ Apache's mod_reqtimeout: a megabyte over a bad network arrives, a drip does not.
 TAKEN_BYTES_MIN: Final = 16_384
 """What a client has to take of its answer within ``server.write_ms``: as much as lies between the
 marks at which asyncio tells a writer to wait and to go on, less a margin."""
+BEGUN_MS: Final = 1_000
+"""A request whose headers have begun is not put out sooner, however many others come."""
 LINGER_MS: Final = 2_000
 """How long a connection that the node has ended is read from, for the client to end it too."""
 _NEVER_S: Final = 366 * 86_400.0
@@ -159,7 +161,7 @@ class HttpConnection(web.RequestHandler):
         self._wire = Wire(cast(asyncio.Transport, transport), self._on_closed)
         super().connection_made(cast(asyncio.Transport, self._wire))
         now_ns = self._clock.now_ns()
-        self._places.waits(self, self._address, now_ns)
+        self._places.waits(self, self._address)
         self._wait_until(now_ns + self._patience.head_ns)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -267,6 +269,17 @@ class HttpConnection(web.RequestHandler):
         """Whether it has had a transport; its place is given back by itself then."""
         return self._wire is not None
 
+    def may_go(self) -> bool:
+        """Whether nothing would be lost if this one that waits made room for somebody else."""
+        assert self._wire is not None, "it was made"
+        if self.is_unwritten():
+            return False
+        if self._awaited is _Awaited.HEAD:
+            begun_ns = self._due_ns - self._patience.head_ns
+            return self._clock.now_ns() - begun_ns >= BEGUN_MS * NS_PER_MS
+        # Its request may be in the kernel already: so it is with those that come all at once.
+        return self._awaited is _Awaited.END or self._wire.unread_bytes() == 0
+
     def evict(self) -> None:
         """Makes room for somebody else. Only for one that waits."""
         assert self._wire is not None, "it was made"
@@ -313,7 +326,7 @@ class HttpConnection(web.RequestHandler):
                 self._wait_until(now_ns + patience.head_ns)
         else:
             self._wait_until(now_ns + patience.idle_ns)
-            self._places.waits(self, self._address, now_ns)
+            self._places.waits(self, self._address)
 
     def _what_is_awaited(self) -> tuple[_Awaited, StreamReader | None]:
         stage = self._checked.stage
@@ -356,7 +369,7 @@ class HttpConnection(web.RequestHandler):
         self._awaited = _Awaited.END
         now_ns = self._clock.now_ns()
         self._wait_until(now_ns + LINGER_MS * NS_PER_MS)
-        self._places.waits(self, self._address, now_ns)
+        self._places.waits(self, self._address)
         self._watch_writing()
 
     def _watch_writing(self) -> None:

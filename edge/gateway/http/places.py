@@ -2,20 +2,18 @@
 
 A connection that waits for a request (for the first, for the next, or for the rest of one's
 headers) does nothing that could be lost. When there is no room for a newcomer, the one that has
-waited longest goes. Whoever has asked for something is never put out.
+waited longest and may go makes room. Whoever has asked for something is never put out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Address, ip_address
+from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from edge.clock import NS_PER_MS
-
-EVICT_MS: Final = 1_000
-"""Nobody is put out sooner: of connections that come all at once, the first must not make way for
-the last while their requests are still in the kernel."""
+LOOKS_MAX: Final = 16
+"""Of so many it is asked whether they may go, before a newcomer is refused."""
 
 _NETWORK_BITS: Final = 64
 """In IPv6 a subscriber has a whole network of addresses, so they count as one."""
@@ -60,19 +58,19 @@ class Places(Generic[Holder]):
         self._of: dict[str, int] = {}
         self._local = 0
         self._all = 0
-        # Who waits, and since when; each in the order in which they began to.
-        self._waiting: dict[Holder, int] = {}
-        self._waiting_remote: dict[Holder, int] = {}
-        self._waiting_of: dict[str, dict[Holder, int]] = {}
+        # Who waits, each in the order in which they began to.
+        self._waiting: dict[Holder, None] = {}
+        self._waiting_remote: dict[Holder, None] = {}
+        self._waiting_of: dict[str, dict[Holder, None]] = {}
 
     @property
     def taken(self) -> int:
         """How many are connected."""
         return self._all
 
-    def admit(self, address: str, now_ns: int) -> Answer[Holder]:
-        """Takes a place for somebody at this address (see `address_of`). Who is evicted for that
-        still has to `leave`."""
+    def admit(self, address: str, may_go: Callable[[Holder], bool]) -> Answer[Holder]:
+        """Takes a place for somebody at this address (see `address_of`). ``may_go`` says of one
+        that waits whether it can be spared; who is evicted still has to `leave`."""
         if self._of.get(address, 0) >= self.per_address:
             candidates = self._waiting_of.get(address, {})
         elif not is_local(address) and self._all - self._local >= self.remote:
@@ -82,11 +80,10 @@ class Places(Generic[Holder]):
         else:
             self._count(address, 1)
             return Answer(True)
-        for holder, since_ns in candidates.items():
-            if now_ns - since_ns < EVICT_MS * NS_PER_MS:
-                break
-            self._count(address, 1)
-            return Answer(True, holder)
+        for holder in islice(candidates, LOOKS_MAX):
+            if may_go(holder):
+                self._count(address, 1)
+                return Answer(True, holder)
         return Answer(False)
 
     def leave(self, holder: Holder, address: str) -> None:
@@ -94,17 +91,18 @@ class Places(Generic[Holder]):
         self.busy(holder, address)
         self._count(address, -1)
 
-    def waits(self, holder: Holder, address: str, now_ns: int) -> None:
+    def waits(self, holder: Holder, address: str) -> None:
         """This one waits for a request from now on."""
-        self._waiting[holder] = now_ns
-        self._waiting_of.setdefault(address, {})[holder] = now_ns
+        self._waiting[holder] = None
+        self._waiting_of.setdefault(address, {})[holder] = None
         if not is_local(address):
-            self._waiting_remote[holder] = now_ns
+            self._waiting_remote[holder] = None
 
     def busy(self, holder: Holder, address: str) -> None:
         """It does not wait any more, if it did."""
-        if self._waiting.pop(holder, None) is None:
+        if holder not in self._waiting:
             return
+        del self._waiting[holder]
         self._waiting_remote.pop(holder, None)
         same = self._waiting_of[address]
         del same[holder]

@@ -9,6 +9,9 @@ ended its own, for a while (RFC 9112 section 9.6).
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import termios
+from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,6 +63,12 @@ class Wire:
         """Ends both sides, at once if nothing waits to be written, else when that is."""
         self._closing = True
         self._transport.close()
+
+    def unread_bytes(self) -> int:
+        """How much has come that the node has not looked at yet."""
+        count = array("i", [0])
+        fcntl.ioctl(self.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        return count[0]
 
     # --- as they are
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -39,7 +40,6 @@ async def silent_crowd(stack: AsyncExitStack, site: Site, count: int) -> list[Ra
 async def test_silent_ones_lock_nobody_out() -> None:
     async with serving(places=16) as site, AsyncExitStack() as stack:
         first, *others = await silent_crowd(stack, site, 14)
-        await site.pass_ms(1_000)
         async with raw(site.url) as client:
             await client.send(REQUEST)
             assert (await client.answer()).status == 200
@@ -59,12 +59,43 @@ async def test_nor_do_those_who_have_asked_once_or_half() -> None:
             await client.send(REQUEST[:9])
         await site.pass_ms(1_000)
         for _ in range(14):
-            newcomer = await stack.enter_async_context(raw(site.url))
-            await newcomer.send(request("GET /slow HTTP/1.1"))
-            await settle()
+            await crowd(stack, site, 1, "127.0.0.1")
         assert site.server.connections == 14
         for client in clients:
             await client.over()
+
+
+async def test_who_has_just_begun_to_ask_is_not_put_out() -> None:
+    async with serving(places=16) as site, AsyncExitStack() as stack:
+        clients = await silent_crowd(stack, site, 14)
+        for client in clients:
+            await client.send(REQUEST[:9])
+        await site.pass_ms(999)
+        async with raw(site.url) as refused:
+            assert (await refused.answer()).status == 503
+        await site.pass_ms(1)
+        async with raw(site.url) as client:
+            await client.send(REQUEST)
+            assert (await client.answer()).status == 200
+
+
+async def test_those_who_come_all_at_once_do_not_put_each_other_out() -> None:
+    async with serving(places=16) as site:
+        address = ("127.0.0.1", int(site.url.rsplit(":", 1)[1]))
+        clients = [socket.create_connection(address) for _ in range(100)]
+        for client in clients:
+            client.sendall(REQUEST)
+            client.setblocking(False)
+        statuses: list[bytes] = []
+        while len(statuses) < 100:
+            await settle()
+            for client in tuple(clients):
+                with contextlib.suppress(BlockingIOError):
+                    statuses.append(client.recv(100).split()[1])
+                    clients.remove(client)
+                    client.close()
+        # Each has an answer, and none a reset.
+        assert set(statuses) == {b"200", b"503"}
 
 
 async def test_who_finds_no_place_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
