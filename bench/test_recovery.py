@@ -88,7 +88,15 @@ class House:
         self.system.spawn(Dispatcher(self.board, "engine", 250), name="dispatcher")
         supervisor = Supervisor(budget="child")
         self.system.spawn(supervisor, name="tasks")
-        self.tasks = Tasks(self.system, supervisor, store, journal, around, 10_000_000)
+        self.tasks = Tasks(
+            self.system,
+            supervisor,
+            store,
+            journal,
+            around,
+            queue_per_client_max=10_000_000,
+            held_bytes_max=1 << 50,
+        )
 
     def line_up(self) -> None:
         """Until all tasks stand in the line."""

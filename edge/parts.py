@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, NamedTuple
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
 from aiohttp import web
 
 from edge import fallback_branch, upkeep_branch
@@ -215,7 +216,8 @@ class Parts:
             self._outside.store,
             self.journal,
             around,
-            settings.queue_per_client_max,
+            queue_per_client_max=settings.queue_per_client_max,
+            held_bytes_max=settings.held_bytes_max or psutil.virtual_memory().total // 4,
         )
 
     def _socket_figures(self) -> dict[str, int]:

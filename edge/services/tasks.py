@@ -102,7 +102,9 @@ class Tasks:
         store: TaskStore,
         journal: Journal,
         around: Surroundings,
+        *,
         queue_per_client_max: int,
+        held_bytes_max: int,
     ) -> None:
         self._system = system
         self._supervisor = supervisor
@@ -110,6 +112,8 @@ class Tasks:
         self._journal = journal
         self._around = around
         self._queue_per_client_max = queue_per_client_max
+        self._held_bytes_max = held_bytes_max
+        self._held_bytes = 0  # of all requests in `_lives` and of those being accepted
         self._lives: dict[str, Life] = {}
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
@@ -145,6 +149,7 @@ class Tasks:
         if before is not None:
             return before
         self._check_room(request)
+        self._held_bytes += request.size_bytes
         accepted = asyncio.get_running_loop().create_future()
         self._accepting[request.task_id] = accepted
         if request.idempotency_key is not None:
@@ -167,7 +172,7 @@ class Tasks:
                 follower.send(told)
             self._start(task.snapshot(), fresh=True)
         except BaseException:
-            self._forget_key(request)
+            self._forget_request(request)
             raise
         finally:
             del self._accepting[request.task_id]
@@ -232,6 +237,8 @@ class Tasks:
             sentence = f"{own} tasks of yours are waiting, which is as many as one client may have"
         elif held >= queue.tasks_max + HELD_BEYOND_QUEUE_MAX:
             sentence = f"{held} tasks are in memory, with those scheduled for later"
+        elif self._held_bytes and self._held_bytes + request.size_bytes > self._held_bytes_max:
+            sentence = f"{self._held_bytes} bytes of requests are in memory, and no room for yours"
         else:
             return
         raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))
@@ -260,6 +267,11 @@ class Tasks:
             channel.send(LookAgain(request.task_id))
         return ref
 
+    def _bring_back(self, snapshot: Snapshot) -> Ref:
+        """From the store, whatever the limits: it has been accepted."""
+        self._held_bytes += snapshot.request.size_bytes
+        return self._start(snapshot)
+
     def _spawn(self, life: Life) -> Ref:
         return self._supervisor.start_child(
             ChildSpec(
@@ -277,13 +289,14 @@ class Tasks:
         if life is None:
             return
         request = life.snapshot.request
-        self._forget_key(request)
+        self._forget_request(request)
         own = self._of_client[request.client]
         del own[task_id]
         if not own:
             del self._of_client[request.client]
 
-    def _forget_key(self, request: Request) -> None:
+    def _forget_request(self, request: Request) -> None:
+        self._held_bytes -= request.size_bytes
         if request.idempotency_key is not None:
             self._by_key.pop((request.client, request.idempotency_key), None)
 
@@ -465,7 +478,7 @@ class Tasks:
         if stored is None:
             raise _not_found(task_id)
         try:
-            return self.live(task_id) or self._start(rebuild(stored))
+            return self.live(task_id) or self._bring_back(rebuild(stored))
         except Unreadable as error:
             raise Conflict(f"{error}, so nothing can be done with it") from error
 
@@ -487,7 +500,7 @@ class Tasks:
                     # It stays in the database; the others must not wait for somebody to repair it.
                     self.telemetry.emit("store.failed", error=error, rows_waiting=0)
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
-            self._start(snapshot)
+            self._bring_back(snapshot)
             request = snapshot.request
             if request.idempotency_key is not None:
                 self._by_key[request.client, request.idempotency_key] = request.task_id

@@ -168,6 +168,10 @@ class Tasks:
     queue_per_client_max: int = setting(
         100_000, "tasks waiting at most for one client", at_least=1, at_most=10_000_000
     )
+    held_bytes_max: int = setting(
+        0, "bytes of requests in memory at most; more are refused with 503; 0 means a quarter of"
+        " the machine's memory", at_least=0, at_most=1 << 50,
+    )  # fmt: skip
     max_tokens: int = setting(
         256, "output tokens when the request does not say", at_least=1, at_most=1_048_576
     )

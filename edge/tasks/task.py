@@ -90,6 +90,13 @@ class Request:
     # What came later has a value for requests that were stored before.
     submission: str | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """What its texts take in memory, where a character may take four."""
+        texts = [self.prompt or "", self.metadata or "", *self.options.stop]
+        texts += (content for _, content in self.messages or ())
+        return sum(map(sys.getsizeof, texts))
+
     def to_json(self) -> bytes:
         """The request as stored; `request_from_json` is the inverse."""
         return orjson.dumps(self)

@@ -322,6 +322,7 @@ def nothing_left(world: World) -> None:
         "refs": board.refs,
         "lives": tasks._lives,
         "keys": tasks._by_key,
+        "bytes": tasks._held_bytes,
         "accepting": tasks._accepting,
         "fetching": tasks._runners,
         "dirty": life.parts.journal._dirty | life.parts.journal._due,

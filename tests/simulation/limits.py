@@ -32,6 +32,7 @@ REFUSALS: Final[dict[str, str]] = {
     "queue": "which is as many as this node takes",
     "per client": "which is as many as one client may have",
     "held": "tasks are in memory",
+    "bytes": "bytes of requests are in memory",
     "backlog": "more waits for the disk than this node can keep",
     "watchers": "too many watch this task",
     "followers": "too many sockets follow the tasks of this client",
@@ -60,6 +61,7 @@ class Config:
     queue_max: int
     queue_per_client_max: int
     held_beyond_queue_max: int
+    held_bytes_max: int
     connections_max: int
     rows_waiting_max: int
     rows_per_commit_max: int
@@ -97,6 +99,7 @@ class Config:
             queue_max=rng.choice((30, 150, 1_000)) if big else rng.choice((3, 8, 100)),
             queue_per_client_max=rng.choice((40, 1_000)) if big else rng.choice((2, 5, 100)),
             held_beyond_queue_max=rng.choice((5, 100_000)),
+            held_bytes_max=1_000 if seed % 5 == 0 else 0,
             connections_max=rng.choice((24, 500)),
             rows_waiting_max=rng.choice((6, 200, 10_000)),
             rows_per_commit_max=rng.choice((1, 4, 1_000)),
@@ -157,6 +160,7 @@ class Config:
         data.keep_tasks_max = self.keep_tasks_max
         tasks.queue_max = self.queue_max
         tasks.queue_per_client_max = self.queue_per_client_max
+        tasks.held_bytes_max = self.held_bytes_max
         tasks.retry_max_ms = 10_000
         tasks.finished_keep_ms = self.finished_keep_ms
         tasks.position_push_ms = self.position_push_ms

@@ -102,7 +102,9 @@ def _asked(request: Generate) -> str:
 class Workshop(House):
     """To be made on a running event loop. Tasks are named by their number."""
 
-    def __init__(self, *, pumped: bool = False, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self, *, pumped: bool = False, shelf: Shelf | None = None, held_bytes_max: int = 1 << 30
+    ) -> None:
         super().__init__(
             (MINE_TOPIC, lambda: MineChannel(self.tasks)),
             ("task:*", lambda: TaskChannel(self.tasks)),
@@ -140,7 +142,13 @@ class Workshop(House):
         tasks = self.system.registry.whereis("tasks")
         assert tasks is not None
         self.tasks = Tasks(
-            self.system, Supervisor.of(tasks), self.shelf, self.journal, around, 1_000
+            self.system,
+            Supervisor.of(tasks),
+            self.shelf,
+            self.journal,
+            around,
+            queue_per_client_max=1_000,
+            held_bytes_max=held_bytes_max,
         )
 
     async def submit(self, number: int, client: str = "ada") -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from edge.clock import NS_PER_MS
 from edge.errors import Overloaded, StorageError
 from edge.storage import StoredTask
 from edge.tasks.task import Options, Request
 from tests.support.rows import uid
-from tests.support.workshop import Workshop
+from tests.support.workshop import KEEP_MS, Workshop
 from tests.unit.services.test_ending import HeldShelf
 
 
@@ -94,3 +95,62 @@ async def test_a_task_without_actor_and_row_is_not_said_to_be_missing() -> None:
     shop.work()
     with pytest.raises(StorageError, match="not written down yet"):
         await shop.tasks.document(uid(1), "ada")
+
+
+def asking(number: int, chars: int) -> Request:
+    return Request(uid(number), "ada", "x" * chars, None, None, Options())
+
+
+async def test_requests_in_memory_have_so_many_bytes() -> None:
+    one = asking(1, 1_000).size_bytes
+    shop = Workshop(held_bytes_max=2 * one)
+    shop.work()
+    for number in (1, 2):
+        await shop.tasks.submit(asking(number, 1_000), own_id=True)
+    with pytest.raises(Overloaded, match=f"{2 * one} bytes of requests are in memory"):
+        await shop.tasks.submit(asking(3, 1), own_id=True)
+    # Who was refused has taken nothing, and who ends gives its place back in time.
+    shop.work()
+    shop.ask("cancel", 1)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    await shop.tasks.submit(asking(3, 1_000), own_id=True)
+
+
+async def test_a_single_request_always_has_room() -> None:
+    shop = Workshop(held_bytes_max=1)
+    await shop.tasks.submit(asking(1, 1_000), own_id=True)
+
+
+async def test_a_request_that_cannot_be_written_takes_no_room() -> None:
+    shelf = HeldShelf()
+    shop = Workshop(shelf=shelf, held_bytes_max=1)
+    shelf.mode = "full"
+    with pytest.raises(Overloaded, match="more waits for the disk"):
+        await shop.tasks.submit(asking(1, 1_000), own_id=True)
+    shelf.mode = "works"
+    await shop.tasks.submit(asking(2, 1_000), own_id=True)
+
+
+async def test_what_was_accepted_before_comes_back_whatever_the_bytes() -> None:
+    shop = Workshop()
+    for number in range(4):
+        await shop.submit(number)
+    again = Workshop(held_bytes_max=1)
+    again.shelf.left_behind = [
+        StoredTask(
+            row.task_id, row.version, row.state, 0, shop.shelf.specs[row.task_id], row.snapshot,
+            row.client,
+        )
+        for row in shop.shelf.rows.values()
+    ]  # fmt: skip
+    assert await again.tasks.recover() == 4
+    with pytest.raises(Overloaded, match="bytes of requests"):
+        await again.submit(5)
+
+
+def test_a_requests_bytes_are_those_of_its_texts() -> None:
+    options = Options(stop=("stop" * 1_000,))
+    small = Request(uid(1), "ada", None, (("user", "x"),), None, Options())
+    large = Request(uid(1), "ada", None, (("user", "🦊" * 1_000),), None, options)
+    assert 8_000 <= large.size_bytes - small.size_bytes < 9_000
