@@ -1,1 +1,1 @@
-"""To be described."""
+"""HTTP, events and sockets: what clients of the node meet."""
