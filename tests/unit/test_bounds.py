@@ -1,5 +1,7 @@
-"""The table of bounds in ``DEVELOPING.md`` is that of the code: every bound is in it, with the value
-that it has and in the relation to others that it is said to have."""
+"""The table of bounds in ``DEVELOPING.md`` is that of the code.
+
+Every bound is in it, with the value that it has, in the relation to others that it is said to have.
+"""
 
 from __future__ import annotations
 
