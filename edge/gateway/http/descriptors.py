@@ -12,6 +12,7 @@ from typing import Final
 
 from edge.gateway.http.acceptor import REFUSED_MAX
 from edge.services.archive import EXPORTS_MAX
+from edge.settings import Server
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -24,6 +25,9 @@ OWN_DESCRIPTORS: Final = (
     + 8  # what nobody thought of
 )
 """Kept for the node itself."""
+
+PLENTY: Final = 1_024
+"""So many connections are no reason to say that the limit is low."""
 
 _HIGH_ENOUGH: Final = (1 << 20, 1 << 16, 10_240)
 """Tried in turn where there is no hard limit; macOS takes no more than its kernel's own."""
@@ -50,6 +54,9 @@ def places_for_clients(limit: int, wanted: int) -> int:
     places = max(limit - OWN_DESCRIPTORS, limit // 4)
     if places >= wanted:
         return wanted
+    # Nobody has asked for as many as there are by default.
+    if wanted == Server().connections_max and places >= PLENTY:
+        return places
     logger.warning(
         "this process may have only %d files open, so the node takes %d connections at once and not"
         " %d: raise the limit (ulimit -Hn; LimitNOFILE= under systemd) or set"

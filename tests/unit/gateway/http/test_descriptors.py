@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
 import pytest
 
-from edge.gateway.http.descriptors import OWN_DESCRIPTORS, places_for_clients
+from edge.gateway.http.descriptors import OWN_DESCRIPTORS, places_for_clients, raise_limit
+from edge.settings import Server
 
+DEFAULT = Server().connections_max
 RAISE = "from edge.gateway.http.descriptors import raise_limit; print(raise_limit())"
 
 
@@ -23,19 +26,41 @@ def test_the_soft_limit_becomes_the_hard_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "wanted", "places"),
+    ("kernel_max", "soft", "raised"),
+    [(1 << 24, 256, 1 << 20), (70_000, 256, 1 << 16), (10_240, 256, 10_240), (256, 256, 256)],
+)
+def test_where_there_is_no_hard_limit(
+    kernel_max: int, soft: int, raised: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = (soft, resource.RLIM_INFINITY)
+
+    def set_limits(_which: int, wanted: tuple[int, int]) -> None:
+        nonlocal limits
+        if wanted[0] > kernel_max:
+            raise ValueError("more than the kernel has")
+        limits = wanted
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: limits)
+    monkeypatch.setattr(resource, "setrlimit", set_limits)
+    assert raise_limit() == limits[0] == raised
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted", "places", "low"),
     [
-        (1_048_576, 16_384, 16_384),
-        (16_384 + OWN_DESCRIPTORS, 16_384, 16_384),
-        (16_383 + OWN_DESCRIPTORS, 16_384, 16_383),
-        (1_024, 16_384, 1_024 - OWN_DESCRIPTORS),
-        (128, 16_384, 128 - OWN_DESCRIPTORS),
-        (64, 16_384, 16),
-        (128, 16, 16),
+        (1_048_576, DEFAULT, DEFAULT, False),
+        (DEFAULT + OWN_DESCRIPTORS, DEFAULT, DEFAULT, False),
+        (DEFAULT - 1 + OWN_DESCRIPTORS, DEFAULT, DEFAULT - 1, False),
+        (10_240, DEFAULT, 10_240 - OWN_DESCRIPTORS, False),
+        (10_240, DEFAULT + 1, 10_240 - OWN_DESCRIPTORS, True),
+        (1_024, DEFAULT, 1_024 - OWN_DESCRIPTORS, True),
+        (128, DEFAULT, 128 - OWN_DESCRIPTORS, True),
+        (64, DEFAULT, 16, True),
+        (128, 16, 16, False),
     ],
 )
 def test_what_is_left_for_clients(
-    limit: int, wanted: int, places: int, caplog: pytest.LogCaptureFixture
+    limit: int, wanted: int, places: int, low: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert places_for_clients(limit, wanted) == places
-    assert ("LimitNOFILE" in caplog.text) == (places < wanted)
+    assert ("LimitNOFILE" in caplog.text) == low
