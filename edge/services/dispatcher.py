@@ -364,6 +364,7 @@ class Dispatcher(Actor):
     def _down(self, ref: Ref) -> None:
         """The actor of a task ended without releasing its slot, or the engine's did."""
         board = self._board
+        self._unconfirmed.pop(ref, None)
         engine = self.system.registry.whereis(self._engine_name)
         held = [key for key, running in board.running.items() if running.ref is ref]
         for key in held:

@@ -18,9 +18,9 @@ from edge.storage.rows import StoredTask
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
 PAGE_TASKS_FIRST: Final = 32
-PAGE_TASKS_MAX: Final = 1_024
-"""One page reads each of DuckDB's vectors, of 2,048 rows, that has a row of it. With pages of this
-size a hundred thousand small tasks take a second."""
+PAGE_TASKS_MAX: Final = 2_048
+"""DuckDB reads 2,048 rows at a time, and for each page all of these that have a row of it. With
+pages of this size a hundred thousand small tasks take a second."""
 GROWTH_MAX: Final = 4
 """How much larger than the one before a page may be: long requests may follow upon short ones."""
 

@@ -117,7 +117,9 @@ def request_from_json(data: bytes) -> Request:
     fields: dict[str, Any] = orjson.loads(data)
     options = fields["options"]
     options["stop"] = tuple(options["stop"])
-    fields["options"] = _options(**options)
+    # What a client wrote is kept for as long as its task.
+    written = options["stop"] or options["response_format"]
+    fields["options"] = Options(**options) if written else _options(**options)
     messages = fields["messages"]
     if messages is not None:
         fields["messages"] = tuple((role, text) for role, text in messages)

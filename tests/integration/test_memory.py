@@ -3,6 +3,7 @@ started, which `gc.freeze` has hidden from the collector."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from edge.services.surroundings import Life
 from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
 from edge.tasks.task import Request, Snapshot, Task
-from tests.support.census import alive, without_collector
+from tests.support.census import alive, kept_by_the_house, without_collector
 from tests.support.node_inside import ScriptedNode, scripted_node
 from tests.support.scripted_node import start_scripted_node
 
 TASKS = 60
+ROUNDS = 10
 OF_A_TASK = (TaskActor, Life, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request)
 OF_A_CLIENT = (Connection, Outbox, Socket, EventStream, TaskChannel, Subscription)
 
@@ -79,3 +81,56 @@ async def test_nothing_is_left_of_tasks_from_before_the_start(tmp_path: Path) ->
         # The house's own: its supervisors' children, and whoever else is an actor.
         actors = len(node.node.system.actors)
         assert left - Counter(Ref=actors, Child=actors, ChildSpec=actors) == Counter()
+
+
+async def live(node: ScriptedNode, number: int) -> None:
+    """What clients do in the course of time, each with a name, a key or a topic of its own."""
+    key = {"Idempotency-Key": f"key {number}"}
+    task_id = await node.submit(f"story {number}", max_tokens=3, headers=key)
+    await node.ended(task_id)
+    async with node.http.get(f"{node.url}/tasks/{task_id}/events") as events:
+        await events.read()
+    for path in (f"/tasks/{task_id}/audit", "/tasks", "/tasks/export", "/stats", f"/{number}"):
+        async with node.http.get(node.url + path) as answer:
+            await answer.read()
+    await node.call("POST", f"/tasks/{task_id}/retry")
+    await node.ended(task_id)
+    await node.ended(await node.submit("reject", max_tokens=3, max_attempts=2, fallback=False))
+    running = await node.submit(f"endless {number}", max_tokens=100_000)
+    async with node.watch(running):
+        await node.call("DELETE", f"/tasks/{running}")
+    async with node.http.ws_connect(f"{node.url}/socket/websocket?vsn=2.0.0") as socket:
+        for topic in ("tasks:mine", "node:status", f"task:{task_id}", f"nothing:{number}"):
+            await socket.send_str(json.dumps(["1", topic, topic, "phx_join", {}]))
+            while json.loads((await socket.receive()).data)[1] != topic:
+                pass
+    for body in (b"", b"{", b"[" * 100, b'{"prompt": 1}'):
+        async with node.http.post(f"{node.url}/tasks", data=body) as answer:
+            assert answer.status < 500
+    if number % 10 == 9:
+        engines = len(node.heard.of("engine.ready"))
+        await node.kill_engine()
+        await node.heard.next("engine.ready", engines + 1)
+
+
+async def at_rest(node: ScriptedNode) -> Counter[str]:
+    """What is kept once all that was going on is over."""
+    await node.heard.next("socket.closed", len(node.heard.of("socket.opened")))
+    registry = node.node.system.registry
+    for name in registry.names("task:") + registry.names("channel:"):
+        await node.actor_gone(name)
+    found = kept_by_the_house()
+    # What the test itself has heard.
+    return Counter({name: size for name, size in found.items() if not name.startswith("Event")})
+
+
+async def test_nothing_grows_with_time(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, "--rate", "1000", tasks__finished_keep_ms=0) as node:
+        for number in range(ROUNDS):
+            await live(node, number)
+        before = await at_rest(node)
+        for number in range(ROUNDS, 3 * ROUNDS):
+            await live(node, number)
+        grown = await at_rest(node) - before
+        del grown["HealthActor._lags_ms"]  # a window that is bounded, and not full yet
+        assert {name: by for name, by in grown.items() if by >= ROUNDS} == {}

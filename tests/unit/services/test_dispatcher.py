@@ -250,3 +250,16 @@ def test_a_node_that_drains_gives_no_turns_and_says_when_none_is_held(line: Line
     line.release("b")
     assert idle == ["idle"]
     assert line.board.waiting == 1
+
+
+def test_after_a_crash_those_who_die_before_they_answer_are_forgotten(line: Line) -> None:
+    line.enqueue("a", "b")
+    line.dispatcher.kill(Crash(RuntimeError("asked to")))
+    line.bring_back()
+    line.tasks["a"][1].kill()
+    line.work()
+    line.tell(Holding(line.tasks["b"][1], line.turns("b")[-1].key))
+    dispatcher = line.dispatcher.actor()
+    assert isinstance(dispatcher, Dispatcher)
+    assert dispatcher._unconfirmed == {}
+    assert line.running() == {"b"}
