@@ -253,8 +253,10 @@ def test_a_node_that_drains_gives_no_turns_and_says_when_none_is_held(line: Line
 
 
 def test_after_a_crash_those_who_die_before_they_answer_are_forgotten(line: Line) -> None:
+    line.tell(UP)
     line.enqueue("a", "b")
     line.dispatcher.kill(Crash(RuntimeError("asked to")))
+    line.work()
     line.bring_back()
     line.tasks["a"][1].kill()
     line.work()
