@@ -88,6 +88,7 @@ class Connection(MachinePort):
             fail=self.close,
             window_ns=limits.flush_window_ms * NS_PER_MS,
             bytes_max=limits.outbox_bytes_max,
+            stall_ns=limits.write_ms * NS_PER_MS,
             counters=app.counters,
         )
         self._reader: asyncio.Task[Any] | None = None  # the runner, while it waits for a frame
@@ -190,6 +191,19 @@ class Connection(MachinePort):
             if self._transport.get_write_buffer_size():
                 # A client that reads nothing would keep the transport open for ever.
                 self._transport.abort()
+
+    # --- room for long text
+
+    @property
+    def room_bytes(self) -> int:
+        return self._outbox.room_bytes
+
+    @property
+    def crowded(self) -> bool:
+        return self._outbox.crowded
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None:
+        self._outbox.when_room(call, first=first)
 
     # --- carrying out
 

@@ -9,6 +9,7 @@ event has the id ``end``, and who comes back with that is told by ``204`` to sta
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from aiohttp import web
 from edge.clock import NS_PER_MS, Clock, Timer
 from edge.errors import InvalidRequest
 from edge.gateway.machine_port import MachinePort
+from edge.gateway.outbox import BUSY_BYTES, ROOM_BYTES_MAX, ROOM_SHARE
 from edge.phoenix import (
     V2,
     Effect,
@@ -37,8 +39,6 @@ from edge.services.wire import ProgressUpdate
 END_ID: Final = "end"
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 KEEP_ALIVE_MS: Final = 15_000
-WRITE_MS_MAX: Final = 60_000
-"""A client that takes nothing for so long is cut off."""
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
 _HEADERS: Final = {
     "Content-Type": "text/event-stream",
@@ -70,7 +70,8 @@ def event(name: str, payload: object, event_id: str | None = None) -> bytes:
 
 class EventStream(MachinePort):
     """One client that reads one task's updates. Everything that waits is written at once; while a
-    slow client is written to, progress merges. More than ``bytes_max`` bytes end the stream."""
+    slow client is written to, progress merges, and long text waits with its task. More than
+    ``bytes_max`` bytes end the stream; who reads nothing is cut off by its connection."""
 
     def __init__(
         self,
@@ -92,6 +93,8 @@ class EventStream(MachinePort):
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._over = False
+        self._writing = False
+        self._wanting: deque[Callable[[], bool]] = deque()  # its channel, that wants room
         self._keep_alive: Timer | None = None
 
     async def run(self, response: web.StreamResponse, task_id: str, offset: int) -> None:
@@ -103,21 +106,35 @@ class EventStream(MachinePort):
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                data = self._take()
-                if data:
-                    slow = self._clock.call_after(WRITE_MS_MAX * NS_PER_MS, self._cut)
-                    try:
-                        await response.write(data)
-                    finally:
-                        slow.cancel()
+                if data := self._take():
+                    self._writing = True
+                    # Returns when the client has taken nearly all of what is long.
+                    await response.write(data)
+                    self._writing = False
                 if self._over and not self._waiting:
                     return
+                while self._wanting and self.room_bytes:
+                    self._wanting.popleft()()
                 self._keep_alive_later()
         except ConnectionError:
             return  # the client is gone, and comes back if it wants to
         finally:
             self.end()
             self._perform(self._machine.lost("the client is gone"))
+
+    @property
+    def room_bytes(self) -> int:
+        if self._writing or self._waiting_bytes > BUSY_BYTES:
+            return 0
+        return min(ROOM_BYTES_MAX, self._bytes_max // ROOM_SHARE)
+
+    @property
+    def crowded(self) -> bool:
+        return self._waiting_bytes > self._bytes_max // 2
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None:
+        self._wanting.append(call)
+        self._wake.set()
 
     def end(self) -> None:
         """Ends the stream once what waits is written; the client may come back."""
@@ -167,6 +184,8 @@ class EventStream(MachinePort):
         event_id = END_ID if name in ENDS else None
         if name == "rewind":
             event_id = str(payload["offset"])
+        elif name == "progress":
+            event_id = str(payload["offset"] + len(payload["delta"]))
         self._put_event(name, value, event_id)
 
     def _put_event(self, name: str, payload: object, event_id: str | None) -> None:

@@ -6,8 +6,9 @@ Server-Sent Events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.phoenix import Broadcast, Effect, Json, Mergeable, Payload, Socket, Subscription
 from edge.services.channel import ChannelFactory
 
@@ -21,6 +22,23 @@ class MachinePort:
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         raise NotImplementedError
+
+    @property
+    def room_bytes(self) -> int:
+        """How much long text may be said now. Here, as by a transport that takes all at once."""
+        return ROOM_BYTES_MAX
+
+    @property
+    def crowded(self) -> bool:
+        """So much waits that whatever can be said later should be; here, never."""
+        return False
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None:
+        """See `edge.gateway.outbox.Outbox.when_room`; here, at once."""
+        call()
+
+    def hold(self, size_bytes: int) -> None:
+        """A channel holds so much more, or less, until its client has room for it."""
 
     def joined(self, subscription: Subscription, response: Payload) -> None:
         self._perform(self._machine.joined(subscription, response))

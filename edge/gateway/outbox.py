@@ -4,6 +4,10 @@ The first update of a topic leaves at once, in the caller's own turn. Within the
 it, and while the client reads slower than it is written to, later updates of that topic merge into
 one; everything else keeps its place. Whatever waits leaves in one write.
 
+Long text does not wait here at all: who has some asks for room (`Outbox.when_room`) and is called
+when the client has taken nearly all that was written before. So a text of any length goes at the
+pace of its reader, and passes no limit.
+
 The frames are built here (RFC 6455 section 5.2: from a server, unmasked, never fragmented) and go
 straight to the transport: no queue, no runner, no turn of the event loop in between.
 """
@@ -12,10 +16,11 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from edge.clock import Clock, Timer
+from edge.clock import NS_PER_MS, Clock, Timer
 from edge.phoenix import (
     CLOSE_TRY_LATER,
     CLOSE_UNDECODABLE,
@@ -33,6 +38,16 @@ OPCODE_PONG: Final = 0xA
 # On uvloop a write stays in the transport's buffer until the end of the loop's turn, so a few
 # kilobytes in it do not mean that the client is slow; a client that is has more than this.
 BUSY_BYTES: Final = 16_384
+
+ROOM_BYTES_MAX: Final = 262_144
+"""What is said at once to a client that has room: as much as one message may be long."""
+ROOM_SHARE: Final = 4
+"""Of its limit: behind long text there has to be space for what comes meanwhile."""
+
+LOOKS_MAX: Final = 125
+REST_MS: Final = 250
+"""A client that reads slowly is looked at after each flush window; one that is still slow after so
+many, only now and then: ten thousand of them must not keep the loop busy."""
 
 _NEVER_NS: Final = -(1 << 62)
 _pack_16: Final = struct.Struct("!BBH").pack
@@ -84,8 +99,9 @@ class Outbox:
     """The outbox of one socket.
 
     ``encode`` writes a message in the socket's version of the protocol. ``fail`` is called at most
-    once, with a close code: 1013 when more than ``bytes_max`` bytes wait, 1011 when a payload could
-    not be encoded. After that, and after `close`, everything is dropped.
+    once, with a close code: 1013 when more than ``bytes_max`` bytes wait, or something waits and
+    the client has taken nothing for ``stall_ns``; 1011 when a payload could not be encoded. After
+    that, and after `close`, everything is dropped.
     """
 
     __slots__ = (
@@ -95,10 +111,15 @@ class Outbox:
         "_encode",
         "_fail",
         "_flushed_ns",
+        "_looks",
         "_mergeable",
         "_open",
+        "_stall_ns",
+        "_stalled_ns",
         "_timer",
+        "_unread_bytes",
         "_waiting",
+        "_wanting",
         "_window_ns",
         "_wire",
         "waiting_bytes",
@@ -113,6 +134,7 @@ class Outbox:
         fail: Callable[[int, str], None],
         window_ns: int,
         bytes_max: int,
+        stall_ns: int,
         counters: Counters,
     ) -> None:
         self._wire = wire
@@ -121,12 +143,17 @@ class Outbox:
         self._fail: Callable[[int, str], None] | None = fail
         self._window_ns = window_ns
         self._bytes_max = bytes_max
+        self._stall_ns = stall_ns
         self._counters = counters
         self._open = True
         self._timer: Timer | None = None
         self._waiting: list[bytes | _Waiting] | None = None  # made when something has to wait
         self._mergeable: dict[str, _Waiting] = {}  # the last of each topic, if it is the very last
         self._flushed_ns: dict[str, int] = {}  # when each topic's last mergeable push was written
+        self._wanting: deque[Callable[[], bool]] | None = None  # who wants room, the first first
+        self._looks = 0  # since the client has been slow
+        self._unread_bytes = 0  # what the client had not taken at the last look,
+        self._stalled_ns = 0  # and since when that has not become less
         self.waiting_bytes = 0
 
     def send(self, topic: str, frame: Frame) -> None:
@@ -177,12 +204,40 @@ class Outbox:
             self._mergeable[push.topic] = waiting
             self._check_and_arm(self._window_ns if busy else max(0, due_ns - now_ns))
 
+    @property
+    def room_bytes(self) -> int:
+        """How much long text may be sent now; 0 while the client has not taken nearly all that
+        was said before."""
+        if self.waiting_bytes + self._wire.get_write_buffer_size() > BUSY_BYTES:
+            return 0
+        return min(ROOM_BYTES_MAX, self._bytes_max // ROOM_SHARE)
+
+    @property
+    def crowded(self) -> bool:
+        """Half of what may wait does."""
+        return self.waiting_bytes + self._wire.get_write_buffer_size() > self._bytes_max // 2
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None:
+        """Calls, once and later, when there is room. Those who want it are called in the order in
+        which they asked, one in a turn of the loop, so that each finds what the one before has
+        left; ``first`` is for who goes on with what it has begun. False, as an answer, gives the
+        turn to the next."""
+        if self._wanting is None:
+            self._wanting = deque()
+        if first:
+            self._wanting.appendleft(call)
+        else:
+            self._wanting.append(call)
+        self._arm(0)
+
     def flush(self) -> None:
         """Writes all that waits, in one write."""
         waiting, self._waiting = self._waiting, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._wanting:
+            self._arm(0)
         if not waiting or not self._can_write():
             return
         last, self._mergeable = self._mergeable, {}
@@ -209,6 +264,7 @@ class Outbox:
         self._waiting = None
         self._mergeable.clear()
         self._flushed_ns.clear()
+        self._wanting = None
         self.waiting_bytes = 0
         if self._timer is not None:
             self._timer.cancel()
@@ -258,24 +314,58 @@ class Outbox:
         self._wire.write(data)
 
     def _check_and_arm(self, delay_ns: int) -> None:
-        if self._check() and self._timer is None:
+        if self._check():
+            self._arm(delay_ns)
+
+    def _arm(self, delay_ns: int) -> None:
+        if self._timer is None:
             self._timer = self._clock.call_after(delay_ns, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        if not self._waiting or not self._can_write():
+        if not (self._waiting or self._wanting) or not self._can_write():
             return
-        if self._wire.get_write_buffer_size() > BUSY_BYTES:
-            self._check_and_arm(self._window_ns or 1_000_000)
-        else:
-            self.flush()
+        unread_bytes = self._wire.get_write_buffer_size()
+        if unread_bytes > BUSY_BYTES:
+            self._look_again(unread_bytes)
+            return
+        self._looks = self._unread_bytes = 0
+        self.flush()
+        self._give_room()
+
+    def _look_again(self, unread_bytes: int) -> None:
+        """The client is slow: it is waited for, unless it has stopped reading."""
+        now_ns = self._clock.now_ns()
+        # While so much is unread nothing more is written: it becomes less only by being read.
+        if not 0 < self._unread_bytes <= unread_bytes:
+            self._stalled_ns = now_ns
+        self._unread_bytes = unread_bytes
+        if now_ns - self._stalled_ns >= self._stall_ns:
+            self._overflow("the client has stopped reading")
+            return
+        self._looks += 1
+        soon_ns = self._window_ns or NS_PER_MS
+        self._check_and_arm(soon_ns if self._looks <= LOOKS_MAX else REST_MS * NS_PER_MS)
+
+    def _give_room(self) -> None:
+        while self._wanting and self.room_bytes:
+            if self._wanting.popleft()():
+                break
+        if self._wanting:
+            self._arm(0)
 
     def _check(self) -> bool:
         if self.waiting_bytes + self._wire.get_write_buffer_size() <= self._bytes_max:
             return True
-        self._counters.overflows += 1
-        self._give_up(CLOSE_TRY_LATER, "the client reads too slowly")
+        if self._wire.get_write_buffer_size() <= BUSY_BYTES:
+            self.flush()  # it was only waiting for the flush window: the client is not slow
+        else:
+            self._overflow("the client reads too slowly")
         return False
+
+    def _overflow(self, reason: str) -> None:
+        self._counters.overflows += 1
+        self._give_up(CLOSE_TRY_LATER, reason)
 
     def _give_up(self, code: int, reason: str) -> None:
         fail = self._fail

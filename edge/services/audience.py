@@ -8,7 +8,7 @@ from typing import Any, Final
 from edge.actors import Ref
 from edge.services import wire
 from edge.services.messages import TaskEvent, TooMany, Watch, Watching
-from edge.services.wire import ProgressUpdate
+from edge.services.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.effects import TellProgress
 from edge.tasks.task import Task
 
@@ -45,13 +45,12 @@ class Followers:
 class Audience:
     """Everybody who watches a task. Telling counts the task's ``seq``, whoever listens."""
 
-    __slots__ = ("_channels", "_followers", "_staying", "_task")
+    __slots__ = ("_channels", "_followers", "_task")
 
     def __init__(self, task: Task, followers: Followers) -> None:
         self._task = task
         self._followers = followers
         self._channels: tuple[Ref, ...] = ()
-        self._staying: tuple[Ref, ...] = ()  # of the channels, those that stay beyond the end
 
     def __bool__(self) -> bool:
         """Somebody watches."""
@@ -60,26 +59,22 @@ class Audience:
     def show(self, watch: Watch, document: dict[str, Any], ended: bool) -> bool:
         """Tells a channel how the task stands, from its offset on; whether it joined for more."""
         task = self._task
-        stays = not watch.once and (watch.stay or not ended)
+        stays = not watch.once
         if stays and len(self._channels) >= WATCHERS_MAX:
             watch.channel.send(TooMany(task.task_id))
             return False
-        offset = task.resume_offset(watch.offset)
-        watch.channel.send(Watching(task.task_id, document, task.text[offset:], offset, ended))
+        offset = watch.offset if watch.exact else task.resume_offset(watch.offset)
+        # A page at a time: however long the text is, and however many come, nobody holds a copy.
+        page = task.text[offset : offset + PAGE_CHARS]
+        shown = Watching(task.task_id, document, page, offset, len(task.text), ended)
+        watch.channel.send(shown)
         if stays:
             self._channels += (watch.channel,)
-            if watch.stay:
-                self._staying += (watch.channel,)
         return stays
 
     def leave(self, channel: Ref) -> None:
         """Forgets a channel that may have joined."""
         self._channels = tuple(each for each in self._channels if each is not channel)
-        self._staying = tuple(each for each in self._staying if each is not channel)
-
-    def dismiss(self) -> None:
-        """The end was told: forgets all but those who stay."""
-        self._channels = self._staying
 
     def tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
         """Pushes an event to all; ``last`` when it is the task's end, which has been counted

@@ -101,6 +101,23 @@ class SocketPort(Protocol):
         self, subscription: Subscription, ref: Json, status: str, response: Payload
     ) -> None: ...
 
+    @property
+    def room_bytes(self) -> int: ...
+
+    @property
+    def crowded(self) -> bool: ...
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None: ...
+
+    def hold(self, size_bytes: int) -> None: ...
+
+
+class _Room:
+    """The client has room for long text."""
+
+
+_ROOM: Final = _Room()
+
 
 class _JoinExpired:
     """The join has been undecided for too long."""
@@ -118,7 +135,7 @@ class Channel(Actor):
     broadcasts of its topic, ``mailbox_messages_max`` how many messages may wait for it.
     """
 
-    __slots__ = ("_channels", "_port", "_subscription")
+    __slots__ = ("_asks_room", "_channels", "_held_bytes", "_port", "_subscription")
 
     broadcasts = True
     mailbox_messages_max = MAILBOX_MESSAGES_MAX
@@ -126,6 +143,8 @@ class Channel(Actor):
     _channels: Channels
     _port: SocketPort
     _subscription: Subscription
+    _held_bytes: int
+    _asks_room: bool
 
     @property
     def topic(self) -> str:
@@ -150,6 +169,9 @@ class Channel(Actor):
 
     def handle_info(self, message: object) -> None:
         """A message of another actor, or one's own of `send_after`."""
+
+    def has_room(self) -> None:
+        """There is room for long text, as `ask_room` asked for; it may be gone again already."""
 
     def terminate(self, reason: str) -> None:
         """The channel is over, whatever the reason; nothing reaches the client any more."""
@@ -177,6 +199,29 @@ class Channel(Actor):
         status = "ok" if type(answer) is Ok else "error"
         self._port.reply(self._subscription, ref, status, answer.response)
 
+    @property
+    def room_bytes(self) -> int:
+        """How much long text may be sent now; 0 while the client has not taken nearly all that was
+        sent before. What is short may be sent at any time."""
+        return self._port.room_bytes
+
+    @property
+    def crowded(self) -> bool:
+        """So much waits for the client that whatever can be said later should be."""
+        return self._port.crowded
+
+    def ask_room(self, *, first: bool = False) -> None:
+        """Has `has_room` called, once and later, when there is room: before all others that ask at
+        this socket, if it is to go on with what has been begun."""
+        if not self._asks_room:
+            self._asks_room = True
+            self._port.when_room(self._room_comes, first=first)
+
+    def hold(self, size_bytes: int) -> None:
+        """Says how much the channel holds of what its client has still to take."""
+        self._port.hold(size_bytes - self._held_bytes)
+        self._held_bytes = size_bytes
+
     def accept(self, response: Payload = _EMPTY) -> None:
         """Accepts a join that was left for later. IllegalTransition when it is decided."""
         self._port.joined(self._subscription, response)
@@ -199,10 +244,15 @@ class Channel(Actor):
         self._channels = channels
         self._port = port
         self._subscription = subscription
+        self._held_bytes = 0
+        self._asks_room = False
 
     def hear(self, message: Broadcast) -> None:
         """A broadcast of the topic (`PubSub`); it goes past the mailbox, as in Phoenix."""
         self._port.broadcast(self._subscription, message)
+
+    def _room_comes(self) -> bool:
+        return self.ref.send(_ROOM)
 
     def handle(self, message: object) -> None:
         if type(message) is Deliver:
@@ -212,6 +262,9 @@ class Channel(Actor):
         elif type(message) is LeaveChannel:
             self._port.left(self._subscription)
             self.stop(NORMAL)
+        elif type(message) is _Room:
+            self._asks_room = False
+            self.has_room()
         elif type(message) is _JoinExpired:
             if self._subscription.undecided:
                 raise TimeoutError(f"the join of {self.topic} was not decided in {JOIN_MS_MAX} ms")
@@ -229,6 +282,7 @@ class Channel(Actor):
         else:
             self._port.ended(self._subscription)
         self._subscription.channel = None
+        self.hold(0)
         self.terminate(str(reason))
 
     def _decide(self, decision: Decision) -> None:

@@ -123,7 +123,6 @@ class Ending:
         """Tells everybody of the end."""
         task = self._life.task
         self._audience.tell(*wire.end_event(wire.document(task)), last=True)
-        self._audience.dismiss()
         self._telemetry.emit(
             "task.finished",
             task_id=task.task_id,

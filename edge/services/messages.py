@@ -15,24 +15,27 @@ from edge.tasks.task import Request, Task
 class Watch:
     """A channel wants to hear of this task, from character ``offset`` on. Answered to the channel
     by `Watching`; then events follow, unless it follows all of its client's tasks anyway and only
-    wants to know how this one stands (``once``). With ``stay`` they follow beyond the task's end,
-    in case it is run again."""
+    wants to know how this one stands (``once``). They follow beyond the task's end, in case it is
+    run again, until the channel ends. ``exact``: it has heard of every rewind since it was told
+    that text, so that all of it is still the task's."""
 
     channel: Ref
     offset: int
     once: bool = False
-    stay: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
     """The task as it is, and the text that the channel has not seen, from ``offset`` on: where it
-    asked from, or where the text ends if that is before."""
+    asked from, or where the text ends if that is before. ``delta`` is a page of it at most, of a
+    task that an actor has; ``chars`` is how long the whole text is."""
 
     task_id: str
     document: dict[str, Any]
     delta: str
     offset: int
+    chars: int
     ended: bool
 
 
@@ -75,8 +78,8 @@ class TaskEvent:
 
 def stored(task: Task, offset: int) -> Watching:
     """An ended task from the store, for a channel that has its first ``offset`` characters."""
-    offset = task.resume_offset(offset)
-    return Watching(task.task_id, wire.document(task), task.text[offset:], offset, True)
+    offset, text = task.resume_offset(offset), task.text
+    return Watching(task.task_id, wire.document(task), text[offset:], offset, len(text), True)
 
 
 class Describe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -25,7 +26,8 @@ from edge.services.messages import (
     stored,
 )
 from edge.services.tasks import Tasks
-from edge.services.wire import PAGE_CHARS, ProgressUpdate
+from edge.services.told import Told
+from edge.services.wire import SHORT_CHARS, ProgressUpdate
 from edge.tasks import ids
 from edge.tasks.task import Task
 
@@ -38,9 +40,9 @@ OFFSETS_MAX: Final = 500
 """Tasks whose text a join may ask to be continued."""
 
 ASKED_MAX: Final = 16
-ASK_GAP_MS: Final = 10
-"""A join asks so many tasks at a time how they stand, with so long in between: what they have to
-say is written to the client before there is more of it."""
+LISTED_BYTES: Final = 16_384
+"""A join asks so many tasks at a time how they stand, or fewer if there is not so much room for the
+answer of each, and the next ones when the client has taken those."""
 
 UPDATES_BYTES_MAX: Final = 196_608
 """Updates of one frame at most: with the longest single one a frame stays under 512 KiB."""
@@ -99,11 +101,15 @@ def _size_bytes(entry: _Entry) -> int:
     return entry.size_bytes if isinstance(entry, ProgressUpdate) else len(entry.json)
 
 
-class _AskMore:
-    """It is time for the next tasks."""
+@dataclass(slots=True)
+class _Look:
+    """A task whose state and text up to now is still to be told. What it says meanwhile is a part
+    of that. ``told`` once it is listed, and its text is too long to be told at once."""
 
-
-_ASK_MORE: Final = _AskMore()
+    offset: int  # what the join says is known
+    ref: Ref | None = None  # whom we have asked
+    told: Told | None = None
+    stored: Watching | None = None  # of one without an actor, while its text is on its way
 
 
 class MineChannel(Channel):
@@ -116,6 +122,9 @@ class MineChannel(Channel):
     a ``task`` entry with the document, ``delta`` and ``offset`` for each task, then the events of
     the channel ``task:{id}``, and ``accepted`` for a new one. A client keeps
     ``text = text[:offset] + delta``; the text is not in a ``task`` entry's result a second time.
+
+    Long text goes at the pace of the client: first all are listed, then the rest of each long text
+    comes in pages, one task after the other.
     """
 
     broadcasts = False
@@ -125,10 +134,10 @@ class MineChannel(Channel):
         so here, and half of the mailbox is for what is said in turns (`edge.actors.System`)."""
         self._tasks = tasks
         self.mailbox_messages_max = max(MAILBOX_MESSAGES_MAX, 2 * at_once_max)
-        # Tasks that have not said yet how they stand: whom we asked, if we did, and from which
-        # offset on. What they tell before they answer is part of the answer.
-        self._asked: dict[str, tuple[Ref | None, int]] = {}
-        self._to_ask: deque[str] = deque()
+        self._looks: dict[str, _Look] = {}
+        self._to_list: deque[str] = deque()
+        self._long: deque[str] = deque()  # listed; the first one's text is on its way
+        self._pending: set[str] = set()  # asked, and not answered yet
 
     def join(self, topic: str, payload: Any) -> Decision:
         try:
@@ -141,82 +150,157 @@ class MineChannel(Channel):
         for written in unknown:
             self._entry(written, "unknown", {})
         listed = dict.fromkeys(islice(own, LISTED_MAX), 0) | known
-        self._asked = {task_id: (None, offset) for task_id, offset in listed.items()}
-        self._to_ask.extend(listed)
-        self._ask_more()
+        self._looks = {task_id: _Look(offset) for task_id, offset in listed.items()}
+        self._to_list.extend(listed)
+        self.has_room()
         return Ok({"tasks": len(own)})
 
     def terminate(self, reason: str) -> None:
         self._tasks.followers.leave(self.client, self.ref)
 
-    def _ask_more(self) -> None:
-        for _ in range(min(ASKED_MAX, len(self._to_ask))):
-            task_id = self._to_ask.popleft()
-            self._ask(task_id, self._asked[task_id][1])
-        if self._to_ask:
-            self.send_after(ASK_GAP_MS, _ASK_MORE)
+    # --- one after the other
 
-    def _ask(self, task_id: str, offset: int) -> None:
+    def _go_on(self) -> None:
+        if not self._pending and (self._to_list or self._long):
+            # The text that is on its way before those of others.
+            self.ask_room(first=not self._to_list)
+
+    def has_room(self) -> None:
+        room_bytes = self.room_bytes
+        if self._pending or not room_bytes:
+            self._go_on()
+        elif self._to_list:
+            at_once = max(1, min(ASKED_MAX, room_bytes // LISTED_BYTES))
+            for _ in range(min(at_once, len(self._to_list))):
+                self._ask(self._to_list.popleft())
+        elif self._long:
+            look = self._looks[self._long[0]]
+            if look.stored is not None:
+                self._tell_page(look, look.stored)
+            else:
+                self._ask(self._long[0])
+
+    def _ask(self, task_id: str) -> None:
+        look = self._looks[task_id]
+        offset = look.offset if look.told is None else look.told.offset
         ref = self._tasks.live_of(self.client, task_id)
-        self._asked[task_id] = ref, offset
+        known = look.told is not None and ref is look.ref
+        look.ref = ref
+        self._pending.add(task_id)
         if ref is not None:
             # One that is dying does not hear it; its `Down` has its successor asked.
-            ref.send(Watch(self.ref, offset, once=True))
+            ref.send(Watch(self.ref, offset, once=True, exact=known))
             self.monitor(ref)
         else:
             self._tasks.fetch(task_id, self.client, self.ref)
 
     def handle_info(self, message: object) -> None:
         if isinstance(message, (ProgressUpdate, TaskEvent)):
-            if message.task_id not in self._asked:
-                self._tell(message)
+            look = self._looks.get(message.task_id)
+            if look is None:
+                self._happens(message)
+            elif look.told is not None:
+                for event, payload in look.told.missed(message):
+                    self._entry(message.task_id, event, payload)
         elif type(message) is Watching:
-            self._list(message)
+            self._shown(message)
         elif type(message) is Fetched:
             self._fetched(message.task_id, message.task)
         elif type(message) is Down:
-            for task_id, (ref, offset) in tuple(self._asked.items()):
-                if ref is message.ref:
-                    self._ask(task_id, offset)
-        elif type(message) is _AskMore:
-            self._ask_more()
-        elif type(message) is LookAgain and message.task_id in self._asked:
-            self._ask(message.task_id, self._asked[message.task_id][1])
+            for task_id, look in self._looks.items():
+                if look.ref is message.ref and task_id in self._pending:
+                    self._ask(task_id)
+        elif type(message) is LookAgain:
+            self._ask(message.task_id)
 
-    def _tell(self, message: ProgressUpdate | TaskEvent) -> None:
+    # --- as it happens
+
+    def _happens(self, message: ProgressUpdate | TaskEvent) -> None:
         if isinstance(message, ProgressUpdate):
-            self.push_mergeable("updates", Updates(message.task_id, message))
-        else:
-            self._entry(message.task_id, message.event, message.payload)
+            if self.crowded:
+                # It is written faster than it is read: the client catches up with it in its turn.
+                told = Told(message.offset, message.from_seq - 1)
+                self._looks[message.task_id] = _Look(message.offset, told=told)
+                self._long.append(message.task_id)
+                self._go_on()
+            else:
+                self.push_mergeable("updates", Updates(message.task_id, message))
+            return
+        payload = message.payload
+        if payload.get("result") is not None:
+            # A client that is slow has that text already, or on its way.
+            chars_max = max(SHORT_CHARS, wire.chars_in(self.room_bytes))
+            payload = payload | {"result": wire.result_for_channels(payload["result"], chars_max)}
+        self._entry(message.task_id, message.event, payload)
 
     def _entry(self, task_id: str, event: str, payload: dict[str, Any]) -> None:
         entry = Encoded.of({"task_id": task_id, "event": event, **payload})
         self.push_mergeable("updates", Updates(task_id, entry))
 
-    def _list(self, message: Watching) -> None:
-        ref, _ = self._asked.pop(message.task_id, (None, 0))
-        if ref is not None:
-            self.demonitor(ref)
-        if message.document["client"] != self.client:
-            self._entry(message.task_id, "unknown", {})
-            return
-        page, rest = message.delta[:PAGE_CHARS], message.delta[PAGE_CHARS:]
-        shown = wire.for_channels(message.document)
-        if shown["result"] is not None:
-            shown["result"] = shown["result"] | {"text": None}
-        told = {"seq": shown["seq"], "task": shown, "delta": page, "offset": message.offset}
-        self._entry(message.task_id, "task", told)
-        for more in wire.catch_up(message.document, rest, message.offset + len(page)):
-            self.push_mergeable("updates", Updates(message.task_id, more))
+    # --- as it is
+
+    def _shown(self, shown: Watching) -> None:
+        look = self._looks[shown.task_id]
+        self._pending.discard(shown.task_id)
+        if look.ref is not None:
+            self.demonitor(look.ref)
+        if look.told is None:
+            self._list(look, shown)
+        else:
+            self._tell_page(look, shown, just_shown=True)
+        self._go_on()
+
+    def _list(self, look: _Look, shown: Watching) -> None:
+        page = shown.delta[:SHORT_CHARS]
+        told = Told.of(shown.document, shown.offset + len(page))
+        told.ended = shown.ended  # as the document says
+        slim = wire.for_channels(shown.document, 0)
+        entry = {"seq": slim["seq"], "task": slim, "delta": page, "offset": shown.offset}
+        self._entry(shown.task_id, "task", entry)
+        if told.offset < shown.chars:
+            look.told = told
+            self._long.append(shown.task_id)
+        else:
+            del self._looks[shown.task_id]
+
+    def _tell_page(self, look: _Look, shown: Watching, *, just_shown: bool = False) -> None:
+        """More of the text of the first in line."""
+        told, chars = look.told, wire.chars_in(self.room_bytes)
+        assert told is not None, "it is listed"
+        # Cut back since we asked, as we have heard, so this may be of another text.
+        stale = just_shown and shown.offset > told.offset
+        if chars and not stale:
+            events = list(told.rewind(shown)) if just_shown else []
+            events += told.catch_up(shown, chars)
+            entries = [
+                {"task_id": shown.task_id, "event": event, **payload} for event, payload in events
+            ]
+            if entries:
+                self.push("updates", {"updates": entries})
+            if told.offset == shown.chars:
+                del self._looks[self._long.popleft()]
+                self.hold(0)
+        self._go_on()
 
     def _fetched(self, task_id: str, task: Task | None) -> None:
-        if task is None or task.request.client != self.client:
-            del self._asked[task_id]
-            self._entry(task_id, "unknown", {})
-        elif not task.terminal:
-            self.send_after(LOOK_AGAIN_MS, LookAgain(task_id))
-        else:
-            self._list(stored(task, self._asked[task_id][1]))
+        look = self._looks[task_id]
+        if task is not None and task.request.client == self.client:
+            if not task.terminal:
+                self.send_after(LOOK_AGAIN_MS, LookAgain(task_id))
+                return
+            shown = stored(task, look.offset if look.told is None else look.told.offset)
+            if look.told is not None:
+                # Not read from the store again for every page.
+                look.stored = shown
+                self.hold(wire.CHAR_MEMORY_BYTES * len(shown.delta))
+            self._shown(shown)
+            return
+        del self._looks[task_id]
+        self._pending.discard(task_id)
+        if look.told is not None:
+            self._long.remove(task_id)
+        self._entry(task_id, "unknown", {})
+        self._go_on()
 
 
 def _offsets_of(payload: object) -> tuple[dict[str, int], list[str]]:

@@ -5,7 +5,6 @@ The same shapes go over HTTP, the channel and Server-Sent Events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -25,8 +24,17 @@ PAGE_CHARS: Final = 40_000
 """Output text in one message at most. JSON makes six bytes of the worst character, so a page is
 under 256 KiB in any case; some clients refuse a message of 1 MiB."""
 
+CHAR_BYTES_MAX: Final = 6
+"""Of a character in JSON."""
+
+CHAR_MEMORY_BYTES: Final = 4
+"""What a character takes in memory at most."""
+
 ASKED_CHARS: Final = 2_000
 """A prompt longer than this is left out of what channels send: who watches has written it."""
+
+SHORT_CHARS: Final = 2_000
+"""Text that is said at once. Longer text is said when its client has room for it."""
 
 
 CATCH_UP: Final = "catch_up"
@@ -168,7 +176,12 @@ def options_document(options: Options) -> dict[str, Any]:
     }
 
 
-def for_channels(document: dict[str, Any]) -> dict[str, Any]:
+def chars_in(room_bytes: int) -> int:
+    """How many characters are sure to fit, and make no message too long."""
+    return min(PAGE_CHARS, room_bytes // CHAR_BYTES_MAX)
+
+
+def for_channels(document: dict[str, Any], result_chars_max: int) -> dict[str, Any]:
     """The document without what would make a message too long; it is null there, and whole over
     HTTP. A long result's text has been, or will be, sent in pages."""
     slim = dict(document)
@@ -176,21 +189,22 @@ def for_channels(document: dict[str, Any]) -> dict[str, Any]:
         slim["prompt"] = None
     if sum(len(each["content"]) for each in slim.get("messages") or ()) > ASKED_CHARS:
         slim["messages"] = None
-    slim["result"] = result_for_channels(slim["result"])
+    slim["result"] = result_for_channels(slim["result"], result_chars_max)
     return slim
 
 
-def result_for_channels(result: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The result, its text null where that is longer than a page."""
-    if result is not None and len(result["text"]) > PAGE_CHARS:
+def result_for_channels(result: dict[str, Any] | None, chars_max: int) -> dict[str, Any] | None:
+    """The result, its text null where that is longer."""
+    if result is not None and len(result["text"] or "") > chars_max:
         return result | {"text": None}
     return result
 
 
-def end_event(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and payload, but for its ``seq``, of the last event of a task that has ended."""
+def end_event(document: dict[str, Any], chars_max: int = PAGE_CHARS) -> tuple[str, dict[str, Any]]:
+    """Name and payload, but for its ``seq``, of the last event of a task that has ended; a text
+    that is longer is null, since it has been sent in pages."""
     if document["state"] == State.COMPLETED:
-        return "completed", {"result": result_for_channels(document["result"])}
+        return "completed", {"result": result_for_channels(document["result"], chars_max)}
     if document["state"] == State.DISCARDED:
         return "failed", {"error": document["errors"][-1] if document["errors"] else None}
     return "cancelled", {}
@@ -212,18 +226,18 @@ class ProgressUpdate(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        return 400 + 4 * len(self.delta)
+        return 400 + CHAR_MEMORY_BYTES * len(self.delta)
 
     def merge(self, later: ProgressUpdate) -> ProgressUpdate | None:
         """One update that says what both said; None when the later does not follow this one, or
-        both are more than a page. Text that caught up is no event, so it brings no number along.
-        """
+        both are more than a page."""
         if len(self.delta) + len(later.delta) > PAGE_CHARS:
             return None
         if later.from_seq != self.seq + 1 or later.offset != self.offset + len(self.delta):
             return None
-        from_seq = later.from_seq if self.phase == CATCH_UP else self.from_seq
-        return later._replace(from_seq=from_seq, offset=self.offset, delta=self.delta + later.delta)
+        return later._replace(
+            from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
+        )
 
     def payload(self) -> dict[str, Any]:
         """As clients see it; ``from_seq`` only where it stands for several."""
@@ -237,7 +251,7 @@ class ProgressUpdate(NamedTuple):
             "offset": self.offset,
             "delta": self.delta,
         }
-        if self.from_seq != self.seq:
+        if self.from_seq < self.seq:
             payload["from_seq"] = self.from_seq
         return payload
 
@@ -245,18 +259,20 @@ class ProgressUpdate(NamedTuple):
         return Encoded(orjson.dumps(self.payload()))
 
 
-def catch_up(document: dict[str, Any], text: str, offset: int) -> Iterator[ProgressUpdate]:
-    """Text that was there before somebody came to watch, from ``offset`` on, in pages."""
-    for start in range(0, len(text), PAGE_CHARS):
-        yield ProgressUpdate(
-            task_id=document["task_id"],
-            seq=document["seq"],
-            from_seq=document["seq"],
-            state=document["state"],
-            phase=CATCH_UP,
-            progress=document["progress"],
-            tokens=document["tokens"],
-            eta_ms=document["eta_ms"] or 0,
-            offset=offset + start,
-            delta=text[start : start + PAGE_CHARS],
-        )
+def caught_up(
+    document: dict[str, Any], page: str, offset: int, from_seq: int, seq: int
+) -> ProgressUpdate:
+    """Text that was there before a client came for it. It stands for the events from one number to
+    the other; for none of its own when it only repeats the last, and ``from_seq`` is beyond it."""
+    return ProgressUpdate(
+        task_id=document["task_id"],
+        seq=seq,
+        from_seq=from_seq,
+        state=document["state"],
+        phase=CATCH_UP,
+        progress=document["progress"],
+        tokens=document["tokens"],
+        eta_ms=document["eta_ms"] or 0,
+        offset=offset,
+        delta=page,
+    )

@@ -235,6 +235,10 @@ class Socket:
         1_048_576, "largest frame from a client", at_least=1_024, at_most=67_108_864
     )
     channels_max: int = setting(100, "topics joined on one socket", at_least=1, at_most=100_000)
+    write_ms: int = setting(
+        60_000, "how long a client may take nothing while something waits for it", at_least=100,
+        at_most=3_600_000,
+    )  # fmt: skip
     outbox_bytes_max: int = setting(
         4_194_304, "bytes waiting for a slow client before it is cut off", at_least=16_384,
         at_most=1_073_741_824,

@@ -11,6 +11,8 @@ from edge.clock import NS_PER_MS, ManualClock
 from edge.gateway.outbox import BUSY_BYTES, Counters, Outbox
 from edge.phoenix import V2, Encoded, Frame, MergeablePush, Message
 
+STALL_NS = 1 << 60
+
 
 class Numbers(NamedTuple):
     """A run of numbers; runs merge when they are of the same phase."""
@@ -79,6 +81,7 @@ def test_each_topic_gets_everything_once_in_order(script: list[tuple[str, str, i
         fail=fail,
         window_ns=8 * NS_PER_MS,
         bytes_max=1 << 30,
+        stall_ns=STALL_NS,
         counters=counters,
     )
     sent: dict[str, list[int]] = {"a": [], "b": []}

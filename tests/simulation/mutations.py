@@ -183,7 +183,7 @@ _merge = ProgressUpdate.merge
 
 
 def _watch_ends(self: TaskChannel) -> None:
-    if not self._joined:
+    if self._told is None:
         _watch(self)
 
 

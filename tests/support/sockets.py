@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from edge.actors import System
@@ -80,6 +81,40 @@ class Client(MachinePort):
                 self.house.channels.stop(effect)
             else:
                 self.sent.append(effect)
+
+
+class SlowClient(Client):
+    """A socket whose client has room when the test says so."""
+
+    def __init__(self, house: House, client: object = "somebody", topic: str = "room:a") -> None:
+        super().__init__(house, client, topic)
+        self.room = 0
+        self.is_crowded = False
+        self.wanting: deque[Callable[[], bool]] = deque()
+        self.held_bytes = 0
+
+    @property
+    def room_bytes(self) -> int:
+        return self.room
+
+    @property
+    def crowded(self) -> bool:
+        return self.is_crowded
+
+    def when_room(self, call: Callable[[], bool], *, first: bool = False) -> None:
+        (self.wanting.appendleft if first else self.wanting.append)(call)
+
+    def hold(self, size_bytes: int) -> None:
+        self.held_bytes += size_bytes
+
+    def take(self, room_bytes: int) -> list[str]:
+        """The first that wants room has so much; the frames since the last time."""
+        self.room = room_bytes
+        if self.wanting:
+            self.wanting.popleft()()
+        frames = self.run()
+        self.room = 0
+        return frames
 
 
 def _message(effect: Effect) -> Message | Reply | Broadcast:

@@ -25,7 +25,7 @@ from edge.storage import Row, StoredTask, TaskRow
 from edge.tasks.retry import RetryPolicy
 from edge.tasks.task import Options, Request
 from tests.support.rows import uid
-from tests.support.sockets import Client, House
+from tests.support.sockets import Client, House, SlowClient
 
 READY = Ready("scripted", 0, 0, 100, 4_096, 4, False, "a script", False)
 KEEP_MS = 1_000
@@ -213,3 +213,7 @@ class Workshop(House):
     def socket(self, topic: str, client: str = "ada") -> Client:
         """A socket that talks about one topic."""
         return Client(self, client, topic)
+
+    def slow_socket(self, topic: str, client: str = "ada") -> SlowClient:
+        """One whose client takes long text when it is told to."""
+        return SlowClient(self, client, topic)

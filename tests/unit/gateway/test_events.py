@@ -19,6 +19,7 @@ from edge.gateway.access import Access
 from edge.gateway.events import KEEP_ALIVE_MS, EventStreams, event, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.tasks_api import TasksApi
+from edge.phoenix import Message
 from edge.services.task_channel import TaskChannel
 from edge.settings import Settings
 from tests.support.rows import uid
@@ -141,10 +142,44 @@ async def test_what_waits_for_a_slow_client_is_merged_and_bounded() -> None:
         _, data, _ = await page.next()
         assert len(data["delta"]) == 1_000
         assert data["seq"] - data["from_seq"] == 9
+        # More than may wait: the rest stays with its task until the client has taken this.
         for _ in range(40):
             site.shop.output(1, "x" * 1_000)
-        with pytest.raises(aiohttp.ClientError):
-            await page.next()
+        text = ""
+        while len(text) < 40_000:
+            _, data, event_id = await page.next()
+            assert len(data["delta"]) < 20_000
+            text += data["delta"]
+            assert event_id == str(1_000 + len(text))
+
+
+async def test_long_text_comes_in_pages() -> None:
+    async with serving(bytes_max=100_000) as site:
+        await site.shop.submit(1)
+        site.shop.output(1, "x" * 30_000)
+        page = await site.open(last_event_id="7")
+        text, ids = "", []
+        while len(text) < 30_000 - 7:
+            _, data, event_id = await page.next()
+            assert len(data["delta"]) <= 100_000 // 4 // 6
+            text += data["delta"]
+            ids.append(event_id)
+        assert ids[-1] == "30000"
+        site.shop.finish(1)
+        name, data, _ = await page.next()
+        assert (name, data["result"]["text"]) == ("completed", None)
+
+
+async def test_who_cannot_be_bounded_is_cut_off(site: Site) -> None:
+    await site.shop.submit(1)
+    page = await site.open()
+    await page.next()
+    (stream,) = site.streams._open
+    # What no channel can put off, in one turn of the loop.
+    for _ in range(BYTES_MAX // 100_000 + 1):
+        stream._perform([Message("1", None, "task:1", "x", {"long": "x" * 100_000})])
+    with pytest.raises(aiohttp.ClientError):
+        await page.next()
 
 
 async def test_the_node_stops(site: Site) -> None:

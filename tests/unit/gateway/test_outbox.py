@@ -8,10 +8,20 @@ from typing import NamedTuple
 import pytest
 
 from edge.clock import NS_PER_MS, ManualClock
-from edge.gateway.outbox import BUSY_BYTES, Counters, Outbox, ws_frame
+from edge.gateway.outbox import (
+    BUSY_BYTES,
+    LOOKS_MAX,
+    REST_MS,
+    ROOM_BYTES_MAX,
+    ROOM_SHARE,
+    Counters,
+    Outbox,
+    ws_frame,
+)
 from edge.phoenix import V2, Encoded, Frame, MergeablePush
 
 WINDOW_NS = 8 * NS_PER_MS
+STALL_NS = 10_000 * NS_PER_MS
 
 
 class Text(NamedTuple):
@@ -57,6 +67,7 @@ class Desk:
             fail=lambda code, reason: self.failures.append(code),
             window_ns=window_ns,
             bytes_max=bytes_max,
+            stall_ns=STALL_NS,
             counters=self.counters,
         )
 
@@ -247,6 +258,125 @@ class TestSlowClient:
         desk.state("x" * 100_000)
         assert desk.frames() == [["x" * 100_000]]
         assert desk.failures == []
+
+    def test_what_only_waits_for_its_window_is_no_reason_to_give_up(self, desk: Desk) -> None:
+        for _ in range(9):
+            desk.update("x" * 3_000)
+        assert desk.failures == []
+        desk.clock.advance(WINDOW_NS)
+        assert "".join(text for frames in desk.frames() for text in frames).count("x") == 27_000
+
+    def test_who_stops_reading_is_given_up_in_the_end(self) -> None:
+        desk = Desk(bytes_max=4 * BUSY_BYTES)
+        desk.buffered = 3 * BUSY_BYTES
+        desk.update("a")
+        desk.clock.advance(STALL_NS - NS_PER_MS)
+        # A little is taken at the last moment: it has not stopped.
+        desk.buffered -= 1
+        desk.clock.advance(STALL_NS - 300 * NS_PER_MS)
+        assert desk.failures == []
+        desk.clock.advance(600 * NS_PER_MS)
+        assert desk.failures == [1013]
+        assert desk.clock.timers_pending() == 0
+
+    def test_who_is_slow_for_long_is_looked_at_less_often(self, desk: Desk) -> None:
+        desk.buffered = BUSY_BYTES + 1
+        desk.update("a")
+        for _ in range(LOOKS_MAX):
+            due_ns = desk.clock.next_due_ns()
+            assert due_ns is not None
+            assert due_ns - desk.clock.now_ns() == WINDOW_NS
+            desk.clock.advance(WINDOW_NS)
+        desk.clock.advance(WINDOW_NS)
+        due_ns = desk.clock.next_due_ns()
+        assert due_ns == desk.clock.now_ns() + REST_MS * NS_PER_MS
+        desk.buffered = 0
+        desk.clock.advance(REST_MS * NS_PER_MS)
+        assert desk.frames() == [[progress("a")]]
+
+
+class Speaker:
+    """Says pages of long text, one each time that it is called."""
+
+    def __init__(self, desk: Desk, name: str, pages: int) -> None:
+        self.desk = desk
+        self.name = name
+        self.pages = pages
+        self.alive = True
+
+    def ask(self, first: bool = False) -> None:
+        self.desk.outbox.when_room(self, first=first)
+
+    def __call__(self) -> bool:
+        if self.alive:
+            assert self.desk.outbox.room_bytes > 0
+            self.desk.state(f"{self.name}{self.pages}", self.name)
+            self.desk.buffered = BUSY_BYTES + 1
+            self.pages -= 1
+            if self.pages:
+                self.ask(first=True)
+        return self.alive
+
+
+class TestRoom:
+    def test_is_a_share_of_the_limit_and_no_more_than_a_message(self) -> None:
+        assert Desk(bytes_max=1 << 30).outbox.room_bytes == ROOM_BYTES_MAX
+        desk = Desk(bytes_max=40_000)
+        assert desk.outbox.room_bytes == 40_000 // ROOM_SHARE
+
+    def test_there_is_none_while_the_client_has_much_to_take(self, desk: Desk) -> None:
+        desk.buffered = BUSY_BYTES
+        assert desk.outbox.room_bytes > 0
+        desk.update("a")
+        desk.update("b")
+        assert desk.outbox.room_bytes == 0, "what waits counts as well"
+        desk.outbox.flush()
+        desk.buffered = BUSY_BYTES + 1
+        assert desk.outbox.room_bytes == 0
+
+    def test_is_given_later_and_behind_what_waits(self, desk: Desk) -> None:
+        desk.update("one")
+        desk.update("two")
+        Speaker(desk, "b", 1).ask()
+        assert desk.frames() == [[progress("one")]]
+        desk.clock.advance(WINDOW_NS)
+        assert desk.frames() == [[progress("two")], ["b1"]]
+        assert desk.clock.timers_pending() == 0
+
+    def test_who_has_begun_goes_on_and_each_waits_for_the_client(self, desk: Desk) -> None:
+        Speaker(desk, "a", 2).ask()
+        Speaker(desk, "b", 1).ask()
+        said = []
+        for _ in range(3):
+            desk.clock.advance(WINDOW_NS)
+            said += desk.frames()
+            desk.clock.advance(WINDOW_NS)
+            assert desk.frames() == [], "the client has not taken that yet"
+            desk.buffered = 0
+        assert said == [["a2"], ["a1"], ["b1"]]
+        assert desk.clock.timers_pending() <= 1
+        desk.clock.advance(WINDOW_NS)
+        assert desk.clock.timers_pending() == 0
+
+    def test_who_is_gone_gives_its_turn_to_the_next(self, desk: Desk) -> None:
+        gone = Speaker(desk, "a", 1)
+        gone.ask()
+        gone.alive = False
+        Speaker(desk, "b", 1).ask()
+        desk.clock.advance(0)
+        assert desk.frames() == [["b1"]]
+
+    def test_is_not_given_any_more_when_it_is_closed(self, desk: Desk) -> None:
+        Speaker(desk, "a", 1).ask()
+        desk.outbox.close()
+        desk.clock.advance(WINDOW_NS)
+        assert desk.frames() == []
+
+    def test_who_stops_reading_long_text_is_given_up(self, desk: Desk) -> None:
+        Speaker(desk, "a", 2).ask()
+        desk.clock.advance(0)
+        desk.clock.advance(STALL_NS + REST_MS * NS_PER_MS)
+        assert desk.failures == [1013]
 
 
 class TestEnd:

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from edge.clock import NS_PER_MS
+from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.phoenix import Encoded
 from edge.services.messages import TaskEvent
 from edge.services.mine_channel import (
-    ASK_GAP_MS,
     ASKED_MAX,
     OFFSETS_MAX,
     UPDATES_BYTES_MAX,
     Updates,
 )
-from edge.services.wire import ProgressUpdate
+from edge.services.wire import SHORT_CHARS, ProgressUpdate
 from tests.support.rows import uid
-from tests.support.sockets import Client
+from tests.support.sockets import Client, SlowClient
 from tests.support.workshop import KEEP_MS, Workshop
 
 
@@ -172,15 +172,151 @@ def test_a_frame_has_a_limit() -> None:
     assert len(entries_of(merged)) == 1
 
 
+def joined(shop: Workshop, payload: Any = None) -> SlowClient:
+    """One that has room when it is told to, and has joined."""
+    socket = shop.slow_socket("tasks:mine")
+    socket.room = ROOM_BYTES_MAX
+    socket.send("1", "phx_join", payload if payload is not None else {})
+    return socket
+
+
+def entries_in(frames: list[str]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for text in frames:
+        _, _, _, event, payload = json.loads(text)
+        entries += payload["updates"] if event == "updates" else []
+    return entries
+
+
 async def test_a_long_list_comes_a_few_at_a_time(shop: Workshop) -> None:
-    for number in range(1, ASKED_MAX + 3):
+    for number in range(1, ASKED_MAX + 5):
         await shop.submit(number)
     shop.output(1, "one")
-    socket = join(shop)
-    first = [entry for entry in heard(socket) if entry.get("event") == "task"]
-    assert len(first) == ASKED_MAX
+    socket = joined(shop)
+    first = entries_in(socket.run())
+    assert [entry["event"] for entry in first] == ["task"] * ASKED_MAX
     # What is not listed yet says nothing else before.
     shop.tasks.followers.of("ada")[0].send(TaskEvent(uid(ASKED_MAX + 1), "queued", {}, False))
-    assert heard(socket) == []
-    shop.clock.advance(ASK_GAP_MS * NS_PER_MS)
-    assert [entry["event"] for entry in heard(socket)] == ["task", "task"]
+    assert entries_in(socket.run()) == []
+    # With little room they come one by one, and without any not at all.
+    socket.room = 0
+    assert entries_in(socket.take(0)) == []
+    assert [entry["task_id"] for entry in entries_in(socket.take(100))] == [uid(ASKED_MAX + 1)]
+    rest = [uid(ASKED_MAX + number) for number in (2, 3, 4)]
+    assert [entry["task_id"] for entry in entries_in(socket.take(ROOM_BYTES_MAX))] == rest
+    assert not socket.wanting
+
+
+async def test_long_text_waits_for_room_and_goes_on_before_that_of_others(shop: Workshop) -> None:
+    texts: dict[str, str] = {}
+    whole = {uid(number): f"{number}" * (SHORT_CHARS + 5_000) for number in (1, 2)}
+    for number in (1, 2, 3):
+        await shop.submit(number)
+    shop.output(3, "short")
+    for number in (1, 2):
+        shop.output(number, whole[uid(number)])
+    socket = joined(shop)
+    fold(texts, entries_in(socket.run()))
+    assert texts[uid(3)] == "short"
+    assert all(len(texts[task_id]) == SHORT_CHARS for task_id in whole)
+    # What is said meanwhile is a part of the text that is still to come.
+    socket.room = 0
+    shop.output(1, "!")
+    shop.output(3, "!")
+    assert [entry["task_id"] for entry in entries_in(socket.run())] == [uid(3)]
+    pages = [entries_in(socket.take(chars * 6))[0] for chars in (3_000, 2_001)]
+    assert [(page["task_id"], len(page["delta"])) for page in pages] == [
+        (uid(1), 3_000),
+        (uid(1), 2_001),
+    ]
+    fold(texts, pages)
+    assert texts[uid(1)] == whole[uid(1)] + "!"
+    shop.output(1, "live")
+    (entry,) = entries_in(socket.run())
+    assert (entry["delta"], entry["seq"], entry["phase"]) == (
+        "live",
+        pages[-1]["seq"] + 1,
+        "decode",
+    )
+    fold(texts, entries_in(socket.take(ROOM_BYTES_MAX)))
+    assert texts[uid(2)] == whole[uid(2)]
+    assert not socket.wanting
+
+
+async def test_a_task_that_ends_while_its_text_is_on_its_way_ends_behind_it(
+    shop: Workshop,
+) -> None:
+    await shop.submit(1)
+    shop.output(1, "x" * (SHORT_CHARS + 10))
+    socket = joined(shop)
+    (entry,) = entries_in(socket.run())
+    assert entry["task"]["state"] == "executing"
+    socket.room = 0
+    shop.finish(1)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    assert shop.tasks.live(uid(1)) is None
+    assert entries_in(socket.take(30)) == []
+    await shop.fetch()
+    shop.work()
+    assert socket.held_bytes > 0
+    told = []
+    while socket.wanting:
+        told += entries_in(socket.take(30))
+    assert [entry["event"] for entry in told] == ["progress", "progress", "completed"]
+    assert sum(len(entry.get("delta", "")) for entry in told) == 10
+    assert told[-1]["result"]["text"] is None, "it is long, and the client has it"
+    numbers = [(entry.get("from_seq", entry["seq"]), entry["seq"]) for entry in told]
+    assert numbers[-1][0] == numbers[-2][1] + 1
+    assert socket.held_bytes == 0
+
+
+async def test_a_long_result_is_not_said_twice_to_who_is_slow(shop: Workshop) -> None:
+    await shop.submit(1)
+    socket = joined(shop)
+    socket.run()
+    socket.room = 0
+    shop.output(1, "x" * (SHORT_CHARS + 1))
+    shop.finish(1)
+    *_, entry = entries_in(socket.run())
+    assert (entry["event"], entry["result"]["text"]) == ("completed", None)
+
+
+async def test_what_is_gone_when_its_turn_comes_is_unknown(shop: Workshop) -> None:
+    for number in (1, 2):
+        await shop.submit(number)
+        shop.output(number, f"{number}" * (SHORT_CHARS + 1))
+    socket = joined(shop)
+    socket.run()
+    socket.room = 0
+    shop.finish(1)
+    shop.clock.advance(KEEP_MS * NS_PER_MS)
+    shop.work()
+    del shop.shelf.rows[uid(1)]
+    assert entries_in(socket.take(ROOM_BYTES_MAX)) == []
+    await shop.fetch()
+    (entry,) = entries_in(socket.run())
+    assert (entry["task_id"], entry["event"]) == (uid(1), "unknown")
+    (entry,) = entries_in(socket.take(ROOM_BYTES_MAX))
+    assert (entry["task_id"], entry["delta"]) == (uid(2), "2")
+
+
+async def test_text_that_is_written_faster_than_it_is_read_is_caught_up_with(
+    shop: Workshop,
+) -> None:
+    texts: dict[str, str] = {}
+    await shop.submit(1)
+    socket = joined(shop)
+    shop.output(1, "one ")
+    fold(texts, entries_in(socket.run()))
+    socket.is_crowded, socket.room = True, 0
+    for word in ("two ", "three "):
+        shop.output(1, word)
+    assert entries_in(socket.run()) == []
+    socket.is_crowded = False
+    shop.output(1, "four ")
+    (entry,) = entries_in(socket.take(ROOM_BYTES_MAX))
+    assert (entry["delta"], entry["seq"] - entry["from_seq"]) == ("two three four ", 2)
+    shop.output(1, "five")
+    fold(texts, [entry, *entries_in(socket.run())])
+    assert texts == {uid(1): "one two three four five"}

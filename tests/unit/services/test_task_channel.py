@@ -10,9 +10,10 @@ import pytest
 
 from edge.clock import NS_PER_MS
 from edge.services import audience
-from edge.services.wire import PAGE_CHARS
+from edge.services.wire import PAGE_CHARS, SHORT_CHARS
+from tests.support.reader import Reader
 from tests.support.rows import uid
-from tests.support.sockets import Client
+from tests.support.sockets import Client, SlowClient
 from tests.support.workshop import KEEP_MS, Workshop
 
 TOPIC = f"task:{uid(1)}"
@@ -303,3 +304,161 @@ async def test_to_stay_is_true_or_false(shop: Workshop, stay: object) -> None:
 async def test_who_does_not_stay_hears_the_close(shop: Workshop, stay: object) -> None:
     await run_and_end(shop)
     assert names(join(shop, {"stay": stay})) == ["ok", "completed", "phx_close"]
+
+
+class TestSlowClient:
+    """One that has room when the test says so."""
+
+    LONG = "x" * (2 * SHORT_CHARS + 100)
+
+    def join(self, shop: Workshop, room_bytes: int = 0, offset: int = 0) -> SlowClient:
+        socket = shop.slow_socket(TOPIC)
+        socket.room = room_bytes
+        socket.send("1", "phx_join", {"offset": offset})
+        return socket
+
+    def read(self, reader: Reader, frames: list[str]) -> list[str]:
+        """The client hears them and finds nothing odd; the events."""
+        events = []
+        for text in frames:
+            _, _, _, event, payload = json.loads(text)
+            reader.hear(event, payload)
+            events.append(event)
+        assert reader.oddities == []
+        return events
+
+    async def test_the_reply_waits_for_nobody_and_the_text_for_room(self, shop: Workshop) -> None:
+        await shop.submit(1)
+        shop.output(1, self.LONG)
+        reader, socket = Reader(), self.join(shop)
+        assert self.read(reader, socket.run()) == ["phx_reply"]
+        assert len(reader.text) == SHORT_CHARS
+        # What happens meanwhile is a part of the text that is still to come.
+        shop.output(1, "a")
+        assert socket.run() == []
+        assert self.read(reader, socket.take(60 * 6)) == ["progress"]
+        assert len(reader.text) == SHORT_CHARS + 60
+        assert self.read(reader, socket.take(PAGE_CHARS * 6)) == ["progress"]
+        assert reader.text == self.LONG + "a"
+        shop.output(1, "b")
+        assert self.read(reader, socket.run()) == ["progress"]
+        assert reader.text == self.LONG + "ab"
+        assert not socket.wanting
+
+    async def test_room_that_is_gone_again_is_waited_for(self, shop: Workshop) -> None:
+        await shop.submit(1)
+        shop.output(1, self.LONG * 2)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        assert socket.take(0) == []
+        self.read(reader, socket.take(PAGE_CHARS * 6))
+        assert reader.text == self.LONG * 2
+
+    @pytest.mark.parametrize("stored", [False, True])
+    async def test_an_end_comes_behind_the_text(self, shop: Workshop, stored: bool) -> None:
+        await shop.submit(1)
+        shop.output(1, self.LONG)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        shop.finish(1)
+        if stored:
+            shop.clock.advance(KEEP_MS * NS_PER_MS)
+            shop.work()
+        assert socket.run() == []
+        events = self.read(reader, socket.take(1_100 * 6))
+        if stored:
+            # It is read from the store once, and kept while its client reads it.
+            assert socket.held_bytes == 0
+            await shop.fetch()
+            shop.work()
+            shop.shelf.rows.clear()
+        while socket.wanting:
+            assert (socket.held_bytes > 0) == stored
+            events += self.read(reader, socket.take(1_100 * 6))
+        assert events == ["progress", "progress", "completed", "phx_close"]
+        assert (reader.text, reader.ends) == (self.LONG, ["completed"])
+        assert socket.held_bytes == 0
+
+    async def test_what_is_written_faster_than_it_is_read_is_caught_up_with(
+        self, shop: Workshop
+    ) -> None:
+        await shop.submit(1)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        socket.is_crowded = True
+        for word in ("one ", "two "):
+            shop.output(1, word)
+        assert socket.run() == []
+        socket.is_crowded = False
+        shop.finish(1)
+        assert socket.run() == []
+        assert self.read(reader, socket.take(PAGE_CHARS * 6)) == [
+            "progress",
+            "completed",
+            "phx_close",
+        ]
+        assert reader.text == "one two "
+
+    async def test_a_long_result_waits_for_room(self, shop: Workshop) -> None:
+        await shop.submit(1)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        shop.output(1, self.LONG)
+        self.read(reader, socket.run())
+        shop.finish(1)
+        assert socket.run() == []
+        frames = socket.take(PAGE_CHARS * 6)
+        assert json.loads(frames[0])[4]["result"]["text"] == self.LONG
+        assert self.read(reader, frames) == ["completed", "phx_close"]
+
+    async def test_a_task_that_is_run_again_meanwhile_is_watched_again(
+        self, shop: Workshop
+    ) -> None:
+        await shop.submit(1)
+        shop.output(1, self.LONG)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        shop.finish(1)
+        shop.ask("retry", 1)
+        assert self.read(reader, socket.run()) == ["rewind"]
+        self.read(reader, socket.take(PAGE_CHARS * 6))
+        shop.output(1, "again")
+        self.read(reader, socket.run())
+        assert reader.text == "again"
+
+    async def test_a_crash_while_it_is_behind(self, shop: Workshop) -> None:
+        await shop.submit(1)
+        shop.output(1, "kept ")
+        shop.lose_engine(1)
+        shop.output(1, self.LONG)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        shop.crash(1)
+        assert socket.run() == []
+        shop.output(1, "found")
+        assert self.read(reader, socket.take(PAGE_CHARS * 6)) == ["rewind", "progress"]
+        shop.output(1, "!")
+        self.read(reader, socket.run())
+        assert reader.text == "kept found!"
+
+    async def test_a_text_that_was_cut_back_once_is_read_to_its_end(self, shop: Workshop) -> None:
+        """Who asks for the second page knows more than where all cuts were."""
+        await shop.submit(1)
+        shop.output(1, "kept ")
+        shop.lose_engine(1)
+        shop.crash(1)
+        shop.output(1, self.LONG)
+        reader, socket = Reader(), self.join(shop)
+        self.read(reader, socket.run())
+        while socket.wanting:
+            self.read(reader, socket.take(700 * 6))
+        assert reader.text == "kept " + self.LONG
+
+    async def test_who_leaves_while_it_is_behind_leaves_nothing(self, shop: Workshop) -> None:
+        await shop.submit(1)
+        shop.output(1, self.LONG)
+        socket = self.join(shop)
+        socket.run()
+        socket.send("2", "phx_leave")
+        assert len(socket.run()) == 2
+        assert not socket.wanting.popleft()(), "it is gone: its turn goes to the next"

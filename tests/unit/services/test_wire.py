@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from edge.clock import NS_PER_S
+from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.services import wire
 from edge.services.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
@@ -18,11 +19,6 @@ REQUEST = Request("t", "c", "hi", None, None, Options())
 
 def update(seq: int, offset: int, delta: str) -> ProgressUpdate:
     return ProgressUpdate("t", seq, seq, "executing", "decode", 0.5, 3, 7, offset, delta)
-
-
-def pages(text: str, offset: int = 0) -> list[ProgressUpdate]:
-    task = Task(REQUEST, State.EXECUTING, 1, seq=4, text=text)
-    return list(wire.catch_up(wire.document(task), text, offset))
 
 
 def test_updates_that_follow_each_other_merge() -> None:
@@ -40,19 +36,20 @@ def test_others_do_not(later: ProgressUpdate) -> None:
     assert update(1, 0, "one ").merge(later) is None
 
 
-def test_text_that_catches_up_comes_in_pages() -> None:
-    first, second = pages("x" * PAGE_CHARS + "y", 3)
-    assert (first.offset, len(first.delta)) == (3, PAGE_CHARS)
-    assert (second.offset, second.delta, second.seq) == (3 + PAGE_CHARS, "y", 4)
-    assert first.merge(second) is None
+def test_text_that_catches_up_stands_for_the_events_in_between_or_for_none() -> None:
+    document = wire.document(Task(REQUEST, State.EXECUTING, 1, seq=9, text="one two"))
+    page = wire.caught_up(document, "two", 4, 5, 9).payload()
+    assert (page["from_seq"], page["seq"], page["offset"], page["phase"]) == (5, 9, 4, "catch_up")
+    repeated = wire.caught_up(document, "two", 4, 10, 9).payload()
+    assert (repeated["seq"], "from_seq" in repeated) == (9, False)
 
 
-def test_text_that_catches_up_is_no_event_of_its_own() -> None:
-    """It carries the number of the event before; merged, that would be told twice."""
-    (page,) = pages("one ")
-    merged = page.merge(update(5, 4, "two"))
-    assert merged is not None
-    assert (merged.from_seq, merged.seq, merged.offset, merged.delta) == (5, 5, 0, "one two")
+def test_what_fits() -> None:
+    assert wire.chars_in(0) == wire.chars_in(5) == 0
+    assert wire.chars_in(6) == 1
+    assert wire.chars_in(1 << 30) == PAGE_CHARS
+    worst = "\x01" * PAGE_CHARS
+    assert len(orjson.dumps(worst)) < ROOM_BYTES_MAX
 
 
 def ended(state: State, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -63,6 +60,10 @@ def test_the_last_event() -> None:
     event, payload = ended(State.COMPLETED, text="The end.")
     assert (event, payload["result"]["text"]) == ("completed", "The end.")
     assert ended(State.COMPLETED, text="x" * (PAGE_CHARS + 1))[1]["result"]["text"] is None
+    document = wire.document(Task(REQUEST, State.COMPLETED, 1, text="abc"))
+    assert wire.end_event(document, 2)[1]["result"]["text"] is None
+    assert wire.for_channels(document, 2)["result"]["text"] is None
+    assert wire.for_channels(document, 3)["result"]["text"] == "abc"
     errors = (TaskError(1, 2, "first", "x"), TaskError(2, 3, "last", "y"))
     event, payload = ended(State.DISCARDED, errors=errors)
     assert (event, payload["error"]["code"]) == ("failed", "last")
