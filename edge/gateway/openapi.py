@@ -44,6 +44,9 @@ ANYWHERE: Final = tuple(status for status in sorted(STATUSES) if status not in _
 """Statuses of problems that any request may get."""
 
 
+_AS_PROBLEM: Final[Schema] = {CONTENT_TYPE: {"schema": ref("Problem")}}
+
+
 def _json(schema: Schema, sentence: str) -> Schema:
     return {"description": sentence, "content": {"application/json": {"schema": schema}}}
 
@@ -181,10 +184,7 @@ OPERATIONS: Final = (
         "get", "/socket/websocket", "openSocket", "The Phoenix socket; its protocol is Phoenix's.",
         {
             101: {"description": "The socket is open."},
-            400: {
-                "description": "This is no WebSocket handshake.",
-                "content": {"text/plain": {}, CONTENT_TYPE: {"schema": ref("Problem")}},
-            },
+            400: {"description": "This is no WebSocket handshake.", "content": {"text/plain": {}}},
             403: {"description": "You may not connect.", "content": {"text/plain": {}}},
             503: {"description": "The node restarts.", "content": {"text/plain": {}}},
         },
@@ -199,7 +199,7 @@ OPERATIONS: Final = (
 def _problem(status: int) -> Schema:
     response: Schema = {
         "description": "; ".join(STATUSES[status]),
-        "content": {CONTENT_TYPE: {"schema": ref("Problem")}},
+        "content": _AS_PROBLEM,
     }
     if status == 503:
         retry_after = about({"type": "integer"}, "Seconds after which there may be room.")
@@ -210,7 +210,11 @@ def _problem(status: int) -> Schema:
 def _operation(operation: Operation) -> Schema:
     statuses = {*ANYWHERE, *operation.problems}
     answers = {status: {"$ref": f"#/components/responses/Problem{status}"} for status in statuses}
-    answers |= operation.answers
+    for status, answer in operation.answers.items():
+        if status in answers:
+            # The operation means something of its own by it, and so may who stands before it.
+            answer = answer | {"content": answer["content"] | _AS_PROBLEM}
+        answers[status] = answer
     document: Schema = {
         "operationId": operation.name,
         "summary": operation.about,

@@ -18,6 +18,7 @@ import uvloop
 
 from edge.node import Node
 from edge.settings import load
+from edge.telemetry import log_events
 from tests.support.node import RunningNode, start_module
 from tests.support.scripted_engine import command
 
@@ -42,6 +43,7 @@ async def serve(*engine_flags: str) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     argv = command(*engine_flags)
     node = Node(load(), engine_command=lambda _safe: argv)
+    log_events(node.telemetry)
     started = await node.start()
     print(f"ready {started.url}", flush=True)  # noqa: T201  # a command's own output
     await told.wait()

@@ -1,0 +1,330 @@
+"""Whatever clients say to a whole node: it answers, by its own document, and lives on.
+
+``FUZZ_EXAMPLES`` says how many requests of each kind are tried; the usual number takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, quote_from_bytes
+from uuid import uuid4
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from edge.gateway.openapi import OPERATIONS, document
+from edge.gateway.problems import CONTENT_TYPE
+from edge.gateway.submission import FIELDS
+from edge.json_values import LEVELS_MAX
+from tests.support.blocking import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Node,
+    Response,
+    WebSocket,
+    blocking_node,
+)
+from tests.support.json_schema import Checker
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+THOROUGH = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+DOCUMENT = orjson.loads(orjson.dumps(document()))
+CHECKER = Checker(DOCUMENT)
+SOCKET = "/socket/websocket"
+
+ELSEWHERE = {400, 403, 404, 405, 413, 414, 415, 417, 421, 431}
+"""The answers where there is nothing, or nothing of this method."""
+
+CLOSE_CODES = {1000, 1001, 1002, 1003, 1007, 1009, 1011, 1013}
+"""Those that say whose fault it was (RFC 6455 section 7.4.1)."""
+
+WAITING, ENDED = str(uuid4()), str(uuid4())
+"""Two tasks that there are."""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """It is slow on purpose: what is submitted here is not worth a core."""
+    folder = tmp_path_factory.mktemp("node")
+    with blocking_node(folder, "--rate", "20", model__slots=2) as node:
+        waiting = {"prompt": "a", "task_id": WAITING, "schedule_in_ms": 86_400_000}
+        assert node.json("POST", "/tasks", waiting)[0] == 202
+        ended = {"prompt": "a", "task_id": ENDED, "metadata": {"a": 1}}
+        assert node.json("POST", "/tasks", ended)[0] == 202
+        assert node.json("DELETE", f"/tasks/{ENDED}")[0] == 200
+        yield node
+
+
+# ---- what is said
+
+ODD_TEXTS = st.sampled_from(
+    ["", " ", "\0", "\x1b[2J", "\u2028", "\ufffe", "\U0001f98a", "é" * 300, "x" * 70_000, "null",
+     "../..", "%", "%00", "task:", "-1", "0", "1e308", "1" * 5_000, "٣", "true", "{", "\r\n"]
+)  # fmt: skip
+TEXTS = st.text(max_size=20) | ODD_TEXTS
+NUMBERS = st.sampled_from(
+    [b"0", b"-0", b"-1", b"1.0", b"1e5", b"1E400", b"-1e-400", b"NaN", b"Infinity", b"1" * 20,
+     b"1" * 5_000, b"18446744073709551615", b"18446744073709551616", b"-9223372036854775809",
+     b"0.1", b"01", b"1e", b"2147483648"]
+)  # fmt: skip
+
+
+def _json_text(text: str) -> bytes:
+    return orjson.dumps(text)
+
+
+SCALARS = (
+    st.sampled_from([b"null", b"true", b"false", b'"\\ud800"', b'"\\u0000"', b'"\xff"', b""])
+    | NUMBERS
+    | TEXTS.map(_json_text)
+)
+
+
+def _array(items: list[bytes]) -> bytes:
+    return b"[%b]" % b",".join(items)
+
+
+def _object(members: list[tuple[bytes, bytes]]) -> bytes:
+    return b"{%b}" % b",".join(b"%b:%b" % member for member in members)
+
+
+NAMES = (st.sampled_from([*FIELDS, "offset", "offsets", "stay", "role", WAITING]) | TEXTS).map(
+    _json_text
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4).map(_array)
+        | st.lists(st.tuples(NAMES, inner), max_size=4).map(_object)
+        | st.tuples(st.sampled_from([1, LEVELS_MAX, LEVELS_MAX + 1, 300, 2_000]), inner).map(
+            lambda deep: b"[" * deep[0] + deep[1] + b"]" * deep[0]
+        )
+    ),
+    max_leaves=10,
+)
+"""JSON as text, mostly: with numbers that none can hold, and names that come twice."""
+
+IDS = st.sampled_from(
+    [WAITING, WAITING.upper(), "{" + ENDED + "}", ENDED.replace("-", ""), f"urn:uuid:{ENDED}",
+     str(uuid4()), "export", "x"]
+) | TEXTS  # fmt: skip
+
+
+def _good(name: str) -> st.SearchStrategy[bytes]:
+    """A member of a submission as it should be."""
+    schema = FIELDS[name].schema
+    kinds = schema["type"]
+    if "integer" in kinds:
+        return st.integers(schema["minimum"], schema["maximum"]).map(orjson.dumps)
+    if "number" in kinds:
+        return st.floats(schema["minimum"], schema["maximum"]).map(orjson.dumps)
+    if "boolean" in kinds:
+        return st.sampled_from([b"true", b"false"])
+    samples = {
+        "task_id": IDS.map(_json_text),
+        "model": st.just(b'"scripted"'),
+        "stop": st.lists(TEXTS, max_size=3).map(orjson.dumps),
+        "messages": st.just(b'[{"role":"user","content":"a"}]'),
+        "metadata": st.lists(st.tuples(NAMES, JSON), max_size=3).map(_object),
+    }
+    return samples.get(name, TEXTS.map(_json_text))
+
+
+MEMBERS = st.sampled_from([*FIELDS]).flatmap(
+    lambda name: st.tuples(st.just(_json_text(name)), _good(name) | JSON)
+)
+BODIES = st.lists(MEMBERS, max_size=5).map(
+    lambda members: _object([(b'"prompt"', b'"a"'), (b'"max_tokens"', b"3"), *members])
+)
+
+PATHS = st.sampled_from([operation.path for operation in OPERATIONS]).flatmap(
+    lambda path: IDS.map(lambda one: path.replace("{task_id}", quote(one, safe="")))
+) | st.binary(max_size=20).map(lambda data: "/" + quote_from_bytes(data))
+PARAMETERS = st.tuples(
+    st.sampled_from(["state", "since", "until", "limit", "before", "format", "token", "vsn"])
+    | TEXTS,
+    IDS
+    | st.sampled_from(
+        ["completed", "Completed", "csv", "1", "500", "501", "0001-01-01T00:00:00+14:00",
+         "9999-12-31T23:59:60Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00.1234567891Z"]
+    ),
+)  # fmt: skip
+QUERIES = st.lists(PARAMETERS, max_size=3).map(
+    lambda pairs: "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
+) | st.binary(max_size=12).map(quote_from_bytes)
+
+HEADERS = st.tuples(
+    st.sampled_from(
+        [b"Idempotency-Key", b"Last-Event-ID", b"Authorization", b"Accept", b"Content-Type",
+         b"Content-Encoding", b"Origin", b"Host", b"Cookie", b"Expect", b"Range", b"X-Odd",
+         b"If-None-Match", b"Sec-Fetch-Site", b"Connection"]
+    ),
+    TEXTS.map(lambda text: text.encode())
+    | st.binary(max_size=12)
+    | st.sampled_from([b"end", b"0", b"1" * 5_000, b"gzip", b"application/json", b"*/*", b"close",
+                       b"text/plain", b"null", b"http://evil.example", b"Bearer \xff"]),
+).map(lambda header: (header[0], header[1].translate(None, b"\r\n\0")[:6_000]))  # fmt: skip
+METHODS = st.sampled_from(["GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS", "TRACE"])
+
+
+def as_bytes(
+    method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes | None
+) -> bytes:
+    """A request that is one, whatever is in it."""
+    lines = [f"{method} {target} HTTP/1.1".encode(), b"Host: localhost"]
+    if body is not None:
+        lines += [b"Content-Type: application/json", b"Content-Length: %d" % len(body)]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join([*lines, b"", b""]) + (body or b"")
+
+
+# ---- what is held of every answer
+
+
+def operation_at(method: str, path: str) -> dict[str, Any] | None:
+    """What the document says of a method of a path; None when it knows neither."""
+    parts = path.split("/")
+    for template, methods in DOCUMENT["paths"].items():
+        pattern = template.split("/")
+        same = len(parts) == len(pattern) and all(
+            there in ("{task_id}", here) for here, there in zip(parts, pattern, strict=True)
+        )
+        if same:
+            found: dict[str, Any] | None = methods.get(method.lower())
+            return found
+    return None
+
+
+def check(answer: Response, method: str, path: str) -> None:
+    """The answer is nobody's defect, and what the document says."""
+    late = answer.status == 503 and "retry-after" in answer.headers
+    assert answer.status < 500 or late or path == "/readyz", answer
+    if method == "HEAD" or answer.body is None:
+        return
+    if answer.status >= 400 and answer.kind == CONTENT_TYPE:
+        problem = orjson.loads(answer.body)
+        assert CHECKER.wrong(problem, DOCUMENT["components"]["schemas"]["Problem"]) is None
+        assert problem["status"] == answer.status
+    operation = operation_at(method, path)
+    if operation is None:
+        assert answer.status in ELSEWHERE or (method, answer.status) == ("OPTIONS", 204), answer
+        return
+    responses = operation["responses"]
+    assert str(answer.status) in responses, (method, path, answer)
+    content = CHECKER.resolve(responses[str(answer.status)]).get("content", {})
+    kinds = {name.partition(";")[0]: each for name, each in content.items()}
+    assert answer.kind in kinds or not answer.body, (method, path, answer)
+    schema = kinds.get(answer.kind, {}).get("schema")
+    if schema is not None:
+        assert CHECKER.wrong(orjson.loads(answer.body), schema) is None
+
+
+def lives(node: Node) -> None:
+    """The node serves the next one, and has nothing to complain of."""
+    assert node.json("GET", "/healthz")[0] == 200
+    log = node.new_log()
+    assert "Traceback" not in log, log
+    assert "ERROR" not in log, log
+
+
+@THOROUGH
+@given(METHODS, PATHS, QUERIES, st.lists(HEADERS, max_size=3), st.none() | BODIES | JSON)
+def test_any_request(
+    node: Node,
+    method: str,
+    path: str,
+    query: str,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes | None,
+) -> None:
+    request = as_bytes(method, f"{path}?{query}" if query else path, headers, body)
+    note(f"{request!r}")
+    answer = node.ask(request)
+    assert answer is not None, "the node hung up"
+    check(answer, method, path)
+    lives(node)
+
+
+@THOROUGH
+@given(BODIES, st.lists(HEADERS.filter(lambda header: header[0] == b"Idempotency-Key"), max_size=1))
+def test_any_submission(node: Node, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """What is accepted can be read again in every way, and be cancelled."""
+    request = as_bytes("POST", "/tasks", headers, body)
+    note(f"{request!r}")
+    answer = node.ask(request)
+    assert answer is not None, "the node hung up"
+    check(answer, "POST", "/tasks")
+    if answer.status == 202:
+        assert answer.body is not None
+        task_id = orjson.loads(answer.body)["task_id"]
+        for method, path in (
+            ("DELETE", f"/tasks/{task_id}"),
+            ("GET", f"/tasks/{task_id}"),
+            ("GET", f"/tasks/{task_id}/audit"),
+            ("GET", "/tasks"),
+            ("GET", "/tasks/export"),
+        ):
+            again = node.ask(as_bytes(method, path, [], None))
+            assert again is not None
+            check(again, method, path)
+            assert again.status == 200 or (method, again.status) == ("DELETE", 409)
+    lives(node)
+
+
+TOPICS = IDS.map("task:{}".format) | st.sampled_from(
+    [f"task:{WAITING}", f"task:{ENDED}", "tasks:mine", "node:status", "phoenix"]
+)
+EVENTS = st.sampled_from(["phx_join", "phx_leave", "cancel", "retry", "heartbeat", "phx_reply"])
+PAYLOADS = JSON | st.sampled_from(
+    [b"{}", b'{"offset":0}', b'{"stay":true}', b'{"offsets":{"%b":0}}' % WAITING.encode()]
+)
+REFS = st.sampled_from([b'"1"', b"1", b"null"]) | JSON
+MESSAGES = st.tuples(
+    REFS, REFS, TOPICS.map(_json_text) | JSON, EVENTS.map(_json_text) | JSON, PAYLOADS
+).map(list).map(_array)  # fmt: skip
+FRAMES = (
+    MESSAGES.map(lambda data: (TEXT, data))
+    | JSON.map(lambda data: (TEXT, data))
+    | st.binary(max_size=40).map(lambda data: (BINARY, data))
+    | st.binary(max_size=125).map(lambda data: (PING, data))
+)
+
+
+@THOROUGH
+@given(st.lists(FRAMES, max_size=6))
+def test_any_frames(node: Node, frames: list[tuple[int, bytes]]) -> None:
+    """The socket lives through them, or is closed with a code that says why."""
+    note(f"{frames!r}")
+    with WebSocket(node) as socket:
+        for opcode, data in frames:
+            socket.send(opcode, data)
+        socket.send(TEXT, b'[null,"the last one","phoenix","heartbeat",{}]')
+        while True:
+            opcode, data = socket.receive()
+            if opcode == CLOSE:
+                assert len(data) >= 2, "the node hung up"
+                assert struct.unpack("!H", data[:2])[0] in CLOSE_CODES
+                break
+            if opcode == PONG:
+                continue
+            assert opcode in (TEXT, BINARY)
+            if opcode == TEXT:
+                _, ref, topic, event, payload = orjson.loads(data)
+                assert isinstance(payload, dict)
+                assert event != "phx_error", "a channel crashed"
+                if (ref, topic) == ("the last one", "phoenix"):
+                    break
+    lives(node)
