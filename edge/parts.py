@@ -40,6 +40,7 @@ from edge.errors import Forbidden, InternalError, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
+from edge.gateway.budget import Budget
 from edge.gateway.events import EventStreams
 from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.gate import Gate, Rules
@@ -146,8 +147,13 @@ class Parts:
         self.tasks = self._tasks = self._make_tasks()
         channels = Channels(self.system, self.pubsub, self.telemetry)
         self._access = Access(settings.server.tokens)
+        self._budget = Budget(settings.socket.outboxes_bytes_max)
         self.streams = EventStreams(
-            lambda: TaskChannel(self.tasks), channels, clock, settings.socket.outbox_bytes_max
+            lambda: TaskChannel(self.tasks),
+            channels,
+            clock,
+            settings.socket.outbox_bytes_max,
+            self._budget,
         )
         self.sockets = self._sockets = self._make_sockets(channels)
 
@@ -244,6 +250,7 @@ class Parts:
             clock=self.system.clock,
             limits=self.settings.socket,
             telemetry=self.telemetry,
+            budget=self._budget,
         )
 
     def application(self, own: OwnNames = LOOPBACK) -> web.Application:

@@ -90,6 +90,7 @@ class Connection(MachinePort):
             bytes_max=limits.outbox_bytes_max,
             stall_ns=limits.write_ms * NS_PER_MS,
             counters=app.counters,
+            budget=app.budget,
         )
         self._reader: asyncio.Task[Any] | None = None  # the runner, while it waits for a frame
         self._close_code: int | None = None

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from edge.clock import NS_PER_MS, Clock, Timer
 from edge.errors import InvalidRequest
+from edge.gateway.budget import Budget
 from edge.gateway.machine_port import MachinePort
 from edge.gateway.outbox import BUSY_BYTES, ROOM_BYTES_MAX, ROOM_SHARE
 from edge.phoenix import (
@@ -81,6 +82,7 @@ class EventStream(MachinePort):
         clock: Clock,
         bytes_max: int,
         cut: Callable[[], object],
+        budget: Budget | None = None,
     ) -> None:
         """``cut`` breaks the connection to a client that reads too slowly."""
         self.client = client
@@ -89,6 +91,8 @@ class EventStream(MachinePort):
         self._clock = clock
         self._bytes_max = bytes_max
         self._cut = cut
+        self._budget = budget
+        self._written_bytes = 0  # of what is being written
         self._waiting: list[bytes | MergeablePush] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -107,10 +111,10 @@ class EventStream(MachinePort):
                 await self._wake.wait()
                 self._wake.clear()
                 if data := self._take():
-                    self._writing = True
+                    self._writing, self._written_bytes = True, len(data)
                     # Returns when the client has taken nearly all of what is long.
                     await response.write(data)
-                    self._writing = False
+                    self._writing, self._written_bytes = False, 0
                 if self._over and not self._waiting:
                     return
                 while self._wanting and self.room_bytes:
@@ -121,6 +125,19 @@ class EventStream(MachinePort):
         finally:
             self.end()
             self._perform(self._machine.lost("the client is gone"))
+            if self._budget is not None:
+                self._budget.holds(self, 0)
+
+    def held_bytes(self) -> int:
+        """What waits for the client (`edge.gateway.budget.Holder`)."""
+        return self._waiting_bytes + self._written_bytes
+
+    def cut_off(self) -> None:
+        """The budget of all clients is spent, and this one holds most."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self.end()
+        self._cut()
 
     @property
     def room_bytes(self) -> int:
@@ -213,9 +230,9 @@ class EventStream(MachinePort):
         self._waiting_bytes += size_bytes
         self._wake.set()
         if self._waiting_bytes > self._bytes_max:
-            self._waiting.clear()
-            self.end()
-            self._cut()
+            self.cut_off()
+        elif self._budget is not None:
+            self._budget.holds(self, self.held_bytes())
 
     def _take(self) -> bytes:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -237,11 +254,13 @@ class EventStreams:
         channels: Channels,
         clock: Clock,
         bytes_max: int,
+        budget: Budget | None = None,
     ) -> None:
         self._router = Router([(f"{wire.TOPIC_PREFIX}*", task_channel)])
         self._channels = channels
         self._clock = clock
         self._bytes_max = bytes_max
+        self._budget = budget
         self._open: set[EventStream] = set()
 
     async def serve(
@@ -254,7 +273,13 @@ class EventStreams:
         if transport is None:  # gone already
             return response
         stream = EventStream(
-            client, self._channels, self._router, self._clock, self._bytes_max, transport.abort
+            client,
+            self._channels,
+            self._router,
+            self._clock,
+            self._bytes_max,
+            transport.abort,
+            self._budget,
         )
         self._open.add(stream)
         try:

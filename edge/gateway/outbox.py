@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from edge.clock import NS_PER_MS, Clock, Timer
+from edge.gateway.budget import Budget
 from edge.phoenix import (
     CLOSE_TRY_LATER,
     CLOSE_UNDECODABLE,
@@ -100,11 +101,13 @@ class Outbox:
 
     ``encode`` writes a message in the socket's version of the protocol. ``fail`` is called at most
     once, with a close code: 1013 when more than ``bytes_max`` bytes wait, or something waits and
-    the client has taken nothing for ``stall_ns``; 1011 when a payload could not be encoded. After
-    that, and after `close`, everything is dropped.
+    the client has taken nothing for ``stall_ns``, or the ``budget`` of all is spent and this client
+    holds most; 1011 when a payload could not be encoded. After that, and after `close`, everything
+    is dropped.
     """
 
     __slots__ = (
+        "_budget",
         "_bytes_max",
         "_clock",
         "_counters",
@@ -136,8 +139,10 @@ class Outbox:
         bytes_max: int,
         stall_ns: int,
         counters: Counters,
+        budget: Budget | None = None,
     ) -> None:
         self._wire = wire
+        self._budget = budget
         self._clock = clock
         self._encode = encode
         self._fail: Callable[[int, str], None] | None = fail
@@ -260,6 +265,8 @@ class Outbox:
     def close(self) -> None:
         """Drops what waits and takes nothing more."""
         self._open = False
+        if self._budget is not None:
+            self._budget.holds(self, 0)
         self._fail = None  # it belongs to the owner of this outbox, and holds it
         self._waiting = None
         self._mergeable.clear()
@@ -312,6 +319,8 @@ class Outbox:
         self._counters.frames += frames
         self._counters.writes += 1
         self._wire.write(data)
+        if len(data) > BUSY_BYTES:
+            self._note()
 
     def _check_and_arm(self, delay_ns: int) -> None:
         if self._check():
@@ -354,7 +363,23 @@ class Outbox:
         if self._wanting:
             self._arm(0)
 
+    def held_bytes(self) -> int:
+        """What waits for the client (`edge.gateway.budget.Holder`)."""
+        return self.waiting_bytes + (self._wire.get_write_buffer_size() if self._can_write() else 0)
+
+    def cut_off(self) -> None:
+        """The budget of all clients is spent, and this one holds most."""
+        self._overflow("too much waits for slow clients, and most of it for this one")
+
+    def _note(self) -> None:
+        if self._budget is not None:
+            self._budget.holds(self, self.held_bytes())
+
     def _check(self) -> bool:
+        """Whether the client may have more waiting than now."""
+        self._note()
+        if not self._open:
+            return False
         if self.waiting_bytes + self._wire.get_write_buffer_size() <= self._bytes_max:
             return True
         if self._wire.get_write_buffer_size() <= BUSY_BYTES:

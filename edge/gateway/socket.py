@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from aiohttp import HttpVersion11, web
 
 from edge.clock import NS_PER_MS, Clock
+from edge.gateway.budget import Budget
 from edge.gateway.connection import CLOSE_MS_MAX, Connection
 from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine, flaw
 from edge.gateway.outbox import Counters
@@ -60,6 +61,7 @@ class SocketApp:
         clock: Clock,
         limits: Limits,
         telemetry: Telemetry,
+        budget: Budget | None = None,
     ) -> None:
         self.router: Router[ChannelFactory] = Router(routes)
         self.connect = connect
@@ -68,6 +70,7 @@ class SocketApp:
         self.limits = limits
         self.telemetry = telemetry
         self.counters = Counters()
+        self.budget = budget or Budget(limits.outboxes_bytes_max)
         self._connections: dict[Connection, None] = {}
         self._draining = False
         self._emptied = asyncio.Event()

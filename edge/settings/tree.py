@@ -243,6 +243,10 @@ class Socket:
         4_194_304, "bytes waiting for a slow client before it is cut off", at_least=16_384,
         at_most=1_073_741_824,
     )  # fmt: skip
+    outboxes_bytes_max: int = setting(
+        268_435_456, "bytes waiting for all slow clients together; then who holds most is cut off",
+        at_least=16_384, at_most=1_099_511_627_776,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from edge.clock import NS_PER_MS, ManualClock
+from edge.gateway.budget import Budget
 from edge.gateway.outbox import (
     BUSY_BYTES,
     LOOKS_MAX,
@@ -53,7 +54,12 @@ class Broken:
 
 
 class Desk:
-    def __init__(self, bytes_max: int = 1000 + BUSY_BYTES, window_ns: int = WINDOW_NS) -> None:
+    def __init__(
+        self,
+        bytes_max: int = 1000 + BUSY_BYTES,
+        window_ns: int = WINDOW_NS,
+        budget: Budget | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.buffered = 0
         self.broken = False
@@ -69,6 +75,7 @@ class Desk:
             bytes_max=bytes_max,
             stall_ns=STALL_NS,
             counters=self.counters,
+            budget=budget,
         )
 
     def write(self, data: bytes) -> None:
@@ -422,3 +429,23 @@ def test_a_topic_that_ended_while_the_client_was_slow_leaves_nothing() -> None:
     desk.buffered = 0
     desk.outbox.flush()
     assert not desk.outbox._flushed_ns
+
+
+def test_of_many_slow_clients_the_one_that_holds_most_is_cut_off_and_no_good_one() -> None:
+    budget = Budget(100_000)
+    slow = [Desk(bytes_max=90_000, budget=budget) for _ in range(4)]
+    good = Desk(bytes_max=90_000, budget=budget)
+    for number, each in enumerate(slow):
+        each.buffered = BUSY_BYTES + 1
+        each.state("x" * 3_000 * (number + 1))
+        good.state("x" * 60_000)  # it reads as it is written to
+    assert budget.held_bytes <= 100_000
+    assert [each.failures for each in slow] == [[], [], [], []]
+    slow[0].state("x" * 6_000)
+    assert [each.failures for each in slow] == [[], [], [], [1013]]
+    assert good.failures == []
+    assert len(good.frames()) == 4
+    assert budget.held_bytes <= 100_000
+    for each in (*slow, good):
+        each.outbox.close()
+    assert budget.held_bytes == 0
