@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from edge.clock import NS_PER_MS
 from edge.engine.messages import Rejected
+from edge.services.tasks import RECOVERING_SAID_MS
 from edge.storage import StoredTask
 from edge.tasks.task import TERMINAL, Options, Request, State
 from tests.support.rows import uid
-from tests.support.workshop import READY, Workshop
+from tests.support.workshop import READY, Shelf, Workshop
 
 DOWN_MS = 10_000
 
@@ -155,3 +157,19 @@ async def test_a_key_is_known_after_a_restart(shop: Workshop) -> None:
     before = await again.tasks._find_same(request, own_id=False)
     assert before is not None
     assert before.task_id == uid(1)
+
+
+async def test_a_start_that_reads_for_long_says_how_far_it_is(shop: Workshop) -> None:
+    class Slow(Shelf):
+        async def unfinished(self) -> AsyncIterator[list[StoredTask]]:
+            for number in range(3):
+                new.clock.advance(RECOVERING_SAID_MS * NS_PER_MS)
+                await submit(shop, number)
+                row = shop.shelf.rows[uid(number)]
+                spec = shop.shelf.specs[uid(number)]
+                yield [StoredTask(uid(number), 1, row.state, 0, spec, row.snapshot, "ada")]
+
+    new = Workshop(shelf=Slow())
+    assert await new.tasks.recover() == 3
+    said = [each.fields["tasks"] for each in new.events if each.name == "tasks.recovering"]
+    assert said == [0, 1, 2]

@@ -6,10 +6,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from edge.clock import NS_PER_MS, ManualClock
 from edge.errors import NotFound, StartupError, StorageError
-from edge.storage import Row, StoredTask, Wanted
+from edge.storage import Row, Store, StoredTask, Wanted, opening
 from edge.storage.database import Database
 from edge.storage.reads import ANSWERS_MAX
+from edge.storage.store import OPENING_SAID_MS
+from edge.storage.verdict import Found
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
 
@@ -209,3 +212,49 @@ async def test_a_thread_that_ended_by_a_defect_is_told_to_who_runs_the_store(
     assert not store.durable
     assert not store.write([task_row(2)])
     await store.close()
+
+
+async def test_an_opening_that_takes_long_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, clock, heard = tmp_path / "edge.duckdb", ManualClock(), Heard()
+    await (await open_store(path)).close()
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def take_long(*_arguments: object, **_limits: object) -> Found:
+        begun.set()
+        await done.wait()
+        return Found("good")
+
+    monkeypatch.setattr(opening, "examine", take_long)
+    being_opened = asyncio.create_task(Store.open(path, telemetry=heard.telemetry, clock=clock))
+    await begun.wait()
+    for _ in range(3):
+        clock.advance(OPENING_SAID_MS * NS_PER_MS)
+    done.set()
+    await (await being_opened).close()
+    said = [event.fields["elapsed_ms"] for event in heard.of("store.opening")]
+    assert said == [OPENING_SAID_MS, 2 * OPENING_SAID_MS, 3 * OPENING_SAID_MS]
+    clock.advance(OPENING_SAID_MS * NS_PER_MS)
+    assert len(heard.of("store.opening")) == 3
+
+
+async def test_an_opening_that_is_given_up_leaves_the_file_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, begun = tmp_path / "edge.duckdb", asyncio.Event()
+    await (await open_store(path)).close()
+
+    async def take_for_ever(*_arguments: object, **_limits: object) -> Found:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "examine", take_for_ever)
+        being_opened = asyncio.create_task(open_store(path))
+        await begun.wait()
+        being_opened.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await being_opened
+    await (await open_store(path)).close()
