@@ -292,10 +292,17 @@ class Database:
             if self.alive():
                 self._root.execute(set_limit(self._memory_mib_max))
 
+    def more_memory(self) -> bool:
+        """Lets DuckDB have more from now on, for what is read on ``scans``; False when it has all
+        that there is. For whoever must read on, however much it takes."""
+        before = self._memory_mib_max
+        self.scans.rows(self._more_memory())
+        return before != self._memory_mib_max
+
     def _more_memory(self) -> str:
         """From now on there is more; the statement by which DuckDB hears it."""
         with self._memory_lock:
-            self._memory_mib_max = more_mib(self._memory_mib_max)
+            self._memory_mib_max = self._memory_mib_max and more_mib(self._memory_mib_max)
             return set_limit(self._memory_mib_max)
 
     def close(self) -> None:

@@ -135,16 +135,18 @@ async def _look(
     """What is to be thought of the file, and the limit of memory within which it could be read.
 
     One that cannot be read for want of memory is read again with more. A crash counts when it
-    happens twice: want of memory ends in one as well, and so does memory that fails.
+    happens twice, and memory was not short: want of memory ends in one as well, and so does memory
+    that fails.
     """
-    before: Verdict = "good"
+    seen: list[Verdict] = []
     while True:
         found = await examine(path, clock, memory_mib_max=memory_mib_max, silence_ms=silence_ms)
-        if found.verdict == before == "crashed":
+        seen.append(found.verdict)
+        if seen == ["crashed", "crashed"]:
             return Found("unreadable", found.reason), memory_mib_max
         if found.verdict not in ("no_memory", "crashed") or not memory_mib_max:
             return found, memory_mib_max
-        before, memory_mib_max = found.verdict, more_mib(memory_mib_max)
+        memory_mib_max = more_mib(memory_mib_max)
 
 
 def set_aside(path: Path, files: Sequence[Path], wall_ns: int, reason: str) -> Kept:

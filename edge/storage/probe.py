@@ -18,6 +18,7 @@ import duckdb
 
 from edge.storage.database import connect
 from edge.storage.examiner import BEGUN
+from edge.storage.memory import set_limit
 from edge.storage.queries import LAST_SEEN
 from edge.storage.schema import MIGRATIONS, LaterVersion, applied
 from edge.storage.unfinished import pages
@@ -30,11 +31,7 @@ def look(path: Path, memory_mib_max: int) -> Found:
         with connect(path, memory_mib_max=memory_mib_max) as connection:
             # What is not good is not to be written to.
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-            if applied(connection) == len(MIGRATIONS):
-                # Reads the blocks that a start needs; an earlier version is read after migrating.
-                connection.execute(LAST_SEEN).fetchall()
-                for _ in pages(lambda sql, values: connection.execute(sql, values).fetchall()):
-                    pass
+            _read(connection)
             _fold(connection)
     except LaterVersion as error:
         return Found("later_version", str(error))
@@ -46,10 +43,21 @@ def look(path: Path, memory_mib_max: int) -> Found:
     return Found("good")
 
 
+def _read(connection: duckdb.DuckDBPyConnection) -> None:
+    """The blocks that a start needs. What it reads of the tasks is in the first version, too."""
+    version = applied(connection)
+    if version == len(MIGRATIONS):
+        connection.execute(LAST_SEEN).fetchall()
+    if version > 0:
+        for _ in pages(lambda sql, values: connection.execute(sql, values).fetchall()):
+            pass
+
+
 def _fold(connection: duckdb.DuckDBPyConnection) -> None:
     """So that the node need not replay the log once more. What is in the way, such as a full disk,
     says nothing against the file, and the node will meet it."""
     try:
+        connection.execute(set_limit(0))
         connection.execute("CHECKPOINT")
     except duckdb.Error:
         return

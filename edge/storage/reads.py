@@ -82,7 +82,7 @@ class Reads:
     async def unfinished(self) -> AsyncIterator[list[StoredTask]]:
         """All tasks without an end, as last written, in the order in which they were accepted, in
         pages that fit into memory (`edge.storage.unfinished`)."""
-        pages = unfinished.pages(self._database.scans.rows)
+        pages = unfinished.pages(self._database.scans.rows, self._database.more_memory)
         # The node does not start without it, however long it takes.
         while True:
             page = await self._scans.run("", lambda: _of(lambda: next(pages, None)))

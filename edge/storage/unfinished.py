@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import duckdb
 
 from edge.storage import queries
+from edge.storage.memory import is_out_of_memory
 from edge.storage.rows import StoredTask
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -33,9 +34,12 @@ _Narrow: TypeAlias = tuple[str, int, str, int, int, int]
 _GONE: Final = ("", "", None, b"")
 
 
-def pages(rows: Rows) -> Iterator[list[StoredTask]]:
+def pages(
+    rows: Rows, more_memory: Callable[[], bool] = lambda: False
+) -> Iterator[list[StoredTask]]:
     """The tasks as last written, in the order in which they were accepted. `duckdb.Error` when they
-    cannot be read; `duckdb.OutOfMemoryException` when there is no memory for a single one."""
+    cannot be read, such as for want of memory for a single one; that is asked for first, and the
+    answer is False when there is no more."""
     narrow: list[_Narrow] = rows(queries.UNFINISHED, ())
     # The next one is the last, so that what has been read can go.
     narrow.reverse()
@@ -44,10 +48,13 @@ def pages(rows: Rows) -> Iterator[list[StoredTask]]:
         tasks = min(tasks, len(narrow))
         try:
             page = _page(rows, narrow[-tasks:])
-        except duckdb.OutOfMemoryException:
-            if tasks == 1:
+        except duckdb.Error as error:
+            if not is_out_of_memory(error):
                 raise
-            tasks //= 2
+            if tasks > 1:
+                tasks //= 2
+            elif not more_memory():
+                raise
             continue
         del narrow[-tasks:]
         size_bytes = sum(len(task.spec) + len(task.snapshot) for task in page)

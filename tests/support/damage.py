@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from unittest import mock
 
+import duckdb
+
+from edge.storage import schema
 from edge.storage.database import Database
-from tests.support.rows import audit_row, task_row
+from tests.support.rows import audit_row, task_row, uid
 
 BLOCK_BYTES = 256 * 1024
 HEADERS_BYTES = 3 * 4_096
@@ -41,22 +45,32 @@ def fill_and_die(path: str, first: str) -> None:
     os._exit(0)
 
 
-def fill_with_long_requests(
-    path: Path, tasks: int, request_bytes: int, *, compressed: bool = False
-) -> None:
-    """Waiting tasks with requests that no compression makes shorter; all is in the file. With
-    ``compressed`` as a node before this one wrote them."""
+def fill_with_long_requests(path: Path, tasks: int, request_bytes: int) -> None:
+    """Waiting tasks with requests that no compression makes shorter; all is in the file."""
     database = Database(path, memory_mib_max=1_024)
-    if compressed:
-        database.ask("SET disabled_compression_methods = ''")
     rng = Random(tasks)
     for start in range(0, tasks, 50):
         numbers = range(start, min(tasks, start + 50))
-        database.append(
-            [task_row(n, spec=rng.randbytes(request_bytes // 2).hex().encode()) for n in numbers]
-        )
+        specs = {number: rng.randbytes(request_bytes // 2).hex().encode() for number in numbers}
+        database.append([task_row(number, spec=specs[number]) for number in numbers])
     database.checkpoint()
     database.close()
+
+
+def fill_as_before(path: Path, tasks: int, request_bytes: int) -> None:
+    """The same, by a node of two versions ago: compressed, and with the tables of then."""
+    rng = Random(tasks)
+    with duckdb.connect(str(path)) as connection:
+        with mock.patch.object(schema, "MIGRATIONS", schema.MIGRATIONS[:2]):
+            schema.migrate(connection)
+        sql = (
+            "INSERT INTO journal (task_id, version, client, state, created_ns, details, spec,"
+            " snapshot) VALUES (?, 1, 'ada', 'available', ?, '{}', ?, ?)"
+        )
+        for number in range(tasks):
+            spec = rng.randbytes(request_bytes // 2).hex().encode()
+            connection.execute(sql, [uid(number), number, spec, b"{}"])
+        connection.execute("CHECKPOINT")
 
 
 # ---- damage

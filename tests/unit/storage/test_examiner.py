@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,8 @@ WAIT = "import signal; signal.pause()"
 
 async def test_who_works_has_all_the_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     children = Children(monkeypatch, WAIT)
-    used_s = iter(range(1_000_000))
-    monkeypatch.setattr(examiner, "_processor_s", lambda _pid: next(used_s))
+    work = count()
+    monkeypatch.setattr(examiner, "_work_of", lambda _pid: (next(work),))
     clock = ManualClock()
     looking = asyncio.create_task(look(path, clock))
     await running(children)
@@ -145,13 +146,13 @@ async def test_who_comes_no_further_is_given_up_and_the_file_left(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     children = Children(monkeypatch, WAIT)
-    monkeypatch.setattr(examiner, "_processor_s", lambda _pid: 1.0)
+    monkeypatch.setattr(examiner, "_work_of", lambda _pid: (1.0,))
     clock = ManualClock()
     looking = asyncio.create_task(look(path, clock))
     await running(children)
-    clock.advance(SILENCE_MS * NS_PER_MS)
+    clock.advance((SILENCE_MS - 1) * NS_PER_MS)
     assert not looking.done()
-    clock.advance(CHECK_MS * NS_PER_MS)
+    clock.advance(NS_PER_MS)
     found = await looking
     assert found == Found("not_looked_at", f"checking it has come no further for {SILENCE_MS} ms")
     assert await children.started[0].wait() == -9
@@ -171,9 +172,9 @@ async def test_who_is_cancelled_leaves_no_process(
 
 def test_how_much_a_process_has_worked_is_seen() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
-        before_s = examiner._processor_s(child.pid)
-        while examiner._processor_s(child.pid) == before_s:
+        before = examiner._work_of(child.pid)
+        while examiner._work_of(child.pid) == before:
             pass
         child.kill()
         child.wait()
-        assert examiner._processor_s(child.pid) == -1.0
+        assert examiner._work_of(child.pid) == ()

@@ -18,7 +18,8 @@ from edge.storage.memory import STEP
 from edge.storage.opening import Opened, lock, open_database, set_aside
 from edge.storage.verdict import WAYS_OUT, Found, Verdict
 from tests.support import damage
-from tests.support.damage import TASKS, fill, fill_with_long_requests, log_of
+from tests.support.damage import TASKS, fill, fill_as_before, fill_with_long_requests, log_of
+from tests.support.rows import open_store, unfinished
 
 WALL_NS = ManualClock().wall_ns()
 MEMORY_MIB = 128
@@ -125,9 +126,11 @@ async def test_more_waits_than_there_is_memory_for(path: Path) -> None:
 
 
 async def test_a_file_from_before_gets_the_memory_that_it_takes(path: Path) -> None:
-    fill_with_long_requests(path, 260, 300_000, compressed=True)
-    assert (await opened(path, 48)).kept is None
-    assert tasks_in(path) == 260
+    fill_as_before(path, 200, 300_000)
+    store = await open_store(path, memory_mib_max=48)
+    assert store.quarantined is None
+    assert [len(task.spec) for task in await unfinished(store)] == [300_000] * 200
+    await store.close()
 
 
 class Looks:
@@ -188,7 +191,6 @@ async def test_a_crash_for_want_of_memory_does_not_count(
 ) -> None:
     fill(path)
     Looks(monkeypatch, "no_memory", "crashed")
-    monkeypatch.setattr(opening, "more_mib", lambda _memory_mib_max: 0)
     with pytest.raises(StartupError, match="crashed once and not again"):
         await opened(path)
 

@@ -11,7 +11,7 @@ import pytest
 
 from edge.storage.probe import look
 from tests.support import damage
-from tests.support.damage import fill, fill_with_long_requests, log_of
+from tests.support.damage import fill, fill_as_before, fill_with_long_requests, log_of
 
 MEMORY_MIB = 128
 
@@ -96,6 +96,6 @@ def test_more_waits_than_there_is_memory_for(tmp_path: Path) -> None:
 def test_a_file_from_before_takes_the_memory_that_it_takes(tmp_path: Path) -> None:
     """Compressed, 2,048 requests are one piece, which is unpacked to read any of them."""
     path = tmp_path / "edge.duckdb"
-    fill_with_long_requests(path, 220, 300_000, compressed=True)
+    fill_as_before(path, 200, 300_000)
     assert look(path, 48).verdict == "no_memory"
     assert look(path, 512).verdict == "good"

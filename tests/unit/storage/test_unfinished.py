@@ -60,6 +60,20 @@ def test_a_single_one_that_is_too_long_is_said() -> None:
         list(pages(waiting([100, 1_000], memory_bytes=500)))
 
 
+def test_memory_for_it_is_asked_for_first() -> None:
+    memory_bytes = [500]
+
+    def rows(sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        return waiting([100, 3_000], memory_bytes[0])(sql, values)
+
+    def more() -> bool:
+        memory_bytes[0] *= 4
+        return True
+
+    assert [len(page) for page in pages(rows, more)] == [1, 1]
+    assert memory_bytes == [8_000]
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     return Database(tmp_path / "edge.duckdb", memory_mib_max=128)
