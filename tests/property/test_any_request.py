@@ -34,10 +34,12 @@ from tests.support.blocking import (
 )
 from tests.support.json_schema import Checker
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+USUAL = 150
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", USUAL))
 THOROUGH = settings(
     max_examples=EXAMPLES,
-    derandomize=True,
+    # A long run is to see what no run has seen before.
+    derandomize=EXAMPLES <= USUAL,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,15 +1,15 @@
 // Watches one task with phoenix.js and says what it sees, one JSON object a line.
 //
-// usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "options": {…}}'
-// `options` go to the Socket. The first line of standard input is the id of the task, each later one
-// an event that is pushed on its channel; the end of the input is the end of the program. The text
-// is put together as the README teaches; `chars` is its length in code points. The last line of a
-// channel that is over has it whole.
+// usage: node client.mjs '{"phoenix": PACKAGE, "url": URL, "options": {…}, "join": {…}}'
+// `options` go to the Socket, `join` goes with the offset at each join. The first line of standard
+// input is the id of the task, each later one an event that is pushed on its channel; the end of the
+// input is the end of the program. The text is put together as the README teaches; `chars` is its
+// length in code points. The last line of a channel that is over has it whole.
 
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 
-const { phoenix, url, options } = JSON.parse(process.argv[2]);
+const { phoenix, url, options, join: payload } = JSON.parse(process.argv[2]);
 const { Socket } = await import(phoenix);
 
 let text = "";
@@ -34,7 +34,7 @@ function join(taskId) {
   socket.onClose(({ code }) => say("lost", { code }));
   socket.connect();
 
-  const channel = socket.channel(`task:${taskId}`, () => ({ offset: [...text].length }));
+  const channel = socket.channel(`task:${taskId}`, () => ({ ...payload, offset: [...text].length }));
   const keep = (offset) => [...text].slice(0, offset).join("");
   const show = ({ delta, offset }) => { text = keep(offset) + delta; };
   channel.on("progress", show);

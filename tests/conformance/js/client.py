@@ -99,12 +99,16 @@ def check_seams(lines: Sequence[Line], *, restarted: bool) -> None:
 
 
 @asynccontextmanager
-async def phoenix_client(phoenix_js: PhoenixJs, url: str, **options: Any) -> AsyncIterator[Client]:
-    """A client of the node at this URL, ready to join; ``options`` are its Socket's."""
+async def phoenix_client(
+    phoenix_js: PhoenixJs, url: str, *, payload: Any = None, **options: Any
+) -> AsyncIterator[Client]:
+    """A client of the node at this URL, ready to join; ``options`` are its Socket's, ``payload``
+    goes with the offset at each join."""
     wish = {
         "phoenix": phoenix_js.package,
         "url": url.replace("http", "ws", 1) + "/socket",
         "options": options,
+        "join": payload or {},
     }
     process = await asyncio.create_subprocess_exec(
         *("node", "client.mjs", json.dumps(wish)),

@@ -89,3 +89,37 @@ async def test_a_story_of_the_embedded_model(
             texts = await asyncio.gather(on_a_bad_line.text(), at_ease.text())
         assert set(texts) == {await get_text(http, node.url, task_id)}
         assert proxy.passed[:CUTS] == list(range(CUTS))
+
+
+async def test_a_task_is_run_again_on_the_channel_that_stays(
+    phoenix_js: PhoenixJs, tmp_path: Path
+) -> None:
+    """Before its end is a minute old, and when only the store has it; over lost connections too."""
+    node = await start_scripted_node(
+        tmp_path, "--rate", "200", "--stamps", settings={"tasks.finished_keep_ms": "0"}
+    )
+    try:
+        async with (
+            proxied(node.url) as proxy,
+            aiohttp.ClientSession() as http,
+            phoenix_client(phoenix_js, proxy.url, payload={"stay": True}) as client,
+        ):
+            task_id = await submit(http, node.url, 20)
+            client.join(task_id)
+            first = await client.until("completed")
+            await client.push("retry")
+            await client.until("rewind")
+            second = await client.until("completed")
+            proxy.cut()
+            await client.until("joined")
+            await client.until("completed")
+            await client.push("retry")
+            await client.until("rewind")
+            third = await client.until("completed")
+            texts = [each["payload"]["result"]["text"] for each in (first, second, third)]
+            assert len(set(texts)) == 3
+            assert texts[-1] == await get_text(http, node.url, task_id)
+            assert {line["status"] for line in client.of("answered")} == {"ok"}
+            assert client.of("closed") == []
+    finally:
+        await node.kill()
