@@ -14,7 +14,7 @@ from edge.gateway.facts import NodeFacts
 from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.length import LengthCheck
-from edge.gateway.reading import TASK_PATH, task_id_of
+from edge.gateway.reading import TASK_PATH, clipped, task_id_of
 from edge.services.task_actor import CANCELLING
 from edge.services.tasks import Tasks
 from edge.settings import Settings
@@ -82,7 +82,8 @@ class TasksApi:
         running = self._facts.model
         if request.model is not None and request.model != running:
             raise InvalidRequest(
-                f"this node runs the model {running!r}, not {request.model!r}", field="model"
+                f"this node runs the model {running!r}, not {clipped(request.model)!r}",
+                field="model",
             )
 
     async def show(self, request: web.Request) -> web.Response:

@@ -82,6 +82,7 @@ async def test_a_body_that_is_nested_too_deep_is_refused(node: ScriptedNode, lev
         (b'"stop":["a",{}]', 422, "stop"),
         (b'"task_id":{"a":1}', 422, "task_id"),
         (b'"model":"\\u0000"', 422, "model"),
+        (b'"model":"%b"' % (b"m" * 500_000), 422, "model"),
     ],
 )
 async def test_odd_members_are_refused(

@@ -199,7 +199,7 @@ class Load:
 
     async def _cancel(self, http: aiohttp.ClientSession, url: str, entry: Entry) -> None:
         async with http.delete(f"{url}/tasks/{min(entry.task_ids)}") as answer:
-            assert answer.status in (200, 409), await answer.text()
+            assert answer.status in (200, 202, 409), await answer.text()
             self.pulse.beat()
 
     async def settle(self) -> None:
