@@ -137,7 +137,7 @@ def _good(name: str) -> st.SearchStrategy[bytes]:
         return st.sampled_from([b"true", b"false"])
     samples = {
         "task_id": IDS.map(_json_text),
-        "model": st.just(b'"scripted"'),
+        "model": st.just(b'"elwift-tiny"'),
         "stop": st.lists(TEXTS, max_size=3).map(orjson.dumps),
         "messages": st.just(b'[{"role":"user","content":"a"}]'),
         "metadata": st.lists(st.tuples(NAMES, JSON), max_size=3).map(_object),
