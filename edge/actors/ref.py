@@ -148,8 +148,8 @@ class Ref:
                 return False
             self.mailbox_peak = waiting + 1
         mailbox.append(message)
-        if waiting == self._half_messages:
-            self._system.pressed.append(self)
+        if waiting >= self._half_messages:
+            self._system.press(self, waiting)
         return True
 
     @property

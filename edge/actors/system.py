@@ -33,11 +33,11 @@ class System:
     and what supervisors do, by the names in the table of events; it must not raise, and the
     traceback of an error is gone when it returns.
 
-    Whose mailbox is more than half full has one more turn after each turn of another actor. Turns
-    in order alone would give the one to whom thousands write a turn after all of theirs, and his
-    mailbox would have to hold a message of each. So a mailbox overflows only if what is written to
-    it in one turn of each other writer, or from outside of all turns, is more than one turn can
-    handle and half of it can hold.
+    Whose mailbox is more than half full makes up at once for what others write to it in their
+    turns. Turns in order alone would give the one to whom thousands write a turn after all of
+    theirs, and his mailbox would have to hold a message of each. So half of a mailbox is for what
+    actors write, however many they are, and the other half for what comes from outside of all
+    turns; only more than that overflows it.
 
     Read only: ``actors`` (all that live or are ending), ``run_queue`` (those with messages),
     ``messages_handled`` (since the start).
@@ -45,6 +45,7 @@ class System:
 
     __slots__ = (
         "_mailbox_messages_max",
+        "_pressed",
         "_pump_messages_max",
         "_running",
         "_schedule",
@@ -54,7 +55,6 @@ class System:
         "clock",
         "emit",
         "messages_handled",
-        "pressed",
         "registry",
         "run_queue",
     )
@@ -75,7 +75,9 @@ class System:
         self.registry = Registry()
         self.emit = on_event or _hear_nothing
         self.run_queue: deque[Ref] = deque()
-        self.pressed: list[Ref] = []  # those in the queue whose mailbox has become half full
+        # Those in the queue whose mailbox is more than half full, and how many messages may wait
+        # there: half of it, and what has come from outside.
+        self._pressed: dict[Ref, int] = {}
         # Held here, or the garbage collector would end an actor that nobody points to, unheard.
         self.actors: set[Ref] = set()
         self.messages_handled = 0
@@ -118,6 +120,13 @@ class System:
         """Schedules the pump; for `Ref` alone."""
         self.awake = True
         self._schedule(self._pump)
+
+    def press(self, ref: Ref, waiting_before: int) -> None:
+        """One more message waits where half of the mailbox was full; for `Ref` alone."""
+        if ref not in self._pressed:
+            self._pressed[ref] = waiting_before + (not self._running)
+        elif not self._running:
+            self._pressed[ref] += 1
 
     def run_pending(self, messages_max: int = 10_000_000) -> int:
         """Handles all that waits, here and now, and returns how many messages that were; for tests
@@ -168,8 +177,9 @@ class System:
                     queue.append(ref)
                 else:
                     ref._mailbox = None
-                if self.pressed:
-                    left -= self._relieve(ref, left)
+                if self._pressed:
+                    # Whatever is left of the budget: what comes next may be from outside.
+                    left -= self._relieve()
         finally:
             self._running = False
             self.messages_handled += messages_max - left - ends
@@ -199,20 +209,19 @@ class System:
             raise
         return messages_max - left
 
-    def _relieve(self, after: Ref, messages_max: int) -> int:
-        """A turn for each whose mailbox is half full, `after` the turn of this one, who has had
-        his; returns how many messages that were. Their ends wait for their place in the queue."""
-        pressed, self.pressed = self.pressed, []
-        left = messages_max
-        for ref in pressed:
-            actor = ref._actor
-            if actor is None or not ref.pressed:
-                continue
-            if ref is not after and left > 0:
-                left -= self._turn(ref, actor, min(self._turn_messages_max, left))
+    def _relieve(self) -> int:
+        """Has those whose mailbox is half full handle what came in the turn of another; returns how
+        many messages that were. If one ends, that waits for its place in the queue."""
+        handled = 0
+        for ref, may_wait in list(self._pressed.items()):
+            more, actor = ref.mailbox_messages - may_wait, ref._actor
+            if more > 0 and actor is not None:
+                handled += self._turn(ref, actor, more)
             if ref.pressed:
-                self.pressed.append(ref)
-        return messages_max - left
+                self._pressed[ref] = min(may_wait, ref.mailbox_messages)
+            else:
+                del self._pressed[ref]
+        return handled
 
     def _crash(self, ref: Ref, error: BaseException) -> None:
         self.emit("actor.crashed", name=ref.label, error=error)
