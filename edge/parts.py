@@ -73,14 +73,23 @@ TOLD_MS: Final = 100
 """From the last end being written down to its having been told to those who watch."""
 
 
+READ_BYTES_MAX: Final = 262_144
+"""The event loops, asyncio's and uvloop, read so much at once."""
+
+STEP_BYTES_MIN: Final = 46
+"""The shortest step of the engine takes so much in its pipe; it is a message to its task."""
+
+
 def mailbox_messages_max(settings: Settings) -> int:
     """How many messages may wait for one actor.
 
-    What comes from outside of all turns comes from requests, of which each connection has one, and
-    from tasks that are brought back, a batch at a time. Each has at most two things to say to one
-    actor (a task to the dispatcher: where it stands, and that it is watched). Half of a mailbox is
-    for that, the other half for what actors say in their turns; see `edge.actors.System`."""
-    return 2 * 2 * max(settings.server.connections_max, RECOVER_BATCH)
+    What comes from outside of all turns comes from requests, of which each connection has one; from
+    tasks that are brought back, a batch at a time; and from the engine. A request and a task have
+    at most two things to say to one actor (to the dispatcher: where the task stands, and that it is
+    watched). Half of a mailbox is for that; the other half is for what actors say in their turns
+    (`edge.actors.System`)."""
+    at_once = max(settings.server.connections_max, RECOVER_BATCH)
+    return 2 * max(2 * at_once, READ_BYTES_MAX // STEP_BYTES_MIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
