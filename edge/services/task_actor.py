@@ -74,7 +74,7 @@ class TaskActor(Actor):
 
     __slots__ = (
         "_around", "_audience", "_cancels", "_due", "_ending", "_held", "_life", "_no_fallback",
-        "_suspected", "_suspected_most", "task",
+        "_retried_version", "_suspected", "_suspected_most", "task",
     )  # fmt: skip
 
     def __init__(self, life: Life, around: Surroundings) -> None:
@@ -88,6 +88,7 @@ class TaskActor(Actor):
         self._suspected = self._suspected_most = False
         self._no_fallback = False
         self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
+        self._retried_version: int | None = None  # with which it begins again, once written
 
     def started(self) -> None:
         self._ending = Ending(self.ref, self._life, self._around, self._audience)
@@ -128,7 +129,7 @@ class TaskActor(Actor):
                 self._audience.leave(message.ref)
         elif isinstance(message, line.Recount):
             self._dispatcher(line.Holding(self.ref, self._held.key if self._held else None))
-            if self.task.state is State.AVAILABLE:
+            if self.task.state is State.AVAILABLE and not self._begins_again:
                 self._enqueue(effects.Enqueue(front=False, detour=self.task.beyond_model))
         elif isinstance(message, Committed):
             self._committed(message)
@@ -145,6 +146,11 @@ class TaskActor(Actor):
             self._apply(message)
         elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
             self._in_turn(message)
+
+    @property
+    def _begins_again(self) -> bool:
+        """It was retried, and that is not written down yet."""
+        return self._retried_version == self.task.version
 
     def _is_mine(self, key: int) -> bool:
         return self._held is not None and self._held.key == key
@@ -198,10 +204,11 @@ class TaskActor(Actor):
         before = self.task.state
         record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
         assert isinstance(record, effects.Record)
-        version = self.task.version + 1
+        version = self._retried_version = self.task.version + 1
 
         def go_on() -> None:
             if self.task.version == version:  # else it was cancelled meanwhile
+                self._retried_version = None
                 for effect in rest:
                     self._carry_out(effect, before)
             answer(self.document())
