@@ -138,6 +138,9 @@ class Archivist:
         world, config = self._world, self._world.config
         database = world.disk.database
         assert database is not None
+        assert world.life is not None
+        if world.life.ref("janitor") is None:
+            return  # it has crashed too often
         world.settle_for(2 * config.prune_every_ms * 1_000_000)
         ended = len(world.disk.latest)
         if ended > config.keep_tasks_max:

@@ -54,7 +54,7 @@ def _look_at_all(world: World, life: Life) -> None:
                 _lives(life, known.number, known.task_id)
         elif known.durable:
             raise Violation("never lost", f"task {known.number} was accepted and is not on disk")
-    if life.serving:
+    if life.serving and world.clock.now_ns() > world.thawed_ns + clocks.LATE_NS_MAX:
         clocks.not_late(world, life)
 
 
@@ -66,6 +66,11 @@ def _lives(life: Life, number: int, task_id: str) -> None:
 def heard(world: World, life: Life, event: Event) -> None:
     """The node's own account of what it does."""
     if event.name == "task.accepted":
+        accepted = life.tasks.live(str(event.fields["task_id"]))
+        if accepted is not None and accepted.alive:
+            prompt = accepted.actor().task.request.prompt  # type: ignore[attr-defined]  # a task's
+            if int(prompt.split()[0]) in world.requests.invalid:
+                raise Violation("answers", f"what was to be refused is accepted: {prompt}")
         # Who comes back to the line always finds a place; those who never left it are bounded.
         tasks = [ref.actor().task for ref in life.board.refs.values() if ref.alive]  # type: ignore[attr-defined]
         waiting = sum(task.begun_run_ns is None and task.version == 1 for task in tasks)

@@ -36,6 +36,7 @@ PIECES: Final = (
     "über ".encode(), b" rain", b"\xe2\x82", b"\xac",
 )  # fmt: skip
 CHUNK: Final = 4
+PIPE_MESSAGES_MAX: Final = 16
 SEGFAULT: Final = 11
 KILLED: Final = 9
 
@@ -111,10 +112,11 @@ class Machine:
         on_started: Callable[[int], object],
         on_message: Callable[[FromEngine], object],
         on_exit: Callable[[int | None, str], object],
+        read: Callable[[Callable[[], object]], object],
     ) -> SimProcess:
-        """Starts one (`StartProcess`)."""
+        """Starts one (`StartProcess`). What it says is `read` when the node's loop gets to it."""
         self.pids += 1
-        process = SimProcess(self, self.pids, on_message, on_exit)
+        process = SimProcess(self, self.pids, on_message, on_exit, read)
         self.process = process
         on_start = self.next_loads.pop(0) if self.next_loads else "ready"
         self.clock.call_after(0, lambda: process.load(on_start, on_started))
@@ -130,12 +132,15 @@ class SimProcess:
         pid: int,
         on_message: Callable[[FromEngine], object],
         on_exit: Callable[[int | None, str], object],
+        read: Callable[[Callable[[], object]], object],
     ) -> None:
         self.pid: int | None = None
         self._machine = machine
         self._number = pid
         self._on_message = on_message
         self._on_exit = on_exit
+        self._read = read
+        self._unread = 0
         self._inbox: list[ToEngine] = []
         self._sequences: dict[int, Running] = {}
         self._waiting: list[Running] = []
@@ -175,8 +180,8 @@ class SimProcess:
     def load(self, how: str, on_started: Callable[[int], object]) -> None:
         if not self.alive:
             return
-        self.pid = self._number
-        on_started(self.pid)
+        pid = self.pid = self._number
+        self._read(lambda: on_started(pid))
         if how == "hang":
             self.hangs = True
             return
@@ -209,7 +214,9 @@ class SimProcess:
     # ---- steps
 
     def _arm(self) -> None:
-        if not self._stepping and self.alive and not self.hangs:
+        # While the pipe is full it stands still.
+        full = self._unread >= PIPE_MESSAGES_MAX
+        if not self._stepping and self.alive and not self.hangs and not full:
             self._stepping = True
             machine = self._machine
             step_ns = machine.rng.randrange(1, machine.step_ms + 1) * NS_PER_MS
@@ -343,7 +350,15 @@ class SimProcess:
         delay_ns = machine.rng.choice((0, 0, 100_000, 2_000_000))
         now_ns = machine.clock.now_ns()
         self._pipe_ns = max(self._pipe_ns, now_ns + delay_ns)
-        self._after(self._pipe_ns - now_ns, lambda: deliver() if self._heard else None)
+        self._unread += 1
+        self._after(self._pipe_ns - now_ns, lambda: self._read(lambda: self._was_read(deliver)))
+
+    def _was_read(self, deliver: Callable[[], object]) -> None:
+        self._unread -= 1
+        if self._heard:
+            deliver()
+        if self._sequences or self._waiting or self._inbox:
+            self._arm()
 
     def _after(self, delay_ns: int, call: Callable[[], object]) -> None:
         self._machine.clock.call_after(delay_ns, call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -34,6 +35,23 @@ VITAL = frozenset({"engine", "dispatcher", "tasks"})
 """Without these there is no node."""
 
 
+class NodeClock(ManualClock):
+    """The clock of a node's process, which may come late to its timers, as an event loop does."""
+
+    def come_to(self, now_ns: int) -> None:
+        """It is this late: whatever is due by now is called now."""
+        self.advance(0)
+        late = []
+        while (due_ns := self.next_due_ns()) is not None and due_ns <= now_ns:
+            late.append(heapq.heappop(self._timers)[2])
+        self._now_ns = now_ns
+        for timer in late:
+            call = timer.call
+            timer.cancel()
+            if call is not None:
+                call()
+
+
 class Life:
     """From a start to a kill. ``serving`` once clients are let in."""
 
@@ -48,9 +66,10 @@ class Life:
         on_over: Callable[[], object],
     ) -> None:
         self.config = config
-        self.clock = ManualClock(outside.now_ns(), outside.wall_ns(), "the machine's only boot")
+        self.clock = NodeClock(outside.now_ns(), outside.wall_ns(), "the machine's only boot")
         self.alive = True
         self.serving = False
+        self.frozen = False  # it gets no processor
         self.asking: dict[object, Callable[[Exception], object]] = {}
         self.links: list[Link] = []
         self.health_crashes = 0
@@ -93,7 +112,8 @@ class Life:
         self.store = open_store(disk, self.telemetry, self.clock, options, lambda: self.alive)
 
         def start_process(command: Any, /, **calls: Any) -> Process:
-            return (second if SECOND in command else machine).start_process(command, **calls)
+            chosen = second if SECOND in command else machine
+            return chosen.start_process(command, read=self.loop.call_soon, **calls)
 
         outside = Outside(
             system=self.system,
@@ -134,13 +154,18 @@ class Life:
         self.on_over()
 
     def pass_until(self, at_ns: int) -> None:
-        """Time passes for the node."""
-        delta_ns = at_ns - self.clock.now_ns()
+        """Time passes for the node; when it was frozen, all at once."""
+        if self.frozen:
+            return
         due_ns = self.clock.next_due_ns()
         if due_ns is None or due_ns > at_ns:
-            self.clock.advance(delta_ns)
+            self.clock.advance(at_ns - self.clock.now_ns())
         else:
-            self.loop.call_now(lambda: self.clock.advance(delta_ns))
+            self.loop.call_now(lambda: self.clock.come_to(at_ns))
+
+    def was_pressed(self) -> bool:
+        """The mailbox of one of those who are still there was more than half full."""
+        return any(2 * ref.mailbox_peak > ref.mailbox_messages_max for ref in self.system.actors)
 
     # ---- the doors
 

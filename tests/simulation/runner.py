@@ -23,13 +23,14 @@ LINE_CHARS_MAX: Final = 300
 @dataclass(frozen=True)
 class Outcome:
     """One run. ``failure`` is None when every promise was kept, else which was broken, or the name
-    of the exception; ``sentence`` says more."""
+    of the exception; ``sentence`` says more. ``reached`` are the bounds that somebody came to."""
 
     seed: int
     entries: script.Script
     failure: str | None
     sentence: str
     trace: list[Any]
+    reached: frozenset[str]
 
     @property
     def digest(self) -> str:
@@ -48,7 +49,7 @@ def run(seed: int, entries: script.Script | None = None) -> Outcome:
         failure, sentence = violation.kind, str(violation)
     except Exception as error:
         failure, sentence = type(error).__name__, f"{type(error).__name__}: {error}"
-    return Outcome(seed, entries, failure, sentence, world.trace)
+    return Outcome(seed, entries, failure, sentence, world.trace, frozenset(world.reached))
 
 
 def shrink(outcome: Outcome) -> Outcome:

@@ -187,6 +187,13 @@ class KillNode:
 
 
 @dataclass(frozen=True)
+class Freeze:
+    """The node's process gets no processor for ``ms``: all that comes meanwhile comes at once."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
 class SetClock:
     """Somebody sets the machine's wall clock, by so many seconds."""
 
@@ -196,6 +203,7 @@ class SetClock:
 Entry = (
     Submit | Repeat | Invalid | Watch | Leave | Follow | Unfollow | Listen | Command | Page
     | Export | LookAtHealth | Network | Engine | DiskFault | CrashActor | KillNode | SetClock
+    | Freeze
 )  # fmt: skip
 Script = tuple[tuple[int, Entry], ...]
 """Entries with their times in microseconds, in order."""
@@ -219,6 +227,8 @@ def draw(seed: int) -> Script:
     for number in range(submissions):
         at_us = moment_us(rush_us)
         entries.append((at_us, _submit(rng, number, at_us, due_us)))
+    if due_us is not None and rng.random() < 0.6:
+        entries.append((due_us - rng.randrange(300_000), Freeze(1_000)))
     if rng.random() < 0.5:
         # Everybody has a program open that looks at all.
         entries += [(0, Follow(user, rng.randrange(DEVICES))) for user in USERS]
@@ -243,7 +253,7 @@ def _submit(rng: Random, number: int, at_us: int, due_us: int | None) -> Submit:
         client=rng.choice(USERS),
         kind=rng.choice(KINDS),
         size=rng.randrange(1, 20),
-        max_tokens=rng.choice((rng.randrange(1, 30), rng.randrange(1, 30), 80)),
+        max_tokens=rng.choice((rng.randrange(1, 30), rng.randrange(1, 30), 80, 80, 200)),
         stop=rng.choice(((), (), ("END",), ("\n", "rain"))),
         priority=rng.choice((0, 0, 5, 9)),
         schedule_in_ms=schedule_in_ms,
@@ -318,6 +328,10 @@ def _kill(rng: Random, _submissions: int) -> Entry:
     return KillNode(rng.choice((0, 10, 2_000)), rng.random() < 0.2)
 
 
+def _freeze(rng: Random, _submissions: int) -> Entry:
+    return Freeze(rng.choice((50, 700, 2_000)))
+
+
 def _clock(rng: Random, _submissions: int) -> Entry:
     day_s = 24 * 3_600
     by_s = rng.choice((30, 3_600, day_s, 40 * day_s, 3_650 * day_s, 3_000_000 * day_s))
@@ -332,6 +346,7 @@ _TROUBLES: Final = {
     "clock": _clock,
     "command": _command,
     "follower": _follower,
+    "freeze": _freeze,
     "health": _health,
     "invalid": _invalid,
     "network": _network,

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.simulation import script
+from tests.simulation.limits import BOUNDS
 from tests.simulation.mutations import MUTATIONS, mutated
 from tests.simulation.runner import first_failure, report, run, shrink, silence
 
@@ -30,6 +31,17 @@ def test_a_defect_is_found(name: str) -> None:
         outcome = first_failure(mutation.seeds)
     assert outcome is not None
     assert outcome.failure in mutation.breaks, outcome.sentence
+
+
+def test_every_bound_is_reached() -> None:
+    """Small worlds first, and then as many of those with hundreds of tasks as it takes."""
+    missing = set(BOUNDS)
+    with silence():
+        for seed in (*range(100), *filter(script.is_big, range(100, 2_000))):
+            missing -= run(seed).reached
+            if not missing:
+                return
+    pytest.fail(f"nobody came to these: {missing}")
 
 
 def test_a_failure_is_shrunk_and_told() -> None:

@@ -6,12 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from edge.actors import Crash
-from edge.clock import NS_PER_MS
+from edge.clock import NS_PER_MS, NS_PER_S
 from edge.storage import StoreOptions
 from tests.simulation import script
 from tests.simulation.mine import TOPIC
 
 if TYPE_CHECKING:
+    from tests.simulation.node import Life
     from tests.simulation.world import World
 
 
@@ -70,6 +71,24 @@ def heal_disk(world: World) -> None:
     world.disk.refuses_writes = world.disk.refuses_reads = False
     world.disk.refuses_since_ns = None
     world.disk.slow_ms = 0
+
+
+def freeze(world: World, ms: int) -> None:
+    """The node's process stands still for a while."""
+    life = world.life
+    if life is not None and life.serving:
+        life.frozen = True
+        # It can write down nothing meanwhile.
+        thawed_ns = world.clock.now_ns() + ms * NS_PER_MS
+        world.disk.trouble_ns = max(world.disk.trouble_ns, thawed_ns + NS_PER_S)
+        world.clock.call_after(ms * NS_PER_MS, lambda: thaw(world, life))
+
+
+def thaw(world: World, life: Life | None) -> None:
+    """It goes on."""
+    if life is not None and life.frozen:
+        life.frozen = False
+        world.thawed_ns = world.clock.now_ns()
 
 
 CRASH_GAP_NS: Final = 20 * NS_PER_MS

@@ -30,7 +30,7 @@ from tests.simulation.truth import TERMINAL, End, Known, Truth, View
 CALM_S_MAX = 1_800
 """How long after the last trouble everything may take to end."""
 
-LOOKED_AT = 8
+LOOKED_AT = 4
 """Tasks whose promises are checked after each breath, at an average."""
 
 _QUIET = frozenset({"engine.step", "store.committed", "actor.crashed"})
@@ -75,6 +75,7 @@ class World:
         self.broken: Exception | None = None
         self.life: Life | None = None
         self.lives = 0
+        self.thawed_ns = 0  # when the node last was itself again
         self._breaths = self._rng("breaths")
         self._looks = self._rng("looks")
         self._network = self._rng("network")
@@ -113,6 +114,8 @@ class World:
         checks.everything_ended(self)
         self.archivist.read_all()
         health.gets_well(self)
+        if self.life is not None and self.life.was_pressed():
+            self.reach("mailbox")
         checks.nothing_left(self)
 
     def _run_until(self, until_ns: int, over: Any = lambda: False) -> None:
@@ -124,10 +127,13 @@ class World:
             if due_ns is None or due_ns > until_ns:
                 self._pass(max(0, until_ns - self.clock.now_ns()))
                 return
-            self._pass(due_ns - self.clock.now_ns())
+            # What a node that was frozen has missed was due before.
+            self._pass(max(0, due_ns - self.clock.now_ns()))
 
     def _next_due_ns(self) -> int | None:
-        dues = [self.clock.next_due_ns(), self.life.clock.next_due_ns() if self.life else None]
+        life = self.life
+        awake = life is not None and not life.frozen
+        dues = [self.clock.next_due_ns(), life.clock.next_due_ns() if life and awake else None]
         return min((due for due in dues if due is not None), default=None)
 
     def _pass(self, delta_ns: int) -> None:
@@ -139,10 +145,8 @@ class World:
             life.pass_until(target_ns)
 
     def _settle(self) -> None:
-        while (life := self.life) is not None and len(life.loop):
+        while (life := self.life) is not None and not life.frozen and len(life.loop):
             life.loop.breath()
-            if life.system.pressed:
-                self.reach("mailbox")
             checks.after_a_breath(self, life)
             if self._breaths.random() < 0.3:
                 self._pass(self._breaths.choice((20_000, 200_000, 1_000_000)))
@@ -228,6 +232,8 @@ class World:
             return
         self.note("node killed")
         checks.before_a_kill(self)
+        if life.was_pressed():
+            self.reach("mailbox")
         life.kill()
         for machine in (self.machine, self.second):
             if machine.process is not None:
@@ -288,6 +294,8 @@ class World:
                 troubles.disk(self, entry)
             case script.CrashActor():
                 troubles.crash_actor(self, entry)
+            case script.Freeze(ms):
+                troubles.freeze(self, ms)
             case script.SetClock():
                 clocks.set_wall(self, entry)
             case script.KillNode(gently=True):
@@ -332,6 +340,7 @@ class World:
         """No trouble from now on, and everybody looks."""
         self.note("calm")
         troubles.heal_disk(self)
+        troubles.thaw(self, self.life)
         self.machine.next_loads.clear()
         for client in self.clients.values():
             if client.link is not None:
