@@ -24,16 +24,12 @@ from tests.support.ledger import Ledger
 from tests.support.load import Load
 
 
-def outage(
-    breaks: Callable[[Keeper], object], mends: Callable[[Keeper], object], *, before: int = 100
-) -> Attack:
-    """The disk breaks after so many messages under load, and works again; the node has to say so at
-    every moment."""
+def outage(breaks: Callable[[Keeper], object], mends: Callable[[Keeper], object]) -> Attack:
+    """The disk breaks under load, and works again; the node has to say so at every moment."""
 
     async def attack(keeper: Keeper, load: Load) -> None:
-        if before:
-            await load.pulse.after(before)
-            assert await health(keeper) == ("ok", True)
+        await load.pulse.after(100)
+        assert await health(keeper) == ("ok", True)
         since = len(keeper.events)
         breaks(keeper)
         await keeper.event("store.failed", since)
@@ -129,11 +125,12 @@ async def test_a_node_that_is_killed_while_the_disk_is_full(small_disk: Path, rn
 
 
 async def test_a_folder_that_turns_read_only(tmp_path: Path, rng: Random) -> None:
-    """Before the first commit, which has to make a file; a log that is open can be written on."""
+    """A log that is open can be written on. Pruning folds it in, and the next commit makes one."""
     folder = tmp_path / "data"
     folder.mkdir()
-    keeper = Keeper(folder, *SCRIPTED, settings=SETTINGS, wrapper=as_others())
-    attack = outage(lambda _: folder.chmod(0o555), lambda _: folder.chmod(0o755), before=0)
+    settings = SETTINGS | {"DATA__PRUNE_EVERY_MS": 1_000}
+    keeper = Keeper(folder, *SCRIPTED, settings=settings, wrapper=as_others())
+    attack = outage(lambda _: folder.chmod(0o555), lambda _: folder.chmod(0o755))
     await survives(keeper, rng, attack)
 
 

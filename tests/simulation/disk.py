@@ -214,6 +214,10 @@ class _Connection:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._disk.read(sql, values)
 
+    def more_memory(self) -> bool:
+        """All that there is, is there."""
+        return False
+
     def interrupt(self) -> None:
         """A read is over as soon as it has begun."""
 

@@ -44,9 +44,7 @@ def kept_by_the_house() -> Counter[str]:
 
 
 def _entries(value: object) -> int:
-    """Of a container and of those in it; the characters of a text."""
-    if isinstance(value, str | bytes):
-        return len(value)
+    """Of a container and of those in it."""
     if isinstance(value, dict):
         return len(value) + sum(_entries(each) for each in value.values() if _holds(each))
     if isinstance(value, list | set | frozenset | deque | tuple):
