@@ -18,6 +18,9 @@ Run = Callable[[argparse.Namespace, Load], int]
 Levels = Any
 """What `argparse.ArgumentParser.add_subparsers` gives, whose class has no public name."""
 
+WRONG_SETTINGS: Final = 78
+"""The exit code when trying again is of no use (EX_CONFIG of sysexits.h)."""
+
 _SETTINGS: Final[dict[str, tuple[str, type, str]]] = {
     # flag: (setting, type, what it means)
     "host": ("server.host", str, "address to listen on"),

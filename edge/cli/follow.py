@@ -18,32 +18,27 @@ def make_view() -> View:
     return LiveView(console) if console.is_terminal else PlainView()
 
 
-async def follow(client: NodeClient, task_id: str, view: View, *, as_json: bool) -> int:
-    """Shows the task until its end and prints its text, or the whole of it as JSON; the exit code,
-    0 only when it completed."""
-    state = TaskView()
-    try:
-        async for update in client.watch(f"task:{task_id}"):
-            state.fold(update.event, update.payload)
-            view.show(state)
-    finally:
-        view.close()
-    if as_json:
-        say_json(await client.call("GET", task_path(task_id)))
-    elif state.text:
-        say(state.text)
-    return _report(state)
-
-
 async def follow_to_the_end(
     client: NodeClient, task_id: str, view: View, *, as_json: bool, interrupted: str
 ) -> int:
-    """`follow`; who interrupts it is told what that means for the task."""
+    """Shows the task until its end and prints its text, or the whole of it as JSON; the exit code,
+    0 only when it completed. Who interrupts it is told what that means for the task."""
+    state = TaskView()
     try:
-        return await follow(client, task_id, view, as_json=as_json)
+        try:
+            async for update in client.watch(f"task:{task_id}"):
+                state.fold(update.event, update.payload)
+                view.show(state)
+        finally:
+            view.close()
+        if as_json:
+            say_json(await client.call("GET", task_path(task_id)))
+        elif state.text:
+            say(state.text)
     except asyncio.CancelledError:
         note(interrupted)
         raise
+    return _report(state)
 
 
 def goes_on(client: NodeClient, task_id: str) -> str:

@@ -17,12 +17,11 @@ from typing import Final
 
 from edge import __version__
 from edge.cli import completion, config, models, queue, run, serve, tasks
-from edge.cli.flags import load_settings
+from edge.cli.flags import WRONG_SETTINGS, load_settings
 from edge.cli.output import complain, end_quietly, note, prepare
 from edge.errors import ElwiftError, SettingsError
 
 DEFECT: Final = 70
-WRONG_SETTINGS: Final = 78
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import signal
-from typing import Final
 
 import uvloop
 
@@ -23,10 +22,6 @@ from edge.errors import ModelError
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
 from edge.telemetry import log_events
-
-WRONG_MODEL: Final = 78
-"""As for wrong settings: what is to be changed is a setting or a file, and until then every start
-ends the same way."""
 
 
 def add_to(levels: flags.Levels) -> None:
@@ -43,7 +38,8 @@ def _command(given: argparse.Namespace, settings: flags.Load) -> int:
         return uvloop.run(run(chosen, as_json=given.json))
     except ModelError as error:
         complain(str(error))
-        return WRONG_MODEL
+        # A setting or a file has to be changed; until then every start ends the same way.
+        return flags.WRONG_SETTINGS
 
 
 async def run(settings: Settings, *, as_json: bool = False) -> int:
