@@ -29,10 +29,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from edge.actors import Supervisor, System
 from edge.clock import SystemClock
 from edge.services.audience import Followers
-from edge.services.dispatcher import Board, Dispatcher
 from edge.services.journal import Journal
 from edge.services.surroundings import Surroundings
 from edge.services.tasks import Tasks
+from edge.services.turns import Turns
 from edge.storage import Row, Store, StoredTask
 from edge.storage.backlog import Done
 from edge.tasks.retry import RetryPolicy
@@ -78,14 +78,14 @@ class House:
 
     def __init__(self, store: Store | Nowhere, clock: SystemClock, telemetry: Telemetry) -> None:
         self.system = System(clock, asyncio.get_running_loop().call_soon, on_event=telemetry.emit)
-        self.board = Board(10_000_000)
+        self.turns = Turns(self.system, waiting_max=10_000_000, step_ms=20_000)
         journal = Journal(store, clock, 500)
         around = Surroundings(
-            board=self.board, journal=journal, telemetry=telemetry, retry=RetryPolicy(),
+            turns=self.turns, journal=journal, telemetry=telemetry, retry=RetryPolicy(),
             rng=Random(0), followers=Followers(), finished_keep_ms=60_000,
-            dispatcher_name="dispatcher", on_ended=lambda _task_id: None,
+            on_ended=lambda _task_id: None, on_opened=lambda _request: None,
+            on_closed=lambda _request: None,
         )  # fmt: skip
-        self.system.spawn(Dispatcher(self.board, "engine", 250), name="dispatcher")
         supervisor = Supervisor(budget="child")
         self.system.spawn(supervisor, name="tasks")
         self.tasks = Tasks(
@@ -120,7 +120,7 @@ async def submit(house: House, tasks: int) -> None:
         numbers = range(first, min(first + IN_FLIGHT, tasks))
         await asyncio.gather(*(house.tasks.submit(request(n), own_id=False) for n in numbers))
     house.line_up()
-    assert len(house.board.queue) == tasks
+    assert house.turns.waiting == tasks
 
 
 async def weigh(_folder: Path, tasks: int) -> dict[str, float]:
@@ -152,7 +152,7 @@ async def recover(folder: Path, tasks: int) -> dict[str, float]:
     ended_ns = time.perf_counter_ns()
     cpu_s = time.process_time() - started_cpu_s
     gc.enable()
-    assert len(house.board.queue) == tasks
+    assert house.turns.waiting == tasks
     grown_bytes = resident_bytes() - before_bytes
     await store.close()
     return {

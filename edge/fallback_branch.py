@@ -10,11 +10,11 @@ from typing import Final
 from edge.actors import ChildSpec, Supervisor
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, standby
 from edge.inference.process import StartProcess, Worker
-from edge.services.dispatcher import Board
 from edge.services.fallback import FallbackActor
-from edge.services.held_turn import ENGINE_NAME, FALLBACK_NAME
+from edge.services.held_turn import FALLBACK_NAME
 from edge.services.history import History
 from edge.services.outage import OutageWatch
+from edge.services.turns import ENGINE_NAME, Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.telemetry import Event, Telemetry
@@ -29,7 +29,7 @@ Command = Callable[[bool], tuple[str, ...]]
 
 def children(
     settings: Settings,
-    board: Board,
+    turns: Turns,
     store: Store,
     telemetry: Telemetry,
     model: ModelFile,
@@ -47,7 +47,7 @@ def children(
     engine = command and _engine(settings, telemetry, command, rng, start_process)
     watch = ChildSpec(
         "outage",
-        lambda: OutageWatch(ENGINE_NAME, "dispatcher", wanted.outage_ms, telemetry),
+        lambda: OutageWatch(ENGINE_NAME, turns.set_outage, wanted.outage_ms, telemetry),
         own_budget=True,
     )
     engines = ChildSpec(
@@ -61,7 +61,7 @@ def children(
             supervisor_name="standby",
             notice=wanted.notice,
             idle_ms=wanted.idle_ms,
-            board=board,
+            busy=lambda: turns.on_fallback,
         ),
         own_budget=True,
     )

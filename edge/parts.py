@@ -8,7 +8,7 @@ The supervision tree::
     ├── outage       notices that the engine is out for long
     ├── standby      has the engine of the fallback's model as its child, while that is wanted
     ├── fallback     answers what the model cannot
-    ├── dispatcher   owns the waiting line
+    ├── follower     tells the waiting line of the engine
     ├── tasks        one transient actor per task, each with a restart budget of its own
     ├── status       tells the node's figures to who joined ``node:status``
     ├── health       has the parts prove that they work, for ``/readyz``
@@ -55,7 +55,6 @@ from edge.inference.process import StartProcess, Worker
 from edge.services.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.audience import Followers
 from edge.services.channel import Channels
-from edge.services.dispatcher import Board, Dispatcher
 from edge.services.health import free_memory_bytes
 from edge.services.journal import Journal
 from edge.services.mine_channel import MINE_TOPIC, MineChannel
@@ -64,6 +63,7 @@ from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, St
 from edge.services.surroundings import Surroundings
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import RECOVER_BATCH, Tasks
+from edge.services.turns import EngineFollower, Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.tasks.retry import RetryPolicy
@@ -85,9 +85,8 @@ def mailbox_messages_max(settings: Settings) -> int:
 
     What comes from outside of all turns comes from requests, of which each connection has one; from
     tasks that are brought back, a batch at a time; and from the engine. A request and a task have
-    at most two things to say to one actor (to the dispatcher: where the task stands, and that it is
-    watched). Half of a mailbox is for that; the other half is for what actors say in their turns
-    (`edge.actors.System`)."""
+    at most two things to say to one actor. Half of a mailbox is for that; the other half is for
+    what actors say in their turns (`edge.actors.System`)."""
     at_once = max(settings.server.connections_max, RECOVER_BATCH)
     return 2 * max(2 * at_once, READ_BYTES_MAX // STEP_BYTES_MIN)
 
@@ -134,14 +133,20 @@ class Parts:
         self.root_end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.journal = Journal(store, clock, settings.data.snapshot_ms)
         fallback = settings.fallback
-        self.board = Board(settings.tasks.queue_max, fallback.slots if fallback.enabled else 0)
+        self.turns = Turns(
+            self.system,
+            waiting_max=settings.tasks.queue_max,
+            step_ms=settings.tasks.priority_step_ms,
+            fallback_slots=fallback.slots if fallback.enabled else 0,
+            push_ms=settings.tasks.position_push_ms,
+        )
         self.pubsub = PubSub()
         own = EngineCommand(outside.model, settings.model)
         self._command = outside.command or own
         self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self._figures = Figures(
             Sources(
-                self.board, self._facts.durable, lambda: self._facts.model, self._socket_figures,
+                self.turns, self._facts.durable, lambda: self._facts.model, self._socket_figures,
                 store.quarantined,
             ),
             self.telemetry,
@@ -177,6 +182,7 @@ class Parts:
                 policy=policy_of(settings.model),
                 rng=outside.rng,
                 start_process=outside.start_process,
+                on_step=self.turns.saw_step,
             ),
             shutdown_ms=15_000,
         )
@@ -184,17 +190,14 @@ class Parts:
         return (
             engine,
             *fallback_branch.children(
-                settings, self.board, outside.store, self.telemetry, outside.model,
+                settings, self.turns, outside.store, self.telemetry, outside.model,
                 outside.fallback_command, outside.rng, outside.start_process,
             ),
-            ChildSpec(
-                "dispatcher",
-                lambda: Dispatcher(self.board, "engine", settings.tasks.position_push_ms),
-            ),
+            ChildSpec("follower", lambda: EngineFollower(self.turns)),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
             ChildSpec("status", lambda: StatusActor(self.pubsub, self._figures), own_budget=True),
             *upkeep_branch.children(
-                settings, self.board, outside.store, self.telemetry, self._accepts,
+                settings, self.turns, outside.store, self.telemetry, self._accepts,
                 outside.memory_free_bytes,
             ),
         )  # fmt: skip
@@ -213,15 +216,16 @@ class Parts:
     def _make_tasks(self) -> Tasks:
         settings = self.settings.tasks
         around = Surroundings(
-            board=self.board,
+            turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,
             retry=RetryPolicy(settings.retry_base_ms, settings.retry_max_ms),
             rng=self._outside.rng,
             followers=Followers(),
             finished_keep_ms=settings.finished_keep_ms,
-            dispatcher_name="dispatcher",
             on_ended=lambda task_id: self.tasks.forget(task_id),
+            on_opened=lambda request: self.tasks.opened(request),
+            on_closed=lambda request: self.tasks.closed(request),
         )
         supervisor = self.system.registry.whereis("tasks")
         assert supervisor is not None, "the tree has been built"
@@ -278,7 +282,7 @@ class Parts:
         ArchiveApi(archive, access, self.system.clock, settings.server.write_ms).mount(app)
         TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
         OpenApi().mount(app)
-        HealthApi(self.system, self.board, self._facts, access, settings.health.limit_ms).mount(app)
+        HealthApi(self.system, self.turns, self._facts, access, settings.health.limit_ms).mount(app)
         mount(app, "/socket", self.sockets)
         return app
 
@@ -316,17 +320,17 @@ class Parts:
 
     async def _drain(self) -> None:
         """Waits until no task runs, within the limit; waiting ones keep waiting."""
-        board, clock = self.board, self.system.clock
-        board.draining = True
-        self.telemetry.emit("node.draining", running=board.busy, queued=board.waiting)
-        if not board.busy:
+        turns, clock = self.turns, self.system.clock
+        turns.draining = turns.line.paused = True
+        self.telemetry.emit("node.draining", running=turns.busy, queued=turns.waiting)
+        if not turns.busy:
             return
         idle = asyncio.Event()
         # Those who watch are to hear the last end, which is told once it is written down.
-        board.when_idle = lambda: clock.call_after(TOLD_MS * NS_PER_MS, idle.set)
+        turns.when_idle = lambda: clock.call_after(TOLD_MS * NS_PER_MS, idle.set)
 
         def hear(event: Event) -> None:
-            if event.name == "task.finished" and not board.busy:
+            if event.name == "task.finished" and not turns.busy:
                 idle.set()
 
         detach = self.telemetry.attach(hear)
@@ -339,7 +343,7 @@ class Parts:
 
     async def end(self) -> int:
         """Ends the tree, and has the journal take what is left; how many tasks that is."""
-        left = self.board.waiting + self.board.busy
+        left = self.turns.waiting + self.turns.busy
         self.root.stop()
         await self.root_end
         self.journal.flush()

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from edge.actors import ChildSpec
 from edge.clock import NS_PER_S
-from edge.services.dispatcher import Board
 from edge.services.health import HealthActor, HealthSources, free_memory_bytes
 from edge.services.janitor import Janitor
 from edge.services.timekeeper import Timekeeper
+from edge.services.turns import Turns
 from edge.settings import Settings
 from edge.storage import Pruned, Store
 from edge.telemetry import Telemetry
@@ -17,7 +17,7 @@ from edge.telemetry import Telemetry
 
 def children(
     settings: Settings,
-    board: Board,
+    turns: Turns,
     store: Store,
     telemetry: Telemetry,
     accepts: Callable[[], bool],
@@ -31,7 +31,7 @@ def children(
             max_age_ns=data.keep_hours * 3_600 * NS_PER_S, max_tasks=data.keep_tasks_max
         )
 
-    sources = HealthSources(board, store, accepts, memory_free_bytes)
+    sources = HealthSources(turns, store, accepts, memory_free_bytes)
     return [
         ChildSpec(
             "health", lambda: HealthActor(sources, telemetry, settings.health), own_budget=True

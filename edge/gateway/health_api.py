@@ -20,8 +20,8 @@ from edge.actors import ActorDown, CallTimeout, System
 from edge.gateway.access import Access
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
-from edge.services.dispatcher import Board
 from edge.services.health import Look
+from edge.services.turns import Turns
 
 SLACK_MS: Final = 1_000
 """The answer comes within the limit; later than this the one who answers hangs."""
@@ -31,11 +31,11 @@ class HealthApi:
     """The handlers; `mount` puts them in their places."""
 
     def __init__(
-        self, system: System, board: Board, facts: NodeFacts, access: Access, limit_ms: int
+        self, system: System, turns: Turns, facts: NodeFacts, access: Access, limit_ms: int
     ) -> None:
         self._system = system
         self._access = access
-        self._board = board
+        self._turns = turns
         self._facts = facts
         self._limit_ms = limit_ms
 
@@ -45,19 +45,19 @@ class HealthApi:
 
     async def alive(self, request: web.Request) -> web.Response:
         """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
-        board, facts = self._board, self._facts
-        healthy = board.engine == "ready" and facts.durable() and facts.quarantined is None
+        turns, facts = self._turns, self._facts
+        healthy = turns.engine == "ready" and facts.durable() and facts.quarantined is None
         return self._answer(
             request,
             {
                 "status": "ok" if healthy else "degraded",
                 "version": __version__,
-                "engine": board.engine,
+                "engine": turns.engine,
                 "model": facts.model,
                 "safe_mode": facts.safe_mode,
-                "slots": board.slots,
-                "running": board.busy,
-                "queued": board.waiting,
+                "slots": turns.slots,
+                "running": turns.busy,
+                "queued": turns.waiting,
                 "durable": facts.durable(),
                 "quarantined": facts.quarantined,
             },

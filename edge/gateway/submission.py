@@ -15,7 +15,7 @@ from edge.gateway.problems import MalformedBody
 from edge.gateway.reading import clipped
 from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep
 from edge.settings import Tasks as Defaults
-from edge.tasks.queue import PRIORITIES
+from edge.tasks.line import LEVEL_DEFAULT, LEVELS
 from edge.tasks.task import Options, Request
 
 STOPS_MAX: Final = 16
@@ -70,7 +70,7 @@ def parse(
         messages=messages,
         model=values.get("model"),
         options=_options(values, defaults),
-        priority=values.get("priority") or 0,
+        priority=LEVEL_DEFAULT if values.get("priority") is None else values["priority"],
         max_attempts=values.get("max_attempts") or defaults.max_attempts,
         timeout_ms=values.get("timeout_ms"),
         fallback=values.get("fallback", True) is not False,
@@ -120,7 +120,7 @@ FIELDS: Final[dict[str, Field]] = {
     "seed": fields.whole(0, 2**32 - 2, "Of the random choices."),
     "stop": fields.texts(STOPS_MAX, STOP_CHARS_MAX, "Text before which the output ends."),
     "ignore_eos": fields.flag("Go on where the model would end, up to max_tokens."),
-    "priority": fields.whole(0, PRIORITIES - 1, "0 is served first."),
+    "priority": fields.whole(0, LEVELS - 1, "0 is served first; 5 when not given."),
     "schedule_in_ms": fields.whole(0, 366 * DAY_MS, "Not to be begun sooner."),
     "max_attempts": fields.whole(1, 1_000, "How often it is tried."),
     "timeout_ms": fields.whole(1, 7 * DAY_MS, "How long one attempt may take."),

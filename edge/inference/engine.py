@@ -79,8 +79,9 @@ class EngineActor(Actor):
 
     `command` gives the worker's command line for fast or safe mode, with ``{fd}`` where the number
     of its socket belongs; `start_process` runs it, by default as a `Worker`, which needs a running
-    event loop. Starts the engine when it is spawned; an orderly stop (`Ref.stop`) ends when the
-    process is gone, any other kills it.
+    event loop. `on_step` is told of each step: how many tokens it generated, how many others it
+    read, and how many sequences go on. Starts the engine when it is spawned; an orderly stop
+    (`Ref.stop`) ends when the process is gone, any other kills it.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class EngineActor(Actor):
         rng: Random,
         safe: bool = False,
         start_process: StartProcess = Worker,
+        on_step: Callable[[int, int, int], object] | None = None,
     ) -> None:
         self._command = command
         self._start_process = start_process
+        self._on_step = on_step
         self._telemetry = telemetry
         self._life = life.Lifecycle(policy, rng, safe=safe)
         self._routes = Routes(self._cancel)
@@ -243,6 +246,8 @@ class EngineActor(Actor):
                 tokens = self._routes.step(message)
                 if tokens:
                     self._life.fruitful = True
+                if self._on_step is not None:
+                    self._on_step(tokens, message.batch_tokens - tokens, message.running)
                 self._telemetry.emit(
                     "engine.step",
                     running=message.running,

@@ -1,1 +1,1 @@
-"""The product: a task actor for each task, a channel for each watcher, a dispatcher, a journal."""
+"""The product: a task actor for each task, a channel for each watcher, the turns, a journal."""

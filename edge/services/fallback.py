@@ -18,7 +18,6 @@ from typing import Final
 
 from edge.actors import Actor, ActorDown, ChildSpec, Down, Ref, Supervisor
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.dispatcher import Board
 from edge.services.messages import Found, NoAnswer, Seek, Standby
 from edge.tasks.task import Request
 
@@ -60,14 +59,14 @@ class FallbackActor(Actor):
         supervisor_name: str,
         notice: str,
         idle_ms: int,
-        board: Board,
+        busy: Callable[[], int],
     ) -> None:
         self._find = find
         self._model = model
         self._supervisor_name = supervisor_name
         self._notice = notice
         self._idle_ms = idle_ms
-        self._board = board
+        self._busy = busy
         self._waiting: list[Seek] = []
         self._engine: Ref | None = None
         self._up = False
@@ -195,7 +194,7 @@ class FallbackActor(Actor):
     def _see_whether_idle(self) -> None:
         if self._engine is None or self._leaving:
             return
-        idle = not self._used and not self._waiting and not self._board.detours
+        idle = not self._used and not self._waiting and not self._busy()
         self._used = False
         if not idle:
             self.send_after(self._idle_ms, _IDLE)

@@ -19,7 +19,7 @@ from edge.clock import NS_PER_MS
 from edge.engine.messages import Finished, Generate, Output, Rejected, Sampling
 from edge.errors import StorageError
 from edge.inference import EngineLost, Run
-from edge.services.dispatcher import Board
+from edge.services.turns import Turns
 from edge.settings import Health
 from edge.telemetry import Event, Telemetry
 
@@ -30,7 +30,7 @@ LAG_TICK_MS: Final = 250
 LAG_WINDOW_TICKS: Final = 40
 
 PROBE_KEY: Final = 0
-"""The dispatcher's keys begin at 1."""
+"""The keys of turns begin at 1."""
 _PROBE: Final = Generate(
     key=PROBE_KEY,
     # Long enough to be found again in the slot of the last probe: it takes no other's cache.
@@ -131,7 +131,7 @@ def free_memory_bytes() -> int:
 class HealthSources:
     """Where the node's state is read. ``accepts`` says whether new tasks are taken."""
 
-    board: Board
+    turns: Turns
     store: ProbedStore
     accepts: Callable[[], bool]
     memory_free_bytes: Callable[[], int] = free_memory_bytes
@@ -189,11 +189,11 @@ class HealthActor(Actor):
 
     def _ask(self, now_ns: int) -> None:
         since_ns = now_ns - FRESH_MS * NS_PER_MS
-        board = self._sources.board
-        if board.engine == "ready":
+        turns = self._sources.turns
+        if turns.engine == "ready":
             self._engine.ask(now_ns, since_ns)
             # While tasks run, the next step is the proof: a probe would be in their way.
-            if not (self._engine.known or self._probing or board.running):
+            if not (self._engine.known or self._probing or turns.on_engine):
                 self._probe_engine()
         if self._store.ask(now_ns, since_ns):
             self._sources.store.probe(self._store_answered)
@@ -228,13 +228,13 @@ class HealthActor(Actor):
             return
         now_ns = self.system.clock.now_ns()
         # Of an engine that is out nothing is asked.
-        engine_overdue = self._sources.board.engine == "ready" and self._is_overdue(
+        engine_overdue = self._sources.turns.engine == "ready" and self._is_overdue(
             self._engine, now_ns
         )
         if not (engine_overdue or self._is_overdue(self._store, now_ns)):
             # Again: what was answered may have become old while the other was waited for.
             self._ask(now_ns)
-            engine_known = self._engine.known or self._sources.board.engine != "ready"
+            engine_known = self._engine.known or self._sources.turns.engine != "ready"
             if not (engine_known and self._store.known):
                 return
         shown = report(self._parts(now_ns))
@@ -259,13 +259,13 @@ class HealthActor(Actor):
         }
 
     def _engine_part(self, now_ns: int) -> Part:
-        board = self._sources.board
-        figures = {"state": board.engine}
-        if board.engine != "ready" and board.detour_slots:
-            sentence = f"the engine is {board.engine}; what allows it is answered without it"
+        turns = self._sources.turns
+        figures = {"state": turns.engine}
+        if turns.engine != "ready" and turns.fallback_slots:
+            sentence = f"the engine is {turns.engine}; what allows it is answered without it"
             return Part("degraded", sentence, figures)
-        if board.engine != "ready":
-            return Part("failed", f"the engine is {board.engine}", figures)
+        if turns.engine != "ready":
+            return Part("failed", f"the engine is {turns.engine}", figures)
         if not self._engine.known:
             silent_ms = self._engine.silent_ms(now_ns)
             return Part("failed", f"the engine has made no step for {silent_ms} ms", figures)
@@ -286,12 +286,11 @@ class HealthActor(Actor):
         return Part("ok", None, figures)
 
     def _queue_part(self) -> Part:
-        board = self._sources.board
-        queue = board.queue
-        figures = {"waiting": board.waiting, "waiting_max": queue.tasks_max}
+        turns = self._sources.turns
+        figures = {"waiting": turns.waiting, "waiting_max": turns.waiting_max}
         if not self._sources.accepts():
             return Part("failed", "the node is stopping", figures)
-        if queue.full:
+        if turns.full:
             return Part("degraded", "the queue is full", figures)
         return Part("ok", None, figures)
 

@@ -1,4 +1,4 @@
-"""A task's turn, from the dispatcher's word to its release: where it runs, and for how long."""
+"""A task's turn, from its beginning to its release: where it runs, and for how long."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.actors import Ref, System
-from edge.clock import NS_PER_MS, Timer
+from edge.clock import Timer
 from edge.inference import Abort, EngineLost, Run
-from edge.services.dispatcher import Release, Turn
 from edge.services.messages import NoAnswer, Seek, generate
+from edge.services.turns import ENGINE_NAME, Turn
 from edge.tasks.task import Task
 
-ENGINE_NAME: Final = "engine"
 FALLBACK_NAME: Final = "fallback"
 
 
@@ -31,31 +30,24 @@ class HeldTurn:
         "_asked",
         "_engine",
         "_owner",
-        "_started_ns",
         "_system",
         "_timer",
+        "alone",
         "detour",
         "key",
-        "on_trial",
         "standby",
     )
 
     def __init__(self, turn: Turn, owner: Ref, system: System) -> None:
         self.key = turn.key
-        self.detour = turn.detour
-        self.on_trial = turn.trial
+        self.detour = turn.fallback
+        self.alone = turn.alone
         self._owner = owner
         self._system = system
-        self._started_ns = system.clock.now_ns()
         self.standby: Ref | None = None  # the fallback's engine, once it is ready
         self._engine: Ref | None = None
         self._asked: Ref | None = None
         self._timer: Timer | None = None
-
-    @property
-    def elapsed_ms(self) -> float:
-        """Since it began."""
-        return (self._system.clock.now_ns() - self._started_ns) / NS_PER_MS
 
     def run(self, task: Task, timeout_ms: int | None) -> None:
         """Sends the request to the engine whose turn it is; `Timeout` follows in time."""
@@ -96,10 +88,8 @@ class HeldTurn:
         """Whether this is the fallback that was asked."""
         return ref is self._asked
 
-    def release(self, task: Task) -> Release:
-        """It is over: what to tell the dispatcher."""
+    def close(self) -> None:
+        """It is over: nothing more is waited for."""
         if self._timer is not None:
             self._timer.cancel()
         self.answered()
-        completion_tokens, decode_ms = task.usage.completion_tokens, task.timings.decode_ms or 0.0
-        return Release(self.key, self.elapsed_ms, completion_tokens, decode_ms)

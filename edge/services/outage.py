@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from edge.actors import Actor, Down, Ref
+from collections.abc import Callable
+
+from edge.actors import Actor, Down
 from edge.clock import Timer
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.dispatcher import Outage
 from edge.telemetry import Telemetry
 
 
@@ -14,19 +15,22 @@ class _Patience:
 
 
 class OutageWatch(Actor):
-    """Tells the dispatcher of an `Outage`: at once when the engine was given up, else after
+    """Tells of an outage, by calling `tell`: at once when the engine was given up, else after
     ``outage_ms`` without one; and of its end when there is an engine again."""
 
     def __init__(
-        self, engine_name: str, dispatcher_name: str, outage_ms: int, telemetry: Telemetry
+        self,
+        engine_name: str,
+        tell: Callable[[bool], object],
+        outage_ms: int,
+        telemetry: Telemetry,
     ) -> None:
         self._engine_name = engine_name
-        self._dispatcher_name = dispatcher_name
+        self._say = tell
         self._outage_ms = outage_ms
         self._telemetry = telemetry
         self._timer: Timer | None = None
         self._out: bool | None = None
-        self._dispatcher: Ref | None = None
         self._reason = ""
 
     def started(self) -> None:
@@ -55,12 +59,8 @@ class OutageWatch(Actor):
                 self._tell(out=True)
             case _Patience():
                 self._tell(out=True)
-            case Down(ref=ref):
-                if ref is self._dispatcher:
-                    # It may have crashed before it had read the last word.
-                    self._send()
-                else:
-                    self._subscribe()
+            case Down():
+                self._subscribe()
 
     def _tell(self, *, out: bool) -> None:
         if out == self._out:
@@ -70,11 +70,4 @@ class OutageWatch(Actor):
         elif self._out:
             self._telemetry.emit("fallback.closed")
         self._out = out
-        self._send()
-
-    def _send(self) -> None:
-        dispatcher = self.system.registry.whereis(self._dispatcher_name)
-        if dispatcher is not None:
-            self._dispatcher = dispatcher
-            self.monitor(dispatcher)
-            dispatcher.send(Outage(bool(self._out)))
+        self._say(out)

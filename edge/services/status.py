@@ -16,9 +16,9 @@ from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.phoenix import Encoded
 from edge.services import wire
 from edge.services.channel import Channel, Decision, Ok
-from edge.services.dispatcher import Board
 from edge.services.health import unreadable
 from edge.services.pubsub import PubSub
+from edge.services.turns import Turns
 from edge.telemetry import Event, Telemetry
 
 STATUS_TOPIC: Final = "node:status"
@@ -59,7 +59,7 @@ class Sources:
     """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket;
     ``quarantined`` is where an unreadable database was put at the start."""
 
-    board: Board
+    turns: Turns
     durable: Callable[[], bool]
     model: Callable[[], str]
     sockets: Callable[[], Mapping[str, int]]
@@ -90,12 +90,12 @@ class Figures:
 
     def read(self) -> dict[str, Any]:
         """The figures as they are now; ``degraded`` lists what is wrong, one sentence each."""
-        sources, board = self._sources, self._sources.board
+        sources, turns = self._sources, self._sources.turns
         durable, now_ns = sources.durable(), self._clock.now_ns()
         degraded = []
-        if board.engine != "ready":
-            degraded.append(f"the engine is {board.engine}")
-        if board.outage:
+        if turns.engine != "ready":
+            degraded.append(f"the engine is {turns.engine}")
+        if turns.outage:
             degraded.append("tasks that allow it are answered without the model")
         if not durable:
             degraded.append("the database refuses to write; tasks live in memory alone")
@@ -108,12 +108,12 @@ class Figures:
             "degraded": degraded,
             "durable": durable,
             "quarantined": sources.quarantined,
-            "engine": board.engine,
+            "engine": turns.engine,
             "model": sources.model(),
-            "slots": board.slots,
-            "running": board.busy,
-            "queued": board.waiting,
-            "wait_ms": board.wait_ms(len(board.queue) + 1),
+            "slots": turns.slots,
+            "running": turns.busy,
+            "queued": turns.waiting,
+            "wait_ms": turns.wait_ms_at_end(),
             "tokens_per_second": self._tokens.read(now_ns),
             "ended": self._ended,
             "memory_bytes": self._process.memory_info().rss,

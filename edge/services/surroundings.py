@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from edge.services.audience import Followers
-from edge.services.dispatcher import Board
 from edge.services.journal import Journal
+from edge.services.turns import Turns
 from edge.tasks.retry import RetryPolicy
-from edge.tasks.task import Snapshot, State, Task
+from edge.tasks.task import Request, Snapshot, State, Task
 from edge.telemetry import Telemetry
 
 
@@ -43,14 +43,16 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every task actor needs of the house; one object for all of them."""
+    """What every task actor needs of the house; one object for all of them. ``on_ended`` is told of
+    an actor that has ended, the others of a task that runs again, and of one that has ended."""
 
-    board: Board
+    turns: Turns
     journal: Journal
     telemetry: Telemetry
     retry: RetryPolicy
     rng: Random
     followers: Followers
     finished_keep_ms: int
-    dispatcher_name: str
     on_ended: Callable[[str], object]
+    on_opened: Callable[[Request], object]
+    on_closed: Callable[[Request], object]

@@ -17,7 +17,6 @@ from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict
 from edge.inference import EngineLost
-from edge.services import dispatcher as line
 from edge.services import wire
 from edge.services.audience import Audience
 from edge.services.ending import Committed, Ending, WriteAgain
@@ -33,8 +32,10 @@ from edge.services.messages import (
     Watch,
 )
 from edge.services.surroundings import Life, Surroundings
+from edge.services.turns import Owner, Turn
 from edge.services.wire import Place
 from edge.tasks import effects, events, machine
+from edge.tasks.line import Entry
 from edge.tasks.machine import IllegalTransition
 from edge.tasks.task import ENGINE_DIED, State, Task, Usage
 
@@ -74,7 +75,7 @@ class TaskActor(Actor):
 
     __slots__ = (
         "_around", "_audience", "_cancels", "_due", "_ending", "_held", "_life", "_no_fallback",
-        "_retried_version", "_suspected", "_suspected_most", "task",
+        "_suspected", "_suspected_most", "task",
     )  # fmt: skip
 
     def __init__(self, life: Life, around: Surroundings) -> None:
@@ -88,7 +89,6 @@ class TaskActor(Actor):
         self._suspected = self._suspected_most = False
         self._no_fallback = False
         self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
-        self._retried_version: int | None = None  # with which it begins again, once written
 
     def started(self) -> None:
         self._ending = Ending(self.ref, self._life, self._around, self._audience)
@@ -112,13 +112,12 @@ class TaskActor(Actor):
         kind = type(message)
         if kind is Output:
             self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
-        elif isinstance(message, line.Turn):
+        elif isinstance(message, Turn):
             self._turn(message)
         elif isinstance(message, Watch):
             self._watch(message)
         elif isinstance(message, Place):
-            if self.task.state is State.AVAILABLE:
-                self._audience.tell("queued", message._asdict())
+            self._placed(message)
         elif isinstance(message, events.Due):
             if self.task.state in (State.SCHEDULED, State.RETRYABLE):
                 self._apply(message)
@@ -127,10 +126,6 @@ class TaskActor(Actor):
                 self._seek()
             else:
                 self._audience.leave(message.ref)
-        elif isinstance(message, line.Recount):
-            self._dispatcher(line.Holding(self.ref, self._held.key if self._held else None))
-            if self.task.state is State.AVAILABLE and not self._begins_again:
-                self._enqueue(effects.Enqueue(front=False, detour=self.task.beyond_model))
         elif isinstance(message, Committed):
             self._committed(message)
         elif isinstance(message, WriteAgain):
@@ -146,11 +141,6 @@ class TaskActor(Actor):
             self._apply(message)
         elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
             self._in_turn(message)
-
-    @property
-    def _begins_again(self) -> bool:
-        """It was retried, and that is not written down yet."""
-        return self._retried_version == self.task.version
 
     def _is_mine(self, key: int) -> bool:
         return self._held is not None and self._held.key == key
@@ -202,13 +192,13 @@ class TaskActor(Actor):
         """Written down before anything comes of it: or text of the new run could be in the hands of
         clients when a crash brings the old one back."""
         before = self.task.state
+        self._around.on_opened(self.task.request)
         record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
         assert isinstance(record, effects.Record)
-        version = self._retried_version = self.task.version + 1
+        version = self.task.version + 1
 
         def go_on() -> None:
             if self.task.version == version:  # else it was cancelled meanwhile
-                self._retried_version = None
                 for effect in rest:
                     self._carry_out(effect, before)
             answer(self.document())
@@ -239,23 +229,23 @@ class TaskActor(Actor):
                 self._around.telemetry.emit(
                     "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
                 )
-            if output.tokens and (held.on_trial or self._suspected):
-                self._suspected = held.on_trial = False
-                self._dispatcher(line.Cleared(held.key))
+            if output.tokens and (held.alone or self._suspected):
+                self._suspected = held.alone = False
+                self._around.turns.cleared(held.key)
 
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
         self._apply(events.Finish(end.reason, end.text, usage, end.prefill_ms, end.decode_ms))
 
-    def _turn(self, turn: line.Turn) -> None:
+    def _turn(self, turn: Turn) -> None:
         if self._held is not None or self.task.state is not State.AVAILABLE:
             # It was cancelled, and may run again by another turn.
-            self._dispatcher(line.Release(turn.key, 0.0, 0, 0.0))
+            self._around.turns.release(turn.key, 0)
             return
         self._held = HeldTurn(turn, self.ref, self.system)
-        if turn.detour:
+        if turn.fallback:
             used_up = self.task.attempt >= self.task.max_attempts
-            why = "the attempts are used up" if used_up else self._around.board.engine
+            why = "the attempts are used up" if used_up else self._around.turns.engine
             self._apply(events.Detour(why))
             return
         self._apply(events.Start())
@@ -274,6 +264,7 @@ class TaskActor(Actor):
             held.answered()
         if isinstance(message, Admitted):
             self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
+            self._around.turns.saw_prompt(self.task)
         elif isinstance(message, Finished):
             self._finished(message)
         elif isinstance(message, Found):
@@ -347,7 +338,7 @@ class TaskActor(Actor):
         elif isinstance(effect, effects.Enqueue):
             self._enqueue(effect)
         elif isinstance(effect, effects.Dequeue):
-            self._dispatcher(line.Dequeue(task.task_id))
+            self._around.turns.withdraw(task.task_id)
         elif isinstance(effect, effects.Release):
             self._release()
         elif isinstance(effect, effects.Wake):
@@ -367,31 +358,31 @@ class TaskActor(Actor):
             sentence = "its attempts are used up, and there is no other answer"
             self._apply(events.Fail("no_answer", sentence, False, 0))
             return
-        trial = self._suspected or task.convicted
-        front = self._suspected_most if self._suspected else effect.front
-        self._dispatcher(
-            line.Enqueue(
-                task.task_id, request.client, request.priority, front, self.ref,
-                trial=trial, fallback=fallback, detour=effect.detour,
-            )
+        turns = self._around.turns
+        cost = turns.cost(task)
+        entry = Entry(
+            task.task_id, request.client, request.priority, int(cost.prompt_tokens),
+            int(cost.output_tokens), Owner(task, self.ref), tag=task.tag,
+            alone=self._suspected or task.convicted, fallback_only=effect.detour,
+            may_fall_back=fallback,
         )  # fmt: skip
+        turns.enqueue(entry, returning=effect.front, first=self._suspected_most)
+        task.tag = entry.tag
         if self._audience:
-            self._dispatcher(line.Watched(task.task_id))
+            turns.watch(task.task_id)
 
     def _release(self) -> None:
-        if self._held is not None:
-            self._dispatcher(self._held.release(self.task))
-            self._held = None
-
-    def _dispatcher(self, message: object) -> None:
-        if dispatcher := self.system.registry.whereis(self._around.dispatcher_name):
-            dispatcher.send(message)
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+            self._around.turns.done(held.key, self.task)
 
     # ---- the end
 
     def _conclude(self, effect: effects.Conclude, before: State) -> None:
         if self._due is not None:
             self._due.cancel()
+        self._around.on_closed(self.task.request)
         self._ending.begin(effect, before)
 
     def _committed(self, message: Committed) -> None:
@@ -414,7 +405,13 @@ class TaskActor(Actor):
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
-            self._dispatcher(line.Watched(task.task_id))
+            self._around.turns.watch(task.task_id)
+
+    def _placed(self, place: Place) -> None:
+        if not self._audience:
+            self._around.turns.unwatch(self.task.task_id)
+        elif self.task.state is State.AVAILABLE:
+            self._audience.tell("queued", place._asdict())
 
     def _tell_progress(self, effect: effects.TellProgress) -> None:
         if self._audience:
@@ -423,10 +420,7 @@ class TaskActor(Actor):
             self.task.seq += 1
 
     def _left_ms(self) -> int:
-        elapsed_ms = 0.0 if self._held is None else self._held.elapsed_ms
-        return self._around.board.estimator.left_ms(
-            elapsed_ms, self.task.tokens_made, self.task.request.options.max_tokens
-        )
+        return self._around.turns.left_ms(self.task)
 
     def document(self) -> dict[str, Any]:
         """The task as clients see it now. An end that is not committed yet is not shown."""
@@ -434,7 +428,7 @@ class TaskActor(Actor):
         waiting = task.state is State.AVAILABLE
         shown = wire.document(
             task,
-            place=self._around.board.place(task.task_id) if waiting else None,
+            place=self._around.turns.place(task.task_id) if waiting else None,
             eta_ms=self._left_ms() if task.state is State.EXECUTING else None,
             durable=self._around.journal.durable,
         )

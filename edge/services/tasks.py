@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS
@@ -23,7 +23,6 @@ from edge.errors import (
 )
 from edge.services import wire
 from edge.services.audience import Followers
-from edge.services.dispatcher import Board
 from edge.services.journal import Journal, Unreadable, rebuild, rebuild_to_show
 from edge.services.messages import (
     CancelTask,
@@ -36,9 +35,11 @@ from edge.services.messages import (
 )
 from edge.services.surroundings import Life, Surroundings
 from edge.services.task_actor import TaskActor
+from edge.services.turns import Turns
+from edge.services.wire import Place
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
-from edge.tasks.task import Request, Snapshot, Task
+from edge.tasks.task import Request, Snapshot, State, Task
 from edge.telemetry import Telemetry
 
 CALL_MS = 5_000
@@ -117,14 +118,15 @@ class Tasks:
         self._lives: dict[str, Life] = {}
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
+        self._open: dict[str, set[str]] = {}  # of each client, what has not ended
         self._accepting: dict[str, asyncio.Future[bool]] = {}
         self._runners: set[asyncio.Task[object]] = set()
         self._staying: dict[str, tuple[Ref, ...]] = {}
         self.accepts = True
 
     @property
-    def board(self) -> Board:
-        return self._around.board
+    def turns(self) -> Turns:
+        return self._around.turns
 
     @property
     def followers(self) -> Followers:
@@ -150,15 +152,20 @@ class Tasks:
             return before
         self._check_room(request)
         self._held_bytes += request.size_bytes
+        self.opened(request)
+        task, _ = machine.accept(request, self._system.clock.moment(), schedule_in_ms)
+        waits = task.state is State.AVAILABLE
+        if waits:
+            self.turns.reserve(task)
         accepted = asyncio.get_running_loop().create_future()
         self._accepting[request.task_id] = accepted
         if request.idempotency_key is not None:
             self._by_key[request.client, request.idempotency_key] = request.task_id
         try:
-            task, _ = machine.accept(request, self._system.clock.moment(), schedule_in_ms)
             durable = await self._commit(task)
-            place = self.board.place_of_next(request.client, request.priority)
-            waits = task.state == "available"
+            self._start(task.snapshot(), fresh=True)
+            # Its actor has put it in its place, unless its turn came at once.
+            place = self.turns.place(task.task_id) or Place(1, 0)
             answer = {
                 "task_id": task.task_id,
                 "topic": wire.topic(task.task_id),
@@ -170,9 +177,11 @@ class Tasks:
             told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
             for follower in self.followers.of(request.client):
                 follower.send(told)
-            self._start(task.snapshot(), fresh=True)
         except BaseException:
             self._forget_request(request)
+            self.closed(request)
+            if waits:
+                self.turns.refund(task)
             raise
         finally:
             del self._accepting[request.task_id]
@@ -225,23 +234,28 @@ class Tasks:
         return None if stored is None else rebuild_to_show(stored).request
 
     def _check_room(self, request: Request) -> None:
-        queue = self.board.queue
         if not self.accepts:
             raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
-        waiting = self.board.waiting + len(self._accepting)
+        waiting = self.turns.waiting + len(self._accepting)
         held = len(self._lives) + len(self._accepting)
-        own = queue.waiting_of(request.client)
-        if waiting >= queue.tasks_max:
+        if waiting >= self.turns.waiting_max:
             sentence = f"{waiting} tasks are waiting, which is as many as this node takes"
-        elif own >= self._queue_per_client_max:
-            sentence = f"{own} tasks of yours are waiting, which is as many as one client may have"
-        elif held >= queue.tasks_max + HELD_BEYOND_QUEUE_MAX:
+        elif held >= self.turns.waiting_max + HELD_BEYOND_QUEUE_MAX:
             sentence = f"{held} tasks are in memory, with those scheduled for later"
         elif self._held_bytes and self._held_bytes + request.size_bytes > self._held_bytes_max:
             sentence = f"{self._held_bytes} bytes of requests are in memory, and no room for yours"
         else:
+            self._check_room_of(request.client)
             return
-        raise Overloaded(sentence + "; try again later", retry_after_ms=self.board.wait_ms(1))
+        self._refuse(sentence)
+
+    def _check_room_of(self, client: str) -> None:
+        own = len(self._open.get(client, ()))
+        if own >= self._queue_per_client_max:
+            self._refuse(f"{own} tasks of yours have not ended, which is as many as you may have")
+
+    def _refuse(self, sentence: str) -> NoReturn:
+        raise Overloaded(sentence + "; try again later", retry_after_ms=self.turns.wait_ms_at_end())
 
     async def _commit(self, task: Task) -> bool:
         """Whether it is written down. If not it lives in memory, and the answer says so; if it can
@@ -281,7 +295,19 @@ class Tasks:
             )
         )
 
+    def opened(self, request: Request) -> None:
+        """The task counts for its client until it is `closed`."""
+        self._open.setdefault(request.client, set()).add(request.task_id)
+
     # ---- what has ended
+
+    def closed(self, request: Request) -> None:
+        """The task has ended, or was not accepted after all."""
+        own = self._open.get(request.client)
+        if own is not None:
+            own.discard(request.task_id)
+            if not own:
+                del self._open[request.client]
 
     def forget(self, task_id: str) -> None:
         """The task's actor has ended normally; from now on the store knows it."""
@@ -290,6 +316,7 @@ class Tasks:
             return
         request = life.snapshot.request
         self._forget_request(request)
+        self.closed(request)
         own = self._of_client[request.client]
         del own[task_id]
         if not own:
@@ -446,7 +473,9 @@ class Tasks:
         return await self._command(task_id, client, CancelTask())
 
     async def retry(self, task_id: str, client: str) -> dict[str, Any]:
-        """Runs an ended task again. `Conflict` while it has not ended."""
+        """Runs an ended task again. `Conflict` while it has not ended, `Overloaded` when its client
+        has as many as it may."""
+        self._check_room_of(client)
         return await self._command(task_id, client, RetryTask())
 
     async def _command(
@@ -499,9 +528,12 @@ class Tasks:
                 except Unreadable as error:
                     # It stays in the database; the others must not wait for somebody to repair it.
                     self.telemetry.emit("store.failed", error=error, rows_waiting=0)
+        tags = [each.tag for each in snapshots if each.tag is not None]
+        self.turns.line.begin_at(min(tags, default=0.0))
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
             self._bring_back(snapshot)
             request = snapshot.request
+            self.opened(request)
             if request.idempotency_key is not None:
                 self._by_key[request.client, request.idempotency_key] = request.task_id
             if number % RECOVER_BATCH == 0:

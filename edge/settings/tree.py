@@ -166,7 +166,7 @@ class Tasks:
         100_000, "tasks waiting at most; more are refused with 503", at_least=1, at_most=10_000_000
     )
     queue_per_client_max: int = setting(
-        100_000, "tasks waiting at most for one client", at_least=1, at_most=10_000_000
+        100_000, "tasks of one client that have not ended, at most", at_least=1, at_most=10_000_000
     )
     held_bytes_max: int = setting(
         0, "bytes of requests in memory at most; more are refused with 503; 0 means a quarter of"
@@ -188,8 +188,12 @@ class Tasks:
         60_000, "how long an ended task stays in memory", at_least=0, at_most=86_400_000
     )
     position_push_ms: int = setting(
-        250, "queue places are pushed at most this often", at_least=10, at_most=60_000
+        500, "queue places are pushed at most this often", at_least=10, at_most=60_000
     )
+    priority_step_ms: int = setting(
+        20_000, "how much longer a task may wait for each level of its priority", at_least=0,
+        at_most=3_600_000,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

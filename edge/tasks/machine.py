@@ -150,8 +150,9 @@ def _due(task: Task, _event: Due, now: Moment) -> list[Effect]:
         return _wait(task, now)
     task.state = State.AVAILABLE
     task.ready_run_ns = now.run_ns
-    task.due_ns = task.scheduled_ns = None
-    return [Record("due"), Enqueue(front=False)]
+    task.due_ns = task.scheduled_ns = task.tag = None
+    # It is written down with its place in the line.
+    return [Enqueue(front=False), Record("due")]
 
 
 def _since_ready_ms(task: Task, now: Moment) -> float:
@@ -352,7 +353,7 @@ def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.usage = Usage()
     task.timings = Timings()
     task.begun_run_ns = task.started_ns = task.finished_ns = None
-    task.finish_reason = task.source = task.fallback = None
+    task.finish_reason = task.source = task.fallback = task.tag = None
     return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from edge.tasks.kinds import Kinds, check_all
+from edge.tasks.line import LEVEL_DEFAULT
 
 _T = TypeVar("_T")
 
@@ -81,7 +82,7 @@ class Request:
     messages: tuple[tuple[str, str], ...] | None
     model: str | None
     options: Options
-    priority: int = 0
+    priority: int = LEVEL_DEFAULT
     max_attempts: int = 5
     timeout_ms: int | None = None
     fallback: bool = True
@@ -196,7 +197,8 @@ class Task:
     None when it never was: what a client had beyond may differ from what came in its place.
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
     ``tokens`` are those of the model that runs it now. ``detour`` says that it is the fallback's
-    turn rather than an attempt, ``fallback`` where the text is no longer the model's.
+    turn rather than an attempt, ``fallback`` where the text is no longer the model's. ``tag`` is
+    its place in the line (`edge.tasks.line`), None until it has one.
     """
 
     request: Request
@@ -223,6 +225,7 @@ class Task:
     text_floor: int | None = None
     detour: bool = False
     fallback: Fallback | None = None
+    tag: float | None = None
 
     @property
     def task_id(self) -> str:
@@ -292,6 +295,7 @@ class Snapshot:
     # What came later has a value for snapshots that were stored before.
     detour: bool = False
     fallback: Fallback | None = None
+    tag: float | None = None
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""

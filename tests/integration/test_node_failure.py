@@ -11,7 +11,6 @@ from edge.actors import Crash, Ref
 from edge.cli import serve
 from edge.node import Node, Started
 from edge.settings import Settings, load
-from edge.telemetry import Event
 from tests.support.node_inside import QUICK, Script, ScriptedNode, heard_text, scripted_node
 
 
@@ -64,7 +63,7 @@ async def test_a_task_whose_actor_breaks_again_and_again_is_discarded_alone(
         assert (await node.ended(good))["state"] == "completed"
 
 
-@pytest.mark.parametrize("name", ["dispatcher", "engine", "fallback", "outage", "standby"])
+@pytest.mark.parametrize("name", ["follower", "engine", "fallback", "outage", "standby"])
 async def test_a_service_that_breaks_is_brought_back_and_all_tasks_end(
     tmp_path: Path, name: str
 ) -> None:
@@ -76,24 +75,6 @@ async def test_a_service_that_breaks_is_brought_back_and_all_tasks_end(
             await channel.until("completed")
         for task_id in tasks:
             assert (await node.ended(task_id))["result"]["text"] == "word " * 100
-
-
-async def test_what_the_dispatcher_had_not_read_yet_is_not_lost(tmp_path: Path) -> None:
-    async with scripted_node(tmp_path, "--slots", "1") as node:
-        tasks = [await node.submit("a story", max_tokens=2)]
-
-        def break_at(event: Event) -> None:
-            # At this moment what follows from it is in the dispatcher's mailbox, or about to be.
-            if event.name in ("task.accepted", "task.finished") and len(broken) < 3:
-                broken.append(event.name)
-                actor(node.node, "dispatcher").kill(Crash(RuntimeError("asked to")))
-
-        broken: list[str] = []
-        node.heard.telemetry.attach(break_at)
-        tasks += [await node.submit("a story", max_tokens=2) for _ in range(4)]
-        for task_id in tasks:
-            assert (await node.ended(task_id))["result"]["text"] == "word " * 2
-        assert len(broken) == 3
 
 
 @pytest.mark.parametrize("name", ["fallback", "outage", "standby", "status"])
@@ -112,7 +93,7 @@ async def break_for_good(node: ScriptedNode, name: str) -> str:
     return await node.node.failed()
 
 
-@pytest.mark.parametrize("name", ["engine", "dispatcher", "tasks"])
+@pytest.mark.parametrize("name", ["engine", "follower", "tasks"])
 async def test_a_node_that_cannot_go_on_says_so_and_keeps_all_tasks(
     tmp_path: Path, name: str
 ) -> None:

@@ -130,7 +130,7 @@ async def test_a_task_on_a_detour_can_be_cancelled(tmp_path: Path) -> None:
         assert status == 200
         other = await node.submit("a story", fallback=False)
         assert (await node.task(other))["state"] == "available"
-        assert not node.node.tasks or not node.node.tasks.board.detours
+        assert not node.node.tasks or not node.node.tasks.turns.on_fallback
 
 
 KEYED: dict[str, Any] = {"headers": {"Idempotency-Key": "k"}}

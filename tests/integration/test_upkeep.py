@@ -18,8 +18,8 @@ import pytest
 
 from edge.actors import Actor, System
 from edge.clock import SystemClock
-from edge.services.dispatcher import Board
 from edge.services.health import HealthActor, HealthSources, Look
+from edge.services.turns import Turns
 from edge.settings import Health
 from edge.telemetry import Telemetry
 from tests.support.node import RunningNode, serving, start_node
@@ -96,11 +96,11 @@ async def test_a_store_whose_writer_hangs_is_not_ready(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "edge.duckdb")
     system = System(clock, asyncio.get_running_loop().call_soon)
     system.spawn(Actor(), name="engine")
-    board = Board(1)
+    turns = Turns(system, waiting_max=1, step_ms=0)
     telemetry = Telemetry()
     limits = Health(limit_ms=100, disk_free_min_mib=0, memory_free_min_mib=0, lag_max_ms=60_000)
     health = system.spawn(
-        HealthActor(HealthSources(board, store, lambda: True), telemetry, limits), name="health"
+        HealthActor(HealthSources(turns, store, lambda: True), telemetry, limits), name="health"
     )
     release = threading.Event()
     hanging = store._writer.call(release.wait)

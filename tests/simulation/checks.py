@@ -39,8 +39,8 @@ def after_a_breath(world: World, life: Life) -> None:
     life.failures.clear()
     if life.overflows:
         raise Violation("bounds", f"the mailbox of {life.overflows[0]} overflowed")
-    if len(life.board.running) > world.config.slots:
-        raise Violation("bounds", f"{len(life.board.running)} tasks run at once")
+    if life.turns.on_engine > world.config.slots:
+        raise Violation("bounds", f"{life.turns.on_engine} tasks run at once")
     # Hundreds are looked at by turns.
     if world.is_time_to_look_at_all():
         _look_at_all(world, life)
@@ -72,7 +72,7 @@ def heard(world: World, life: Life, event: Event) -> None:
             if int(prompt.split()[0]) in world.requests.invalid:
                 raise Violation("answers", f"what was to be refused is accepted: {prompt}")
         # Who comes back to the line always finds a place; those who never left it are bounded.
-        tasks = [ref.actor().task for ref in life.board.refs.values() if ref.alive]  # type: ignore[attr-defined]
+        tasks = [each.owner.task for each in life.turns.line.in_order()]
         waiting = sum(task.begun_run_ns is None and task.version == 1 for task in tasks)
         if waiting > world.config.queue_max:
             raise Violation("bounds", f"{waiting} tasks wait")
@@ -313,18 +313,13 @@ def nothing_left(world: World) -> None:
         listener.leave()
     # Who reads a stream of events that has nothing to say is missed at its next sign of life.
     world.settle_for((KEEP_ALIVE_MS * NS_PER_MS if life.parts.streams._open else 0) + NS_PER_S)
-    board, tasks = life.board, life.tasks
-    engine, dispatcher = life.ref("engine"), life.ref("dispatcher")
-    assert engine is not None
-    assert dispatcher is not None
+    turns, tasks = life.turns, life.tasks
     left: dict[str, object] = {
-        "waiting": len(board.queue),
-        "running": board.running,
-        "detours": board.detours,
-        "trials": board.trials,
-        "detour line": len(board.detour_line),
-        "divertible": board.divertible,
-        "refs": board.refs,
+        "waiting": turns.waiting,
+        "running": turns.busy,
+        "turns held": turns._held,
+        "flows": turns.line._flows,
+        "open": tasks._open,
         "lives": tasks._lives,
         "keys": tasks._by_key,
         "bytes": tasks._held_bytes,
@@ -335,8 +330,7 @@ def nothing_left(world: World) -> None:
         "followers": tasks.followers._of,
         "streams": life.parts.streams._open,
         "sockets": life.parts.sockets.sockets,
-        "monitors": set(dispatcher._watching or ()) - {engine},
-        "watched": dispatcher.actor()._watched,  # type: ignore[attr-defined]
+        "watched": turns._watched,
         "channels": life.system.registry.names("channel:"),
         "coroutines": life.loop.runners,
         "requests": life.asking,

@@ -84,11 +84,10 @@ def _not_before_its_turn(world: World, life: Life, task: Task) -> None:
         return
     order = {task_id: place for place, task_id in enumerate(world.disk.versions)}
     place = order.get(task.task_id)
-    for ref in life.board.refs.values():
-        other: Task = ref.actor().task  # type: ignore[attr-defined]
+    for entry in life.turns.line.in_order():
+        other: Task = entry.owner.task
         if (
             place is not None
-            and ref.alive
             and other.state is State.AVAILABLE
             and (other.request.client, other.request.priority)
             == (task.request.client, task.request.priority)

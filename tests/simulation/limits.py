@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Final
 from unittest import mock
 
-from edge.services import archive, audience, dispatcher, mine_channel, tasks
+from edge.services import archive, audience, mine_channel, tasks, turns
 from edge.settings import Settings
 from tests.simulation import script
 from tests.simulation.bodies import BODY_BYTES_MAX
@@ -22,7 +22,7 @@ _CONSTANTS: Final[dict[str, tuple[Any, str]]] = {
     "listed_max": (mine_channel, "LISTED_MAX"),
     "offsets_max": (mine_channel, "OFFSETS_MAX"),
     "asked_max": (mine_channel, "ASKED_MAX"),
-    "places_max": (dispatcher, "PLACES_MAX"),
+    "places_max": (turns, "NEAR_MAX"),
     "exports_max": (archive, "EXPORTS_MAX"),
 }
 """Where the bounds are that nobody can set. As many tasks are brought back at a time as clients can
@@ -30,7 +30,7 @@ submit: more would not fit a mailbox."""
 
 REFUSALS: Final[dict[str, str]] = {
     "queue": "which is as many as this node takes",
-    "per client": "which is as many as one client may have",
+    "per client": "which is as many as you may have",
     "held": "tasks are in memory",
     "bytes": "bytes of requests are in memory",
     "backlog": "more waits for the disk than this node can keep",

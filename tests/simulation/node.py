@@ -31,7 +31,7 @@ MODEL = ModelFile("simulated", Path("simulated.gguf"), 0, 0)
 SECOND = "second"
 """The command line of the fallback's engine; that of the first says something else."""
 
-VITAL = frozenset({"engine", "dispatcher", "tasks"})
+VITAL = frozenset({"engine", "tasks"})
 """Without these there is no node."""
 
 
@@ -127,7 +127,7 @@ class Life:
             memory_free_bytes=lambda: 1 << 30,
         )
         self.parts = Parts(config.settings(), outside)
-        self.board = self.parts.board
+        self.turns = self.parts.turns
         self.tasks = self.parts.tasks
         self.http = Http(self.parts.application(), self.loop.real)
         self.parts.root.add_watcher(self)

@@ -171,7 +171,7 @@ class DiskFault:
 @dataclass(frozen=True)
 class CrashActor:
     """An exception in an actor, so many times in a row: ``task`` or ``channel`` of a task, ``mine``
-    (the channels of those who look at all), ``dispatcher``, ``engine``, ``health``, ``janitor``."""
+    (the channels of those who look at all), ``follower``, ``engine``, ``health``, ``janitor``."""
 
     what: str
     number: int
@@ -338,7 +338,7 @@ def _clock(rng: Random, _submissions: int) -> Entry:
     return SetClock(rng.choice((by_s, -by_s)))
 
 
-_ACTORS: Final = ("mine", "dispatcher", "engine", "health", "janitor")
+_ACTORS: Final = ("mine", "follower", "engine", "health", "janitor")
 
 _TROUBLES: Final = {
     "archive": _archive,

@@ -14,13 +14,13 @@ from edge.engine.messages import Finished, Generate, Output, Ready
 from edge.errors import StorageError
 from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
 from edge.services.audience import Followers
-from edge.services.dispatcher import Board, Dispatcher
 from edge.services.journal import Journal
 from edge.services.messages import CancelTask, Command, Commanded, RetryTask
 from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.surroundings import Surroundings
 from edge.services.task_channel import TaskChannel
 from edge.services.tasks import Tasks
+from edge.services.turns import EngineFollower, Turns
 from edge.storage import Row, StoredTask, TaskRow
 from edge.tasks.retry import RetryPolicy
 from edge.tasks.task import Options, Request
@@ -111,13 +111,13 @@ class Workshop(House):
             pumped=pumped,
         )
         self.shelf = shelf or Shelf()
-        self.board = Board(1_000)
+        self.turns = Turns(self.system, waiting_max=1_000, step_ms=1_000, push_ms=250)
         self.engine = PlayedEngine()
         self.journal = Journal(self.shelf, self.clock, 500)
         supervisor = Supervisor(
             (
                 ChildSpec("engine", lambda: self.engine),
-                ChildSpec("dispatcher", lambda: Dispatcher(self.board, "engine", 250)),
+                ChildSpec("follower", lambda: EngineFollower(self.turns)),
                 ChildSpec(
                     "tasks",
                     lambda: Supervisor(
@@ -129,15 +129,16 @@ class Workshop(House):
         )
         self.system.spawn(supervisor, name="node")
         around = Surroundings(
-            board=self.board,
+            turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,
             retry=RetryPolicy(1_000, 60_000),
             rng=Random(0),
             followers=Followers(),
             finished_keep_ms=KEEP_MS,
-            dispatcher_name="dispatcher",
             on_ended=lambda task_id: self.tasks.forget(task_id),
+            on_opened=lambda request: self.tasks.opened(request),
+            on_closed=lambda request: self.tasks.closed(request),
         )
         tasks = self.system.registry.whereis("tasks")
         assert tasks is not None

@@ -7,8 +7,8 @@ import pytest
 
 from edge import fallback_branch
 from edge.inference import ModelFile, models
-from edge.services.dispatcher import Board
 from edge.services.fallback import FallbackActor
+from edge.services.turns import Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.telemetry import Telemetry
@@ -23,7 +23,7 @@ def fallback_of(model: ModelFile, **settings: Any) -> FallbackActor | None:
     for name, value in settings.items():
         setattr(chosen.fallback, name, value)
     specs = fallback_branch.children(
-        chosen, Board(1), cast(Store, None), Telemetry(), model, None, Random()
+        chosen, cast(Turns, None), cast(Store, None), Telemetry(), model, None, Random()
     )
     if not specs:
         return None

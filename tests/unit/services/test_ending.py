@@ -216,20 +216,3 @@ async def test_what_comes_after_a_retry_is_counted_on_from_the_end() -> None:
                 assert not seqs or first == seqs[-1] + 1, entry
                 seqs.append(entry["seq"])
     assert len(seqs) > 4
-
-
-async def test_what_begins_again_waits_for_its_commit_when_the_dispatcher_recounts(
-    shop: Workshop, shelf: HeldShelf
-) -> None:
-    await shop.submit(1)
-    shop.finish(1)
-    shelf.mode = "waits"
-    shop.ask("retry", 1)
-    dispatcher = shop.system.registry.whereis("dispatcher")
-    assert dispatcher is not None
-    dispatcher.kill()
-    shop.work()
-    assert not shop.engine.runs
-    shelf.commit()
-    shop.work()
-    assert list(shop.engine.runs) == ["1"]

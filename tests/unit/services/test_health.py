@@ -5,7 +5,7 @@ The replies are looked at as they come; nothing here waits.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,6 @@ from edge.clock import NS_PER_MS, ManualClock
 from edge.engine.messages import Finished, Rejected
 from edge.errors import StorageError
 from edge.inference import EngineLost, Run
-from edge.services.dispatcher import Board, _Running
 from edge.services.health import (
     FRESH_MS,
     LAG_TICK_MS,
@@ -25,8 +24,12 @@ from edge.services.health import (
     Probed,
     _TimeUp,
 )
+from edge.services.turns import Owner, Turns
 from edge.settings import Health
+from edge.tasks.line import Entry
+from edge.tasks.task import Task
 from edge.telemetry import Telemetry
+from tests.support.ears import Ear
 
 MIB = 1_048_576
 LIMITS = Health(limit_ms=2_000, lag_max_ms=100, disk_free_min_mib=10, memory_free_min_mib=10)
@@ -65,19 +68,34 @@ class Node:
         self.clock = ManualClock()
         self.telemetry = Telemetry()
         self.system = System(self.clock, lambda _pump: None)
-        self.board = Board(2)
-        self.board.engine, self.board.slots = "ready", 1
+        self.turns = Turns(self.system, waiting_max=2, step_ms=0)
+        self.turns.engine = "ready"
         self.disk = Disk()
         self.engine = Engine()
         self.engine_ref = self.system.spawn(self.engine, name="engine")
+        self.runner = self.system.spawn(Ear())
         self.accepts = True
         self.memory_free_mib = 100
         sources = HealthSources(
-            self.board, self.disk, lambda: self.accepts, lambda: self.memory_free_mib * MIB
+            self.turns, self.disk, lambda: self.accepts, lambda: self.memory_free_mib * MIB
         )
         self.actor = HealthActor(sources, self.telemetry, LIMITS)
         self.ref = self.system.spawn(self.actor, name="health")
         self.answers: list[dict[str, Any]] = []
+
+    def wait(self, task_id: str) -> None:
+        """A task stands in the line."""
+        self.turns.enqueue(Entry(task_id, "me", 0, 1, 1, Owner(cast(Task, None), self.runner)))
+
+    def busy(self) -> None:
+        """A task runs on the engine: its steps are the proof."""
+        self.turns.line.slots = 1
+        self.wait("runs")
+
+    def idle(self) -> None:
+        """And has ended."""
+        (key,) = self.turns._held
+        self.turns.release(key, 1)
 
     def look(self) -> None:
         self.actor.handle_call(Look(), _Into(self.answers))
@@ -148,7 +166,7 @@ def test_an_engine_that_works_is_not_bothered(node: Node) -> None:
 
 
 def test_a_probe_does_not_stand_in_line(node: Node) -> None:
-    node.board.running[1] = _Running(node.engine_ref, 0)
+    node.busy()
     node.look()
     assert (node.engine.probes, node.answers) == ([], [])
     node.step()
@@ -156,13 +174,13 @@ def test_a_probe_does_not_stand_in_line(node: Node) -> None:
 
 
 def test_a_new_engine_is_asked_anew(node: Node) -> None:
-    node.board.running[1] = _Running(node.engine_ref, 0)
+    node.busy()
     node.look()
-    node.board.running.clear()
-    node.board.engine = "restarting: killed"
+    node.idle()
+    node.turns.engine = "restarting: killed"
     node.advance(LIMITS.limit_ms)
     assert node.answer()["reasons"] == ["the engine is restarting: killed"]
-    node.board.engine = "ready"
+    node.turns.engine = "ready"
     node.telemetry.emit("engine.ready", pid=1)
     node.advance(60_000)
     node.look()
@@ -172,9 +190,9 @@ def test_a_new_engine_is_asked_anew(node: Node) -> None:
 
 
 def test_when_nothing_runs_any_more_a_probe_goes_out(node: Node) -> None:
-    node.board.running[1] = _Running(node.engine_ref, 0)
+    node.busy()
     node.look()
-    node.board.running.clear()
+    node.idle()
     node.look()
     assert len(node.engine.probes) == 1
     node.generate()
@@ -242,7 +260,7 @@ def test_an_engine_that_fails_the_probe_says_why(node: Node, end: object) -> Non
 
 
 def test_an_engine_that_restarts_is_not_asked(node: Node) -> None:
-    node.board.engine = "restarting: killed"
+    node.turns.engine = "restarting: killed"
     node.look()
     answer = node.answer()
     assert (answer["status"], node.engine.probes) == ("unavailable", [])
@@ -250,8 +268,8 @@ def test_an_engine_that_restarts_is_not_asked(node: Node) -> None:
 
 
 def test_a_node_with_a_fallback_is_degraded_while_its_engine_restarts(node: Node) -> None:
-    node.board.engine = "restarting: killed"
-    node.board.detour_slots = 1
+    node.turns.engine = "restarting: killed"
+    node.turns.line.fallback_slots = 1
     node.look()
     answer = node.answer()
     assert (answer["status"], node.engine.probes) == ("degraded", [])
@@ -263,10 +281,10 @@ def test_a_node_with_a_fallback_is_degraded_while_its_engine_restarts(node: Node
 def test_an_engine_that_comes_up_while_the_store_is_waited_for_has_to_prove_itself(
     node: Node,
 ) -> None:
-    node.board.engine = "starting"
+    node.turns.engine = "starting"
     node.disk.hangs = True
     node.look()
-    node.board.engine = "ready"
+    node.turns.engine = "ready"
     node.advance(LIMITS.limit_ms)
     assert node.answer()["parts"]["engine"]["status"] == "failed"
     node.disk.hangs = False
@@ -293,8 +311,8 @@ def test_what_is_wrong_but_bearable_degrades(node: Node) -> None:
     node.step()
     node.disk.error = StorageError("the database refuses to write: no space")
     node.disk.free_mib = node.memory_free_mib = 9
-    node.board.queue.push("a", "me", 0)
-    node.board.queue.push("b", "me", 0)
+    node.wait("a")
+    node.wait("b")
     node.look()
     answer = node.answer()
     assert answer["status"] == "degraded"
@@ -351,11 +369,11 @@ def test_a_dead_engine_actor_is_said_at_once(node: Node) -> None:
 
 
 def test_a_store_that_hangs_is_found_while_the_engine_is_out_too(node: Node) -> None:
-    node.board.running[1] = None  # type: ignore[assignment] # a task runs: its step is waited for
+    node.busy()
     node.look()
     node.advance(LIMITS.limit_ms)
     node.answer()
-    node.board.engine = "given up: no memory"
+    node.turns.engine = "given up: no memory"
     node.disk.hangs = True
     node.look()
     node.advance(LIMITS.limit_ms)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edge.inference import Abort, EngineLost, Run
-from edge.services.dispatcher import Turn
 from edge.services.held_turn import HeldTurn, Timeout
 from edge.services.messages import NoAnswer, Seek
-from edge.tasks.task import ENGINE_DIED, Fallback, Options, Request, State, Task, TaskError, Usage
+from edge.services.turns import Turn
+from edge.tasks.task import ENGINE_DIED, Fallback, Options, Request, State, Task, TaskError
 from tests.support.ears import Ear, Quiet
 
 REQUEST = Request("t", "ada", "hi", None, None, Options(max_tokens=10))
@@ -22,7 +22,7 @@ class Desk(Quiet):
         self.task = Task(REQUEST, State.EXECUTING, 0, text="Once ", tokens=[1, 2])
 
     def turn(self, *, detour: bool = False) -> HeldTurn:
-        return HeldTurn(Turn(5, detour=detour), self.owner.ref, self.system)
+        return HeldTurn(Turn(5, fallback=detour), self.owner.ref, self.system)
 
 
 @pytest.fixture
@@ -43,15 +43,12 @@ def test_it_runs_on_the_engine_within_its_time(desk: Desk) -> None:
     turn.abort()
     desk.work()
     assert desk.engine.of(Abort) == [Abort(5)]
-    desk.task.usage = Usage(3, 0, 7)
-    release = turn.release(desk.task)
-    assert (release.key, release.service_ms, release.completion_tokens) == (5, 100.0, 7)
 
 
 def test_after_its_release_no_time_is_up(desk: Desk) -> None:
     turn = desk.turn()
     turn.run(desk.task, 100)
-    turn.release(desk.task)
+    turn.close()
     desk.advance(100)
     assert desk.owner.heard == []
     assert desk.clock.timers_pending() == 0
@@ -94,7 +91,7 @@ def test_the_fallback_is_asked_and_watched(desk: Desk) -> None:
     me = desk.owner.ref
     assert fallback.heard == [Seek(5, REQUEST, "Once ", False, False, me)]
     assert turn.asked(ref)
-    turn.release(desk.task)
+    turn.close()
     ref.kill()
     desk.work()
     assert desk.owner.heard == [], "after the release nobody has to know"

@@ -7,7 +7,6 @@ import pytest
 from edge.actors import Ref
 from edge.engine.messages import Ready
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.dispatcher import Outage
 from edge.services.outage import OutageWatch
 from tests.support.ears import Ear, Quiet
 
@@ -16,14 +15,14 @@ LIMIT_MS = 1_000
 
 
 class Post(Quiet):
-    """A watch between an engine and a dispatcher that only listen."""
+    """A watch between an engine that only listens and somebody who is told."""
 
     def __init__(self) -> None:
         super().__init__()
         self.engine, self.engine_ref = self.ear("engine")
-        self.dispatcher, _ = self.ear("dispatcher")
+        self.told: list[bool] = []
         self.watch: Ref = self.system.spawn(
-            OutageWatch("engine", "dispatcher", LIMIT_MS, self.news.telemetry)
+            OutageWatch("engine", self.told.append, LIMIT_MS, self.news.telemetry)
         )
         self.work()
 
@@ -31,10 +30,6 @@ class Post(Quiet):
         for message in messages:
             self.watch.send(message)
         self.work()
-
-    @property
-    def told(self) -> list[bool]:
-        return [each.out for each in self.dispatcher.of(Outage)]
 
 
 @pytest.fixture
@@ -89,25 +84,12 @@ def test_the_successor_of_the_engines_actor_is_listened_to(post: Post) -> None:
     assert len(successor.of(Subscribe)) == 1
 
 
-def test_a_dispatcher_that_crashed_is_told_again(post: Post) -> None:
-    post.tell(EngineGivenUp("no model"))
-    ref = post.system.registry.whereis("dispatcher")
-    assert ref is not None
-    successor = Ear()
-    ref.add_watcher(_Succeed(post, successor, "dispatcher"))
-    ref.kill()
-    post.work()
-    assert successor.of(Outage) == [Outage(True)]
-    assert len(post.news.of("fallback.opened")) == 1
-
-
 class _Succeed:
     """Starts a successor under the name before anybody handles the end, as a supervisor would."""
 
-    def __init__(self, post: Post, successor: Ear, name: str = "engine") -> None:
-        self._name = name
+    def __init__(self, post: Post, successor: Ear) -> None:
         self._post = post
         self._successor = successor
 
     def down(self, _ref: Ref, _reason: object) -> None:
-        self._post.system.spawn(self._successor, name=self._name)
+        self._post.system.spawn(self._successor, name="engine")

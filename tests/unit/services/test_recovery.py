@@ -135,10 +135,10 @@ async def test_those_that_ran_go_first_and_the_others_as_they_stood(shop: Worksh
     for number in range(1, 9):
         await submit(shop, number)
     assert len(shop.engine.runs) == READY.slots
-    before = list(shop.board.queue.order())
+    before = [each.task_id for each in shop.turns.line.in_order()]
     again = await reborn(shop)
     assert set(again.engine.runs) == set(shop.engine.runs)
-    assert list(again.board.queue.order()) == before
+    assert [each.task_id for each in again.turns.line.in_order()] == before
 
 
 async def test_a_task_that_cannot_be_read_stops_nobody_else_and_is_said(shop: Workshop) -> None:

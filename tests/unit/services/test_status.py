@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from edge.clock import NS_PER_MS, NS_PER_S
-from edge.services.dispatcher import Board
 from edge.services.status import (
     PUSH_MS,
     STATUS_TOPIC,
@@ -19,6 +18,8 @@ from edge.services.status import (
     StatusActor,
     StatusChannel,
 )
+from edge.services.turns import Turns
+from edge.tasks.line import Entry
 from tests.support.sockets import Client, House
 
 
@@ -27,12 +28,12 @@ class Node:
 
     def __init__(self, quarantined: str | None = None) -> None:
         self.durable = True
-        self.board = Board(10)
-        self.board.engine = "ready"
         self.house = House((STATUS_TOPIC, lambda: StatusChannel("status", self.figures)))
+        self.turns = Turns(self.house.system, waiting_max=10, step_ms=0)
+        self.turns.engine = "ready"
         self.figures = Figures(
             Sources(
-                self.board, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}, quarantined
+                self.turns, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}, quarantined
             ),
             self.house.telemetry,
             self.house.clock,
@@ -93,7 +94,7 @@ def test_the_reply_has_the_figures(node: Node) -> None:
     node.step(5)
     node.step(6)
     node.advance(1_000)
-    node.board.queue.push("a", "me", 0)
+    node.turns.enqueue(Entry("a", "me", 0, 1, 1, None))
     figures = join(node.client())
     assert figures["memory_bytes"] > 1_000_000
     assert figures["engine_memory_bytes"] > 1_000_000
@@ -111,8 +112,8 @@ def test_the_reply_has_the_figures(node: Node) -> None:
 
 def test_what_is_wrong_is_said(node: Node) -> None:
     node.durable = False
-    node.board.engine = "restarting: killed"
-    node.board.outage = True
+    node.turns.engine = "restarting: killed"
+    node.turns.line.outage = True
     figures = join(node.client())
     assert figures["status"] == "degraded"
     assert [sentence.partition(" ")[2][:12] for sentence in figures["degraded"]] == [

@@ -21,7 +21,6 @@ from edge.errors import Conflict, StorageError
 from edge.inference import Run
 from edge.phoenix.effects import Subscription
 from edge.services.audience import Audience
-from edge.services.dispatcher import Turn
 from edge.services.ending import WRITE_AGAIN_MS, Committed, Ending
 from edge.services.held_turn import HeldTurn
 from edge.services.messages import Describe
@@ -29,6 +28,7 @@ from edge.services.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.surroundings import Life
 from edge.services.task_actor import TaskActor
 from edge.services.task_channel import TaskChannel
+from edge.services.turns import Turn
 from edge.storage import StoredTask
 from edge.tasks.task import TERMINAL, Options, Request, Snapshot, Task
 from tests.support.census import alive, without_collector

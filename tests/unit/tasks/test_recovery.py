@@ -7,15 +7,13 @@ from edge.clock import Moment
 from edge.tasks import machine
 from edge.tasks.effects import Effect, Enqueue
 from edge.tasks.events import Due, Fail, Lose, Recover, Start
-from edge.tasks.queue import FairQueue
+from edge.tasks.line import Entry, Line
 from edge.tasks.recovery import in_order
 from edge.tasks.task import Options, Request, State, Task
 from tests.support.times import at
 
 OPTIONS = Options()
-STEPS = st.lists(
-    st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.integers(0, 2)), max_size=40
-)
+STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=40)
 
 
 def request(task_id: str, client: str = "a", priority: int = 0) -> Request:
@@ -26,24 +24,27 @@ def accepted(task_id: str, now_ns: int, client: str = "a", priority: int = 0) ->
     return machine.accept(request(task_id, client, priority), at(now_ns))[0]
 
 
-class Line:
-    """A waiting line and the tasks in it, as the dispatcher has them."""
+class House:
+    """A waiting line and the tasks in it, as a node has them."""
 
     def __init__(self) -> None:
-        self.queue = FairQueue(10_000)
+        self.line = Line(step_ms=0)
+        self.line.slots = 1_000
         self.tasks: dict[str, Task] = {}
-        self.running: list[str] = []
 
     def carry_out(self, task: Task, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Enqueue):
-                self.queue.push(
-                    task.task_id, task.request.client, task.request.priority, front=effect.front
-                )
+                request = task.request
+                entry = Entry(task.task_id, request.client, 0, 3, 4, None, tag=task.tag)
+                self.line.enqueue(entry, 0, returning=effect.front)
 
-    def recover(self) -> Line:
+    def order(self) -> list[str]:
+        return [each.task_id for each in self.line.in_order()]
+
+    def recover(self) -> House:
         """The line that a new node makes of the tasks as they are."""
-        new = Line()
+        new = House()
         for snapshot in in_order(task.snapshot() for task in self.tasks.values()):
             task = new.tasks[snapshot.request.task_id] = snapshot.restore()
             new.carry_out(task, machine.apply(task, Recover(), at(10**9)))
@@ -52,31 +53,26 @@ class Line:
 
 @settings(deadline=None, max_examples=100)
 @given(STEPS)
-def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int, int]]) -> None:
-    line = Line()
+def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int]]) -> None:
+    house, running = House(), []
     now_ns = 1_000
-    for client, priority, pops in steps:
+    for client, turns in steps:
         now_ns += 1
-        task = accepted(str(now_ns), now_ns, client, priority)
-        line.tasks[task.task_id] = task
-        line.queue.push(task.task_id, client, priority)
-        for _ in range(pops):
+        task = accepted(str(now_ns), now_ns, client)
+        task.tag = house.line.reserve(task.task_id, client, 7)
+        house.tasks[task.task_id] = task
+        house.carry_out(task, [Enqueue(front=False)])
+        for _ in range(turns):
             now_ns += 1
-            popped = line.queue.pop()
-            if popped is not None:
-                machine.apply(line.tasks[popped], Start(), at(now_ns))
-                line.running.append(popped)
-    before = list(line.queue.order())
-    expected = [
-        task_id
-        for priority in range(3)
-        for task_id in [*line.running, *before]
-        if line.tasks[task_id].request.priority == priority
-    ]
-    once = line.recover()
-    assert list(once.queue.order()) == expected
+            grant = house.line.grant(0)
+            if grant is not None:
+                machine.apply(house.tasks[grant.entry.task_id], Start(), at(now_ns))
+                running.append(grant.entry.task_id)
+    before = house.order()
+    once = house.recover()
+    assert once.order() == [*running, *before]
     # And once more before any of them had its turn again.
-    assert list(once.recover().queue.order()) == expected
+    assert once.recover().order() == [*running, *before]
 
 
 def test_the_wall_clock_has_no_say() -> None:

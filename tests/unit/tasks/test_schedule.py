@@ -33,7 +33,7 @@ def sleep_until_due(task: Task, clock: ManualClock) -> int:
         assert 0 <= delay_ms <= LOOK_AGAIN_MS
         clock.advance(delay_ms * NS_PER_MS)
         effects = machine.apply(task, Due(), clock.moment())
-    assert isinstance(effects[-1], Enqueue)
+    assert isinstance(effects[0], Enqueue)
     return (clock.elapsed_ns() - began_ns) // NS_PER_MS
 
 

@@ -1,0 +1,421 @@
+"""Who waits, who runs, and who is next: one object, called directly, that no crash takes along.
+
+The order is start-time fair queueing (Goyal, Vin and Cheng, "Start-time Fair Queueing: A Scheduling
+Algorithm for Integrated Services Packet Switching Networks", SIGCOMM 1996). Time is counted in
+tokens of the model's work. Each client is a *flow*. A task that comes gets a *start tag*: the
+virtual time, or where its flow's last task ends if that is later; and its flow ends later by what
+the task is expected to cost, its prompt's tokens and those of its answer. The lowest tag is served
+first, and the virtual time is the highest tag served so far. So a client that asks for a thousand
+answers has tags far ahead, and one that comes with a single question is next; what a client has
+running counts, and an answer of 4,000 tokens costs four hundred times one of 10. Once the true cost
+is known the flow is settled by the difference.
+
+A priority is a bounded head start. Level n stands behind what level 0 could do in n steps of time,
+and no task waits longer than those n steps for being of its level: then it counts as of level 0.
+
+A task that lost its turn (its engine died, or the node) comes back with the tag that it had, which
+is lower than nearly all others'. The tag belongs to the task and is stored with it, so that a line
+is rebuilt after a start by putting all back.
+
+Pure: the time is an argument, and whoever owns the line carries its grants out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from typing import Any, Final, NamedTuple
+
+from edge.clock import NS_PER_MS
+from edge.tasks.ranked import Ahead, Ranked
+
+LEVELS: Final = 10
+LEVEL_DEFAULT: Final = 5
+"""In the middle: a client can ask for less as well as for more."""
+
+AGED_AT_ONCE_MAX: Final = 64
+"""Tasks that count as of level 0 from one call on. Each task ages once, and each takes at least two
+calls to come and to go, so those that are due never pile up for long."""
+
+FLOWS_KEPT_MIN: Final = 1_024
+"""So many flows are kept before those that are of little consequence are looked for."""
+
+_CAME_BACK: Final = -(1 << 62)
+"""Of equal tags, those that had their turn already go first, in the order in which they come."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A task in the line, waiting or running.
+
+    ``owner`` is whom its grant is for; the line only keeps it. ``alone``: it may have ended an
+    engine, so it runs with nobody beside it until it is `Line.cleared`. ``fallback_only``: the
+    model can do nothing for it. ``may_fall_back``: something else may answer it. ``tag`` is its
+    start tag, None for one that never had one.
+    """
+
+    task_id: str
+    flow: str
+    level: int
+    prompt_tokens: int
+    output_tokens: int
+    owner: Any
+    tag: float | None = None
+    alone: bool = False
+    fallback_only: bool = False
+    may_fall_back: bool = False
+    rank: tuple[float, int] = field(default=(0.0, 0), init=False)
+    aged_ns: int = field(default=0, init=False)
+
+    @property
+    def marked(self) -> bool:
+        return self.may_fall_back
+
+    @property
+    def cost_tokens(self) -> int:
+        """What it is expected to cost."""
+        return self.prompt_tokens + self.output_tokens
+
+
+class Grant(NamedTuple):
+    """It is this entry's turn, under ``key``; on the engine, or on the fallback."""
+
+    key: int
+    entry: Entry
+    fallback: bool
+
+
+class Running(NamedTuple):
+    """What has its turn, since when."""
+
+    entry: Entry
+    since_ns: int
+    fallback: bool
+
+
+@dataclass(slots=True)
+class _Flow:
+    """``finish`` is where its last task ends as far as is known; ``latest`` the highest tag of
+    those that wait or are coming: who comes later does not go before them, however much less they
+    turn out to cost."""
+
+    finish: float
+    latest: float = -math.inf
+    waiting: int = 0
+    coming: int = 0
+    running: int = 0
+
+    @property
+    def idle(self) -> bool:
+        return not (self.waiting or self.coming or self.running)
+
+    def relax(self) -> None:
+        """After one has gone: with nobody to go before, there is no order to keep."""
+        if not (self.waiting or self.coming):
+            self.latest = -math.inf
+
+
+class Line:
+    """See the module. ``slots`` and ``fallback_slots`` are how many may have their turn at a time;
+    both may change at any time. While it is ``paused`` nobody gets a turn; ``outage`` says that the
+    engine is out for so long that who may be answered otherwise is.
+
+    ``tokens_per_ms`` is what the engine makes at most, for head starts.
+    """
+
+    def __init__(self, *, step_ms: int, fallback_slots: int = 0) -> None:
+        self.slots = 0
+        self.fallback_slots = fallback_slots
+        self.paused = False
+        self.outage = False
+        self.tokens_per_ms = 0.1
+        self._step_ms = step_ms
+        self._virtual = 0.0
+        self._number = 0
+        self._last_key = 0
+        self._flows: dict[str, _Flow] = {}
+        self._entries: dict[str, Entry] = {}  # all that wait
+        self._coming: dict[str, tuple[str, int]] = {}  # flows and costs of those that are coming
+        self._waiting: Ranked[Entry] = Ranked()
+        self._suspects: OrderedDict[str, Entry] = OrderedDict()
+        self._fallback_only: Ranked[Entry] = Ranked()
+        self._running: dict[int, Running] = {}
+        self._busy_slots = 0
+        self._alone: int | None = None  # the key of the one that runs with nobody beside it
+        self._ageing: list[deque[Entry]] = [deque() for _ in range(LEVELS)]
+
+    # ---- what there is
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn of any kind."""
+        return len(self._entries)
+
+    @property
+    def running(self) -> int:
+        """How many have their turn."""
+        return len(self._running)
+
+    @property
+    def busy_slots(self) -> int:
+        """How many slots of the engine are taken."""
+        return self._busy_slots
+
+    def waiting_of(self, flow: str) -> int:
+        """How many of this flow wait."""
+        found = self._flows.get(flow)
+        return found.waiting if found else 0
+
+    def turns(self) -> Iterator[Running]:
+        """All that have their turn."""
+        return iter(self._running.values())
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._entries
+
+    def entry(self, task_id: str) -> Entry | None:
+        """The entry of a task that waits."""
+        return self._entries.get(task_id)
+
+    def in_order(self, start: int = 0, count: int | None = None) -> Iterator[Entry]:
+        """Those that wait, as they would be served if nothing came between."""
+        stop = None if count is None else start + count
+        return islice(self._all(), start, stop)
+
+    def _all(self) -> Iterator[Entry]:
+        yield from self._suspects.values()
+        yield from self._waiting
+        yield from self._fallback_only
+
+    # ---- coming and going
+
+    def begin_at(self, tag: float) -> None:
+        """The line of an earlier life is put back, of which this was the lowest tag: what is new
+        stands behind it."""
+        self._virtual = max(self._virtual, tag)
+
+    def reserve(self, task_id: str, flow: str, cost_tokens: int) -> float:
+        """The tag of a task of this flow that is coming: it is written down with the task before
+        that stands in the line."""
+        self._coming[task_id] = flow, cost_tokens
+        known = self._flow(flow)
+        known.coming += 1
+        return self._next_tag(known, cost_tokens)
+
+    def _next_tag(self, flow: _Flow, cost_tokens: int) -> float:
+        start = max(self._virtual, flow.finish)
+        flow.finish = start + cost_tokens
+        flow.latest = max(start, flow.latest)
+        return flow.latest
+
+    def refund(self, task_id: str) -> None:
+        """What was reserved does not come after all."""
+        coming = self._coming.get(task_id)
+        if coming is not None:
+            name, cost_tokens = coming
+            self._came(task_id)
+            self._settle(name, -cost_tokens)
+
+    def _came(self, task_id: str) -> None:
+        """It is coming no longer, if it was."""
+        coming = self._coming.pop(task_id, None)
+        if coming is not None:
+            flow = self._flows[coming[0]]
+            flow.coming -= 1
+            flow.relax()
+
+    def _flow(self, name: str) -> _Flow:
+        flow = self._flows.get(name)
+        if flow is None:
+            self._forget_flows()
+            flow = self._flows[name] = _Flow(self._virtual)
+        return flow
+
+    def enqueue(
+        self, entry: Entry, now_ns: int, *, returning: bool = False, first: bool = False
+    ) -> None:
+        """Puts a task in its place, and gives it a tag if it has none. One that is in the line
+        already keeps its tag and has the new entry's say otherwise. ``returning``: it had its turn
+        and goes before those with the same tag. ``first``, of those that run alone: it is the most
+        suspect of them."""
+        self._age(now_ns)
+        before = self._entries.get(entry.task_id)
+        self._number += 1
+        number = self._number + _CAME_BACK if returning else self._number
+        if before is not None:
+            entry.tag, number = before.tag, before.rank[1]
+            self._take_out(before)
+            before.owner = None
+        flow = self._flow(entry.flow)
+        flow.waiting += 1
+        self._came(entry.task_id)
+        if entry.tag is None:
+            entry.tag = self._next_tag(flow, entry.cost_tokens)
+        else:
+            # It was charged when it got its tag; after a start the flow has to learn of that.
+            flow.finish = max(flow.finish, entry.tag + entry.cost_tokens)
+            flow.latest = max(flow.latest, entry.tag)
+        self._entries[entry.task_id] = entry
+        entry.rank = (entry.tag, number)
+        if entry.fallback_only:
+            self._fallback_only.add(entry)
+        elif entry.alone:
+            self._suspects[entry.task_id] = entry
+            self._suspects.move_to_end(entry.task_id, last=not first)
+        else:
+            self._delay(entry, now_ns)
+            self._waiting.add(entry)
+
+    def _delay(self, entry: Entry, now_ns: int) -> None:
+        """Puts it behind what level 0 could do meanwhile."""
+        wait_ms = entry.level * self._step_ms
+        tag, number = entry.rank
+        entry.rank = (tag + wait_ms * self.tokens_per_ms, number)
+        entry.aged_ns = now_ns + wait_ms * NS_PER_MS
+        if entry.level:
+            # Those of a level age in the order in which they come: all wait equally long.
+            self._ageing[entry.level].append(entry)
+
+    def _age(self, now_ns: int) -> None:
+        """Those that have waited out their level stand where level 0 would have put them."""
+        left = AGED_AT_ONCE_MAX
+        for ageing in self._ageing:
+            while ageing and left and ageing[0].aged_ns <= now_ns:
+                entry = ageing.popleft()
+                left -= 1
+                if self._entries.get(entry.task_id) is entry and not entry.alone:
+                    assert entry.tag is not None, "it was given one"
+                    self._waiting.remove(entry)
+                    entry.rank = (entry.tag, entry.rank[1])
+                    self._waiting.add(entry)
+
+    def withdraw(self, task_id: str) -> bool:
+        """Takes out a task that waits, whose flow does not pay for it; False when it does not."""
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return False
+        self._take_out(entry)
+        self._settle(entry.flow, -entry.cost_tokens)
+        entry.owner = None  # it may still be among those that age
+        return True
+
+    def _take_out(self, entry: Entry) -> None:
+        del self._entries[entry.task_id]
+        flow = self._flows[entry.flow]
+        flow.waiting -= 1
+        flow.relax()
+        if entry.fallback_only:
+            self._fallback_only.remove(entry)
+        elif self._suspects.pop(entry.task_id, None) is None:
+            self._waiting.remove(entry)
+
+    # ---- turns
+
+    def grant(self, now_ns: int) -> Grant | None:
+        """The next turn, if there is one to give. To be called until there is none."""
+        if self.paused:
+            return None
+        self._age(now_ns)
+        free = self._busy_slots < self.slots and self._alone is None
+        if free and self._suspects:
+            # Beside others it could not be told which of them ended the engine.
+            entry = next(iter(self._suspects.values()))
+            grant = self._give(entry, now_ns, fallback=False)
+            self._alone = grant.key
+            return grant
+        if free and (chosen := self._waiting.first()) is not None:
+            return self._give(chosen, now_ns, fallback=False)
+        if self.running - self._busy_slots < self.fallback_slots:
+            other = self._fallback_only.first()
+            if other is None and self.outage:
+                other = self._first_suspect_to_divert() or self._waiting.first_marked()
+            if other is not None:
+                return self._give(other, now_ns, fallback=True)
+        return None
+
+    def _first_suspect_to_divert(self) -> Entry | None:
+        return next((each for each in self._suspects.values() if each.may_fall_back), None)
+
+    def _give(self, entry: Entry, now_ns: int, *, fallback: bool) -> Grant:
+        self._take_out(entry)
+        assert entry.tag is not None, "it was given one"
+        self._flows[entry.flow].running += 1
+        if not fallback:
+            self._busy_slots += 1
+            self._virtual = max(self._virtual, entry.tag)
+        self._last_key += 1
+        self._running[self._last_key] = Running(entry, now_ns, fallback)
+        return Grant(self._last_key, entry, fallback)
+
+    def cleared(self, key: int) -> None:
+        """The one that runs alone has made a token: it was not the one that ended the engine."""
+        if key == self._alone:
+            self._alone = None
+
+    def release(self, key: int, spent_tokens: int | None) -> bool:
+        """A turn is over; its flow is settled by what the task has really cost, unless it comes
+        back (None). False when there is no such turn."""
+        running = self._running.pop(key, None)
+        if running is None:
+            return False
+        self.cleared(key)
+        self._busy_slots -= not running.fallback
+        self._flows[running.entry.flow].running -= 1
+        if spent_tokens is not None:
+            self._settle(running.entry.flow, spent_tokens - running.entry.cost_tokens)
+        running.entry.owner = None
+        return True
+
+    def _settle(self, flow: str, more_tokens: int) -> None:
+        """A task of this flow has cost so much more than it was charged."""
+        self._flows[flow].finish += more_tokens
+        if not (self._entries or self._coming or self._running):
+            # A busy period is over: what was used in it is nobody's debt in the next.
+            self._virtual = max([self._virtual, *(each.finish for each in self._flows.values())])
+            self._flows.clear()
+
+    def _forget_flows(self) -> None:
+        """Of too many flows that are idle, those that owe least are taken for new ones."""
+        if len(self._flows) < max(
+            FLOWS_KEPT_MIN, 2 * (self.waiting + self.running + len(self._coming))
+        ):
+            return
+        idle = [name for name, flow in self._flows.items() if flow.idle]
+        idle.sort(key=lambda name: self._flows[name].finish)
+        for name in idle[: len(self._flows) - FLOWS_KEPT_MIN // 2]:
+            del self._flows[name]
+
+    # ---- places
+
+    def all(self) -> Ahead:
+        """All that wait for the engine."""
+        alone = _sum(self._suspects.values())
+        return _add(alone, self._waiting.before_rank((math.inf, 0)))
+
+    def ahead(self, task_id: str, now_ns: int) -> Ahead | None:
+        """What is served before this task; None when it does not wait."""
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return None
+        self._age(now_ns)
+        if entry.fallback_only:
+            return self._fallback_only.before(entry)
+        if entry.task_id in self._suspects:
+            return _sum(takewhile(lambda each: each is not entry, self._suspects.values()))
+        return _add(_sum(self._suspects.values()), self._waiting.before(entry))
+
+
+def _sum(entries: Iterable[Entry]) -> Ahead:
+    listed = list(entries)
+    return Ahead(
+        len(listed),
+        sum(each.prompt_tokens for each in listed),
+        sum(each.output_tokens for each in listed),
+    )
+
+
+def _add(one: Ahead, other: Ahead) -> Ahead:
+    return Ahead(*(mine + theirs for mine, theirs in zip(one, other, strict=True)))

@@ -1,0 +1,123 @@
+"""The line against a plain list, under any sequence of what can happen to it."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edge.clock import NS_PER_MS
+from edge.tasks.line import LEVELS, Entry, Line
+
+STEP_MS = 100
+FLOWS = st.sampled_from("abcd")
+
+
+class LineMachine(RuleBasedStateMachine):
+    """Nobody is lost, served twice or passed over for too long; places are those of the order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = Line(step_ms=STEP_MS, fallback_slots=1)
+        self.line.slots = 2
+        self.now_ns = 0
+        self.made = 0
+        self.waiting: dict[str, Entry] = {}
+        self.held: dict[int, Entry] = {}
+
+    def _enqueue(self, entry: Entry, *, returning: bool = False, first: bool = False) -> None:
+        self.line.enqueue(entry, self.now_ns, returning=returning, first=first)
+        self.waiting[entry.task_id] = entry
+
+    @rule(
+        flow=FLOWS,
+        level=st.integers(0, LEVELS - 1),
+        prompt=st.integers(0, 50),
+        output=st.integers(1, 50),
+        kind=st.sampled_from(("plain", "plain", "alone", "fallback_only")),
+        may_fall_back=st.booleans(),
+        first=st.booleans(),
+    )
+    def comes(
+        self, flow: str, level: int, prompt: int, output: int, kind: str, may_fall_back: bool,
+        first: bool,
+    ) -> None:  # fmt: skip
+        self.made += 1
+        entry = Entry(
+            f"task {self.made}", flow, level, prompt, output, owner=None,
+            alone=kind == "alone", fallback_only=kind == "fallback_only",
+            may_fall_back=may_fall_back,
+        )  # fmt: skip
+        self._enqueue(entry, first=first)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def enqueues_again(self, data: st.DataObject) -> None:
+        old = self.waiting[data.draw(st.sampled_from(sorted(self.waiting)))]
+        entry = Entry(old.task_id, old.flow, old.level, old.prompt_tokens, old.output_tokens, None)
+        self._enqueue(entry)
+        assert entry.tag == old.tag
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def withdraws(self, data: st.DataObject) -> None:
+        task_id = data.draw(st.sampled_from(sorted(self.waiting)))
+        assert self.line.withdraw(task_id)
+        del self.waiting[task_id]
+
+    @rule()
+    def is_granted(self) -> None:
+        before = list(self.line.in_order())
+        grant = self.line.grant(self.now_ns)
+        if grant is None:
+            assert not before or self._full() or self.line.paused or not self._any_for_a_slot()
+            return
+        assert self.waiting.pop(grant.entry.task_id) is grant.entry
+        self.held[grant.key] = grant.entry
+
+    def _full(self) -> bool:
+        return self.line.busy_slots >= self.line.slots or any(
+            each.entry.alone and not each.fallback for each in self.line.turns()
+        )
+
+    def _any_for_a_slot(self) -> bool:
+        return any(not each.fallback_only for each in self.waiting.values())
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), spent=st.none() | st.integers(0, 200))
+    def is_released(self, data: st.DataObject, spent: int | None) -> None:
+        key = data.draw(st.sampled_from(sorted(self.held)))
+        entry = self.held.pop(key)
+        assert self.line.release(key, spent)
+        assert not self.line.release(key, spent)
+        if spent is None:
+            entry.alone = False
+            self._enqueue(entry, returning=True)
+
+    @rule(ms=st.integers(0, 300))
+    def time_passes(self, ms: int) -> None:
+        self.now_ns += ms * NS_PER_MS
+
+    @rule(slots=st.integers(0, 3), outage=st.booleans(), paused=st.booleans())
+    def things_change(self, slots: int, outage: bool, paused: bool) -> None:
+        self.line.slots, self.line.outage, self.line.paused = slots, outage, paused
+
+    @invariant()
+    def all_are_there(self) -> None:
+        order = list(self.line.in_order())
+        assert {each.task_id for each in order} == set(self.waiting)
+        assert (self.line.waiting, self.line.running) == (len(self.waiting), len(self.held))
+        for flow in "abcd":
+            own = sum(each.flow == flow for each in self.waiting.values())
+            assert self.line.waiting_of(flow) == own
+
+    @invariant()
+    def places_are_those_of_the_order(self) -> None:
+        order = [each for each in self.line.in_order() if not each.fallback_only]
+        for place, each in enumerate(order):
+            ahead = self.line.ahead(each.task_id, 0)
+            assert ahead is not None
+            assert ahead.members == place
+            assert ahead.prompt_tokens == sum(one.prompt_tokens for one in order[:place])
+
+
+TestLine = LineMachine.TestCase

@@ -1,0 +1,67 @@
+"""Places and sums of a sorted sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from edge.tasks.ranked import BLOCK_MAX, Ahead, Ranked
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    rank: tuple[float, int]
+    prompt_tokens: int = 1
+    output_tokens: int = 2
+    marked: bool = False
+
+
+def test_an_empty_one() -> None:
+    ranked: Ranked[Thing] = Ranked()
+    assert (len(ranked), bool(ranked), ranked.first(), ranked.first_marked()) == (
+        0,
+        False,
+        None,
+        None,
+    )
+    assert ranked.before_rank((0.0, 0)) == Ahead(0, 0, 0)
+    with pytest.raises(ValueError, match="no such member"):
+        ranked.remove(Thing((0.0, 0)))
+
+
+def test_a_rank_is_taken_once() -> None:
+    ranked: Ranked[Thing] = Ranked()
+    ranked.add(Thing((1.0, 1)))
+    with pytest.raises(ValueError, match="is taken"):
+        ranked.add(Thing((1.0, 1)))
+    with pytest.raises(ValueError, match="no such member"):
+        ranked.remove(Thing((1.0, 1)))
+
+
+def test_many_members_have_their_places_and_sums() -> None:
+    rng = Random(1)
+    things = [
+        Thing((float(number % 97), number), number % 5, number % 7, marked=number % 1_000 == 999)
+        for number in range(5 * BLOCK_MAX)
+    ]
+    ranked: Ranked[Thing] = Ranked()
+    for each in rng.sample(things, len(things)):
+        ranked.add(each)
+    for each in rng.sample(things, len(things) // 2):
+        ranked.remove(each)
+        things.remove(each)
+    things.sort(key=lambda each: each.rank)
+    assert list(ranked) == things
+    assert ranked.first() is things[0]
+    assert ranked.first_marked() is next(each for each in things if each.marked)
+    prompts = outputs = 0
+    for place, each in enumerate(things):
+        assert ranked.before(each) == Ahead(place, prompts, outputs)
+        prompts += each.prompt_tokens
+        outputs += each.output_tokens
+    assert ranked.before_rank((1e9, 0)) == Ahead(len(things), prompts, outputs)
+    for each in things:
+        ranked.remove(each)
+    assert not ranked
