@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
 from itertools import islice, takewhile
 from typing import Any, Final, NamedTuple
 
@@ -54,7 +55,8 @@ class Entry:
     ``owner`` is whom its grant is for; the line only keeps it. ``alone``: it may have ended an
     engine, so it runs with nobody beside it until it is `Line.cleared`. ``fallback_only``: the
     model can do nothing for it. ``may_fall_back``: something else may answer it. ``tag`` is its
-    start tag, None for one that never had one.
+    start tag, None for one that never had one. ``counts_as`` is its level, or 0 once it has waited
+    that out.
     """
 
     task_id: str
@@ -69,6 +71,7 @@ class Entry:
     may_fall_back: bool = False
     rank: tuple[float, int] = field(default=(0.0, 0), init=False)
     aged_ns: int = field(default=0, init=False)
+    counts_as: int = field(default=0, init=False)
 
     @property
     def marked(self) -> bool:
@@ -139,7 +142,9 @@ class Line:
         self._flows: dict[str, _Flow] = {}
         self._entries: dict[str, Entry] = {}  # all that wait
         self._coming: dict[str, tuple[str, int]] = {}  # flows and costs of those that are coming
-        self._waiting: Ranked[Entry] = Ranked()
+        # Of each level, those that count as of it, by their tags. How far a level stands behind the
+        # one before it changes with the model's pace; within one the order never does.
+        self._levels: list[Ranked[Entry]] = [Ranked() for _ in range(LEVELS)]
         self._suspects: OrderedDict[str, Entry] = OrderedDict()
         self._fallback_only: Ranked[Entry] = Ranked()
         self._running: dict[int, Running] = {}
@@ -187,7 +192,7 @@ class Line:
 
     def _all(self) -> Iterator[Entry]:
         yield from self._suspects.values()
-        yield from self._waiting
+        yield from merge(*self._levels, key=self._standing)
         yield from self._fallback_only
 
     # ---- coming and going
@@ -208,7 +213,8 @@ class Line:
     def _next_tag(self, flow: _Flow, cost_tokens: int) -> float:
         start = max(self._virtual, flow.finish)
         flow.finish = start + cost_tokens
-        flow.latest = max(start, flow.latest)
+        # By one at least: of two that are coming, who is written down first must not matter.
+        flow.latest = max(start, flow.latest + 1)
         return flow.latest
 
     def refund(self, task_id: str) -> None:
@@ -266,18 +272,22 @@ class Line:
             self._suspects[entry.task_id] = entry
             self._suspects.move_to_end(entry.task_id, last=not first)
         else:
-            self._delay(entry, now_ns)
-            self._waiting.add(entry)
+            entry.counts_as = entry.level
+            self._levels[entry.level].add(entry)
+            if entry.level:
+                # Those of a level age in the order in which they come: all wait equally long.
+                entry.aged_ns = now_ns + entry.level * self._step_ms * NS_PER_MS
+                self._ageing[entry.level].append(entry)
 
-    def _delay(self, entry: Entry, now_ns: int) -> None:
-        """Puts it behind what level 0 could do meanwhile."""
-        wait_ms = entry.level * self._step_ms
+    def _standing(self, entry: Entry) -> tuple[float, int]:
+        """Where it stands among those of all levels."""
         tag, number = entry.rank
-        entry.rank = (tag + wait_ms * self.tokens_per_ms, number)
-        entry.aged_ns = now_ns + wait_ms * NS_PER_MS
-        if entry.level:
-            # Those of a level age in the order in which they come: all wait equally long.
-            self._ageing[entry.level].append(entry)
+        return tag + entry.counts_as * self._head_start, number
+
+    @property
+    def _head_start(self) -> int:
+        """What the model makes in a step of time. Whole, as tags are, so that sums are exact."""
+        return round(self._step_ms * self.tokens_per_ms)
 
     def _age(self, now_ns: int) -> None:
         """Those that have waited out their level stand where level 0 would have put them."""
@@ -287,10 +297,9 @@ class Line:
                 entry = ageing.popleft()
                 left -= 1
                 if self._entries.get(entry.task_id) is entry and not entry.alone:
-                    assert entry.tag is not None, "it was given one"
-                    self._waiting.remove(entry)
-                    entry.rank = (entry.tag, entry.rank[1])
-                    self._waiting.add(entry)
+                    self._levels[entry.level].remove(entry)
+                    entry.counts_as = 0
+                    self._levels[0].add(entry)
 
     def withdraw(self, task_id: str) -> bool:
         """Takes out a task that waits, whose flow does not pay for it; False when it does not."""
@@ -310,7 +319,7 @@ class Line:
         if entry.fallback_only:
             self._fallback_only.remove(entry)
         elif self._suspects.pop(entry.task_id, None) is None:
-            self._waiting.remove(entry)
+            self._levels[entry.counts_as].remove(entry)
 
     # ---- turns
 
@@ -326,15 +335,20 @@ class Line:
             grant = self._give(entry, now_ns, fallback=False)
             self._alone = grant.key
             return grant
-        if free and (chosen := self._waiting.first()) is not None:
+        if free and (chosen := self._first(Ranked.first)) is not None:
             return self._give(chosen, now_ns, fallback=False)
         if self.running - self._busy_slots < self.fallback_slots:
             other = self._fallback_only.first()
             if other is None and self.outage:
-                other = self._first_suspect_to_divert() or self._waiting.first_marked()
+                other = self._first_suspect_to_divert() or self._first(Ranked.first_marked)
             if other is not None:
                 return self._give(other, now_ns, fallback=True)
         return None
+
+    def _first(self, of: Callable[[Ranked[Entry]], Entry | None]) -> Entry | None:
+        """The first of those that each level has."""
+        firsts = (first for level in self._levels if (first := of(level)) is not None)
+        return min(firsts, key=self._standing, default=None)
 
     def _first_suspect_to_divert(self) -> Entry | None:
         return next((each for each in self._suspects.values() if each.may_fall_back), None)
@@ -392,8 +406,10 @@ class Line:
 
     def all(self) -> Ahead:
         """All that wait for the engine."""
-        alone = _sum(self._suspects.values())
-        return _add(alone, self._waiting.before_rank((math.inf, 0)))
+        ahead = _sum(self._suspects.values())
+        for level in self._levels:
+            ahead = _add(ahead, level.before_rank((math.inf, 0)))
+        return ahead
 
     def ahead(self, task_id: str, now_ns: int) -> Ahead | None:
         """What is served before this task; None when it does not wait."""
@@ -405,7 +421,12 @@ class Line:
             return self._fallback_only.before(entry)
         if entry.task_id in self._suspects:
             return _sum(takewhile(lambda each: each is not entry, self._suspects.values()))
-        return _add(_sum(self._suspects.values()), self._waiting.before(entry))
+        ahead = _sum(self._suspects.values())
+        for number, level in enumerate(self._levels):
+            behind = (number - entry.counts_as) * self._head_start
+            rank = (entry.rank[0] - behind, entry.rank[1])
+            ahead = _add(ahead, level.before_rank(rank))
+        return ahead
 
 
 def _sum(entries: Iterable[Entry]) -> Ahead:

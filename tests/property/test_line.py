@@ -23,6 +23,8 @@ class LineMachine(RuleBasedStateMachine):
         self.made = 0
         self.waiting: dict[str, Entry] = {}
         self.held: dict[int, Entry] = {}
+        self.coming: list[Entry] = []
+        self.had_turns: set[int] = set()
 
     def _enqueue(self, entry: Entry, *, returning: bool = False, first: bool = False) -> None:
         self.line.enqueue(entry, self.now_ns, returning=returning, first=first)
@@ -49,6 +51,22 @@ class LineMachine(RuleBasedStateMachine):
         )  # fmt: skip
         self._enqueue(entry, first=first)
 
+    @rule(flow=FLOWS, output=st.integers(1, 50))
+    def is_coming(self, flow: str, output: int) -> None:
+        self.made += 1
+        entry = Entry(f"task {self.made}", flow, 5, 0, output, owner=None)
+        entry.tag = self.line.reserve(entry.task_id, flow, output)
+        self.coming.append(entry)
+
+    @precondition(lambda self: self.coming)
+    @rule(accepted=st.booleans())
+    def is_accepted_or_not(self, accepted: bool) -> None:
+        entry = self.coming.pop(0)
+        if accepted:
+            self._enqueue(entry)
+        else:
+            self.line.refund(entry.task_id)
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def enqueues_again(self, data: st.DataObject) -> None:
@@ -73,6 +91,7 @@ class LineMachine(RuleBasedStateMachine):
             return
         assert self.waiting.pop(grant.entry.task_id) is grant.entry
         self.held[grant.key] = grant.entry
+        self.had_turns.add(int(grant.entry.task_id.removeprefix("task ")))
 
     def _full(self) -> bool:
         return self.line.busy_slots >= self.line.slots or any(
@@ -101,6 +120,10 @@ class LineMachine(RuleBasedStateMachine):
     def things_change(self, slots: int, outage: bool, paused: bool) -> None:
         self.line.slots, self.line.outage, self.line.paused = slots, outage, paused
 
+    @rule(tokens_per_ms=st.floats(0.001, 10))
+    def the_model_has_another_pace(self, tokens_per_ms: float) -> None:
+        self.line.tokens_per_ms = tokens_per_ms
+
     @invariant()
     def all_are_there(self) -> None:
         order = list(self.line.in_order())
@@ -109,6 +132,16 @@ class LineMachine(RuleBasedStateMachine):
         for flow in "abcd":
             own = sum(each.flow == flow for each in self.waiting.values())
             assert self.line.waiting_of(flow) == own
+
+    @invariant()
+    def none_goes_before_an_earlier_one_of_its_client(self) -> None:
+        """Whatever those before it turn out to cost. Who had its turn already goes by its tag."""
+        last: dict[tuple[str, int], int] = {}
+        for entry in self.line.in_order():
+            number = int(entry.task_id.removeprefix("task "))
+            if not (entry.alone or entry.fallback_only or number in self.had_turns):
+                assert number > last.get((entry.flow, entry.level), 0)
+                last[entry.flow, entry.level] = number
 
     @invariant()
     def places_are_those_of_the_order(self) -> None:
