@@ -28,11 +28,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from edge.actors import Supervisor, System
 from edge.clock import SystemClock
-from edge.services.audience import Followers
-from edge.services.journal import Journal
-from edge.services.surroundings import Surroundings
-from edge.services.tasks import Tasks
-from edge.services.turns import Turns
+from edge.services.keeping.journal import Journal
+from edge.services.task.surroundings import Surroundings
+from edge.services.task.tasks import Tasks
+from edge.services.task.turns import Turns
+from edge.services.watchers.audience import Followers
 from edge.storage import Row, Store, StoredTask
 from edge.storage.backlog import Done
 from edge.tasks.retry import RetryPolicy

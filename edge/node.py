@@ -20,7 +20,7 @@ from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
-from edge.services.tasks import Tasks
+from edge.services.task.tasks import Tasks
 from edge.settings import Server, Settings, check_reach
 from edge.storage import Store, StoreOptions, check_name
 from edge.telemetry import Telemetry

@@ -52,18 +52,18 @@ from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.process import StartProcess, Worker
-from edge.services.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
-from edge.services.audience import Followers
-from edge.services.channel import Channels
-from edge.services.health import free_memory_bytes
-from edge.services.journal import Journal
-from edge.services.mine_channel import MINE_TOPIC, MineChannel
-from edge.services.pubsub import PubSub
-from edge.services.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
-from edge.services.surroundings import Surroundings
-from edge.services.task_channel import TaskChannel
-from edge.services.tasks import RECOVER_BATCH, Tasks
-from edge.services.turns import EngineFollower, Turns
+from edge.services.health.readiness import free_memory_bytes
+from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
+from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
+from edge.services.keeping.journal import Journal
+from edge.services.task.surroundings import Surroundings
+from edge.services.task.tasks import RECOVER_BATCH, Tasks
+from edge.services.task.turns import EngineFollower, Turns
+from edge.services.watchers.audience import Followers
+from edge.services.watchers.channel import Channels
+from edge.services.watchers.mine_channel import MINE_TOPIC, MineChannel
+from edge.services.watchers.pubsub import PubSub
+from edge.services.watchers.task_channel import TaskChannel
 from edge.settings import Settings
 from edge.storage import Store
 from edge.tasks.retry import RetryPolicy

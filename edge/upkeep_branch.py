@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from edge.actors import ChildSpec
 from edge.clock import NS_PER_S
-from edge.services.health import HealthActor, HealthSources, free_memory_bytes
-from edge.services.janitor import Janitor
-from edge.services.timekeeper import Timekeeper
-from edge.services.turns import Turns
+from edge.services.health.readiness import HealthActor, HealthSources, free_memory_bytes
+from edge.services.keeping.janitor import Janitor
+from edge.services.keeping.timekeeper import Timekeeper
+from edge.services.task.turns import Turns
 from edge.settings import Settings
 from edge.storage import Pruned, Store
 from edge.telemetry import Telemetry

@@ -19,7 +19,7 @@ from edge.gateway.access import Access
 from edge.gateway.json import json_response
 from edge.gateway.patience import while_there
 from edge.gateway.reading import TASK_PATH, Query, task_id_of
-from edge.services.archive import Archive
+from edge.services.keeping.archive import Archive
 from edge.storage import ExportFormat, Wanted
 from edge.tasks.task import State
 

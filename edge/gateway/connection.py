@@ -34,7 +34,7 @@ from edge.phoenix import (
     StartChannel,
     StopChannel,
 )
-from edge.services.channel import ChannelFactory
+from edge.services.watchers.channel import ChannelFactory
 
 if TYPE_CHECKING:
     from edge.gateway.socket import SocketApp

@@ -1,9 +1,9 @@
 """Is it alive, and can it do its work? ``GET /healthz`` and ``GET /readyz``.
 
 The first is cheap, and answered 200 by any node that answers at all: who restarts what hangs asks
-it. The second has every part prove that it works (`edge.services.health`): who sends tasks to this
-node, or looks after it, asks that one. It answers 503 when the node can't do its work now, and 200
-when it can, also when something is degraded, which the body then says.
+it. The second has every part prove that it works (`edge.services.health.readiness`): who sends
+tasks to this node, or looks after it, asks that one. It answers 503 when the node can't do its work
+now, and 200 when it can, also when something is degraded, which the body then says.
 
 Both are asked by programs that have no token. To those they say how the node is in one word; what
 it runs, where things are and what is wrong with them is told to its clients alone.
@@ -20,8 +20,8 @@ from edge.actors import ActorDown, CallTimeout, System
 from edge.gateway.access import Access
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
-from edge.services.health import Look
-from edge.services.turns import Turns
+from edge.services.health.readiness import Look
+from edge.services.task.turns import Turns
 
 SLACK_MS: Final = 1_000
 """The answer comes within the limit; later than this the one who answers hangs."""

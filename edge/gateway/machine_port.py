@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.phoenix import Broadcast, Effect, Json, Mergeable, Payload, Socket, Subscription
-from edge.services.channel import ChannelFactory
+from edge.services.watchers.channel import ChannelFactory
 
 
 class MachinePort:

@@ -1,6 +1,6 @@
 """What the node answers with, as JSON Schema: the components of `edge.gateway.openapi`.
 
-A test holds them to what `edge.services.wire` and the others write.
+A test holds them to what `edge.services.watchers.wire` and the others write.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from edge.gateway.problems import TYPE_PREFIX
-from edge.services.task_actor import CANCELLING
+from edge.services.task.actor import CANCELLING
 from edge.tasks.task import State
 
 Schema = dict[str, Any]

@@ -15,7 +15,7 @@ from edge.gateway.connection import CLOSE_MS_MAX, Connection
 from edge.gateway.handshake import SUBPROTOCOL, Handshake, Refusal, examine, flaw
 from edge.gateway.outbox import Counters
 from edge.phoenix import CLOSE_GOING_AWAY, CLOSE_RESTART, Router
-from edge.services.channel import ChannelFactory, Channels
+from edge.services.watchers.channel import ChannelFactory, Channels
 from edge.settings import Socket as Limits
 from edge.telemetry.events import Telemetry
 

@@ -15,8 +15,8 @@ from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.length import LengthCheck
 from edge.gateway.reading import TASK_PATH, clipped, task_id_of
-from edge.services.task_actor import CANCELLING
-from edge.services.tasks import Tasks
+from edge.services.task.actor import CANCELLING
+from edge.services.task.tasks import Tasks
 from edge.settings import Settings
 from edge.tasks.task import TERMINAL, Request, State
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from edge.actors import Actor, ActorDown, ChildSpec, Down, Ref, Supervisor
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.messages import Found, NoAnswer, Seek, Standby
+from edge.services.task.messages import Found, NoAnswer, Seek, Standby
 from edge.tasks.task import Request
 
 Find = Callable[[Request, Callable[[str | None], object]], object]

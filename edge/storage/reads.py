@@ -42,7 +42,7 @@ LOOKUPS_WAITING_MAX: Final = 2 * LOOKUPS_PER_ASKER_MAX
 SCANS_WAITING_MAX: Final = 64
 SCANS_PER_ASKER_MAX: Final = 8
 EXPORTS_WAITING_MAX: Final = 16
-"""Whoever asks for exports has a limit of its own, which is lower (`edge.services.archive`)."""
+"""Whoever asks for exports has a limit of its own, which is lower: `edge.services.keeping`."""
 
 
 class Reads:

@@ -25,8 +25,17 @@ from edge.gateway.handshake import Refusal
 from edge.gateway.own_names import LOOPBACK
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.phoenix import Json
-from edge.services.channel import LATER, Answer, Channel, Channels, Decision, Error, Ok, Stop
-from edge.services.pubsub import PubSub
+from edge.services.watchers.channel import (
+    LATER,
+    Answer,
+    Channel,
+    Channels,
+    Decision,
+    Error,
+    Ok,
+    Stop,
+)
+from edge.services.watchers.pubsub import PubSub
 from edge.settings import Socket as Limits
 from edge.settings import origin_patterns
 from edge.telemetry.events import Telemetry

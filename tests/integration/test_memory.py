@@ -17,10 +17,10 @@ from edge.gateway.events import EventStream
 from edge.gateway.outbox import Outbox
 from edge.phoenix import Socket
 from edge.phoenix.effects import Subscription
-from edge.services.audience import Audience
-from edge.services.surroundings import Life
-from edge.services.task_actor import TaskActor
-from edge.services.task_channel import TaskChannel
+from edge.services.task.actor import TaskActor
+from edge.services.task.surroundings import Life
+from edge.services.watchers.audience import Audience
+from edge.services.watchers.task_channel import TaskChannel
 from edge.tasks.task import Request, Snapshot, Task
 from tests.support.census import alive, kept_by_the_house, without_collector
 from tests.support.node_inside import ScriptedNode, scripted_node

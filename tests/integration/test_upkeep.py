@@ -18,8 +18,8 @@ import pytest
 
 from edge.actors import Actor, System
 from edge.clock import SystemClock
-from edge.services.health import HealthActor, HealthSources, Look
-from edge.services.turns import Turns
+from edge.services.health.readiness import HealthActor, HealthSources, Look
+from edge.services.task.turns import Turns
 from edge.settings import Health
 from edge.telemetry import Telemetry
 from tests.support.node import RunningNode, serving, start_node

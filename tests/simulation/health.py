@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edge.clock import NS_PER_MS, NS_PER_S
 from edge.gateway.health_api import SLACK_MS
-from edge.services.health import FRESH_MS
+from edge.services.health.readiness import FRESH_MS
 from tests.simulation.http import Answer
 from tests.simulation.script import USERS
 from tests.simulation.truth import Violation

@@ -22,17 +22,19 @@ from edge.gateway.outbox import Outbox
 from edge.inference.protocol import EngineLost
 from edge.inference.routes import Routes
 from edge.phoenix import MergeablePush
-from edge.services import archive, held_turn, messages, mine_channel
-from edge.services.audience import Followers
-from edge.services.ending import Committed, Ending
-from edge.services.health import HealthActor, Part
-from edge.services.journal import Journal
-from edge.services.mine_channel import Updates
-from edge.services.surroundings import Life
-from edge.services.task_actor import TaskActor
-from edge.services.task_channel import TaskChannel
-from edge.services.tasks import Tasks
-from edge.services.wire import ProgressUpdate
+from edge.services.health.readiness import HealthActor, Part
+from edge.services.keeping import archive
+from edge.services.keeping.journal import Journal
+from edge.services.task import held_turn, messages
+from edge.services.task.actor import TaskActor
+from edge.services.task.ending import Committed, Ending
+from edge.services.task.surroundings import Life
+from edge.services.task.tasks import Tasks
+from edge.services.watchers import mine_channel
+from edge.services.watchers.audience import Followers
+from edge.services.watchers.mine_channel import Updates
+from edge.services.watchers.task_channel import TaskChannel
+from edge.services.watchers.wire import ProgressUpdate
 from edge.storage import AuditRow, Pruned, Store, StoredTask, Wanted, queries, store
 from edge.storage.database import Database
 from edge.storage.reads import Reads

@@ -17,7 +17,7 @@ from edge.inference import ModelFile
 from edge.inference.process import Process
 from edge.parts import Outside, Parts
 from edge.phoenix import V2
-from edge.services.channel import Channel
+from edge.services.watchers.channel import Channel
 from edge.storage import StoreOptions
 from edge.telemetry import Event, Telemetry
 from tests.simulation.disk import Disk, open_store

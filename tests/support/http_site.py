@@ -18,8 +18,8 @@ from edge.gateway.json import json_response
 from edge.gateway.listen import listen, url_of
 from edge.gateway.socket import Accepted, SocketApp, mount
 from edge.phoenix import Json
-from edge.services.channel import Answer, Channel, Channels, Decision, Ok
-from edge.services.pubsub import PubSub
+from edge.services.watchers.channel import Answer, Channel, Channels, Decision, Ok
+from edge.services.watchers.pubsub import PubSub
 from edge.settings import Server, Socket
 from edge.telemetry import Telemetry
 

@@ -24,8 +24,8 @@ from edge.phoenix import (
     StartChannel,
     StopChannel,
 )
-from edge.services.channel import ChannelFactory, Channels
-from edge.services.pubsub import PubSub
+from edge.services.watchers.channel import ChannelFactory, Channels
+from edge.services.watchers.pubsub import PubSub
 from edge.telemetry.events import Event, Telemetry
 
 

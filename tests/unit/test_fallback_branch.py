@@ -8,7 +8,7 @@ import pytest
 from edge import fallback_branch
 from edge.inference import ModelFile, models
 from edge.services.fallback import FallbackActor
-from edge.services.turns import Turns
+from edge.services.task.turns import Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.telemetry import Telemetry

@@ -7,7 +7,7 @@ import pytest
 
 from edge.engine.messages import Output, Step, encode
 from edge.parts import READ_BYTES_MAX, STEP_BYTES_MIN, mailbox_messages_max
-from edge.services.tasks import RECOVER_BATCH
+from edge.services.task.tasks import RECOVER_BATCH
 from edge.settings import Settings
 
 

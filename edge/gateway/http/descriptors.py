@@ -11,7 +11,7 @@ import resource
 from typing import Final
 
 from edge.gateway.http.acceptor import REFUSED_MAX
-from edge.services.archive import EXPORTS_MAX
+from edge.services.keeping.archive import EXPORTS_MAX
 from edge.settings import Server
 
 logger = logging.getLogger("elwift.gateway")

@@ -22,9 +22,9 @@ from edge.errors import NotFound
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
-from edge.services.archive import EXPORTS_PER_CLIENT_MAX, Archive
-from edge.services.journal import Journal
-from edge.services.tasks import Tasks
+from edge.services.keeping.archive import EXPORTS_PER_CLIENT_MAX, Archive
+from edge.services.keeping.journal import Journal
+from edge.services.task.tasks import Tasks
 from edge.storage import Store, queries
 from edge.tasks import machine
 from edge.tasks.events import Cancel, Finish, Start

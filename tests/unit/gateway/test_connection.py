@@ -19,8 +19,8 @@ from edge.gateway.outbox import Outbox
 from edge.gateway.socket import Accepted, SocketApp
 from edge.phoenix import V2, Encoded, Json, Socket
 from edge.phoenix.effects import Subscription
-from edge.services.channel import Answer, Channel, Channels, Decision, Ok
-from edge.services.pubsub import PubSub
+from edge.services.watchers.channel import Answer, Channel, Channels, Decision, Ok
+from edge.services.watchers.pubsub import PubSub
 from edge.settings import Socket as Limits
 from edge.telemetry import Telemetry
 from tests.support.census import alive, without_collector

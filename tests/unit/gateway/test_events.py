@@ -20,7 +20,7 @@ from edge.gateway.events import KEEP_ALIVE_MS, EventStreams, event, read_event_i
 from edge.gateway.facts import NodeFacts
 from edge.gateway.tasks_api import TasksApi
 from edge.phoenix import Message
-from edge.services.task_channel import TaskChannel
+from edge.services.watchers.task_channel import TaskChannel
 from edge.settings import Settings
 from tests.support.rows import uid
 from tests.support.workshop import Workshop
@@ -214,7 +214,7 @@ def test_an_event_is_one_line_of_data() -> None:
 
 
 async def test_a_refusal_ends_the_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.services.audience.WATCHERS_MAX", 0)
+    monkeypatch.setattr("edge.services.watchers.audience.WATCHERS_MAX", 0)
     await site.shop.submit(1)
     page = await site.open()
     name, data, event_id = await page.next()

@@ -18,8 +18,8 @@ from edge.clock import SystemClock
 from edge.gateway.handshake import Refusal
 from edge.gateway.socket import Accepted, Connect, ConnectInfo, SocketApp, mount
 from edge.phoenix import Encoded, Json
-from edge.services.channel import Answer, Channel, Channels, Decision, Ok
-from edge.services.pubsub import PubSub
+from edge.services.watchers.channel import Answer, Channel, Channels, Decision, Ok
+from edge.services.watchers.pubsub import PubSub
 from edge.settings import Socket as Limits
 from edge.telemetry.events import Telemetry
 

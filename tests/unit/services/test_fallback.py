@@ -11,7 +11,7 @@ from edge.actors import ChildSpec, Crash, Ref, Supervisor
 from edge.engine.messages import Ready
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.fallback import FallbackActor
-from edge.services.messages import Found, NoAnswer, Seek, Standby
+from edge.services.task.messages import Found, NoAnswer, Seek, Standby
 from edge.tasks.task import Options, Request
 from tests.support.ears import Ear, Quiet
 

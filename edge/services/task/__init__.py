@@ -1,0 +1,1 @@
+"""One task: its actor, its turn, its end, and all tasks that there are."""

@@ -1,0 +1,453 @@
+"""The actor of one task: the only owner of its state, between the line, the engine, the store and
+everybody who watches.
+
+It feeds what it hears to the task's machine and carries the effects out. A crash brings it back
+from the last snapshot, which is kept by the `Life` that outlives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+from edge.actors import NORMAL, Actor, Down, Reason, Ref, Reply
+from edge.clock import Timer
+from edge.engine.messages import Admitted, Finished, Output, Rejected
+from edge.errors import Conflict
+from edge.inference import EngineLost
+from edge.services.task.ending import Committed, Ending, WriteAgain
+from edge.services.task.held_turn import FALLBACK_NAME, HeldTurn, Timeout
+from edge.services.task.messages import (
+    CancelTask,
+    Command,
+    Commanded,
+    Describe,
+    Found,
+    NoAnswer,
+    Standby,
+    Watch,
+)
+from edge.services.task.surroundings import Life, Surroundings
+from edge.services.task.turns import Owner, Turn
+from edge.services.watchers import wire
+from edge.services.watchers.audience import Audience
+from edge.services.watchers.wire import Place
+from edge.tasks import effects, events, machine
+from edge.tasks.line import Entry
+from edge.tasks.machine import IllegalTransition
+from edge.tasks.task import ENGINE_DIED, State, Task, Usage
+
+CANCEL_MS: Final = 3_000
+"""How long a cancel waits for its commit before it is answered all the same: for longer than until
+a disk that was behind is tried once more, and not as long as who called waits."""
+
+CANCELLING: Final = "cancelling"
+"""What is said then in place of a state: the task runs no more, but the disk does not have that
+yet, so a crash of the node could still bring it back."""
+
+_JUST_ENDING: Final = "the task is just ending; try again in a moment"
+
+_Answer = Callable[[dict[str, Any] | Conflict], object]
+"""Where the outcome of a command goes: the task's document, or why not. It holds no actor, which
+would hold itself by it."""
+
+_OF_A_TURN = (Admitted, Finished, Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expire:
+    """A task that ended with this version has been kept long enough."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _StillEnding:
+    """Who has cancelled the task has waited for long enough: this one, and who came after it."""
+
+    first: _Answer
+
+
+class TaskActor(Actor):
+    """One task. Transient: it ends normally some time after the task has."""
+
+    __slots__ = (
+        "_around", "_audience", "_cancels", "_due", "_ending", "_held", "_life", "_no_fallback",
+        "_suspected", "_suspected_most", "task",
+    )  # fmt: skip
+
+    def __init__(self, life: Life, around: Surroundings) -> None:
+        self.task: Task = life.restore()
+        self._life = life
+        self._around = around
+        self._audience = Audience(self.task, around.followers)
+        self._held: HeldTurn | None = None
+        self._due: Timer | None = None
+        # It may have ended an engine; most likely so if it had made no token there.
+        self._suspected = self._suspected_most = False
+        self._no_fallback = False
+        self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
+
+    def started(self) -> None:
+        self._ending = Ending(self.ref, self._life, self._around, self._audience)
+        if self._ending.unwritten:
+            # A predecessor crashed before it heard of the commit.
+            self._ending.write_again()
+        elif self.task.terminal:
+            self._expire_later()
+        elif self._life.fresh:
+            self._life.fresh = False
+            self._apply(events.Begin())
+        else:
+            self._apply(events.Recover())
+            if self.task.seq and self._audience:
+                # It was told of before, so this is after a crash: back to what is left.
+                self._audience.tell("rewind", {"offset": len(self.task.text)})
+
+    # ---- what it hears
+
+    def handle(self, message: object) -> None:
+        kind = type(message)
+        if kind is Output:
+            self._output(message)  # type: ignore[arg-type]  # mypy does not narrow on `is`
+        elif isinstance(message, Turn):
+            self._turn(message)
+        elif isinstance(message, Watch):
+            self._watch(message)
+        elif isinstance(message, Place):
+            self._placed(message)
+        elif isinstance(message, events.Due):
+            if self.task.state in (State.SCHEDULED, State.RETRYABLE):
+                self._apply(message)
+        elif isinstance(message, Down):
+            if self._held is not None and self._held.asked(message.ref):
+                self._seek()
+            else:
+                self._audience.leave(message.ref)
+        elif isinstance(message, Committed):
+            self._committed(message)
+        elif isinstance(message, WriteAgain):
+            self._ending.write_again()
+        elif isinstance(message, Command):
+            self._command(message)
+        elif isinstance(message, _StillEnding):
+            if self._cancels[:1] == (message.first,):
+                self._answer_cancels()
+        elif isinstance(message, _Expire) and message.version == self.task.version:
+            self.stop(NORMAL)
+        elif isinstance(message, events.Fail) and not self.task.terminal:
+            self._apply(message)
+        elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
+            self._in_turn(message)
+
+    def _is_mine(self, key: int) -> bool:
+        return self._held is not None and self._held.key == key
+
+    def handle_call(self, request: object, reply: Reply) -> None:
+        if isinstance(request, Describe):
+            reply(self.document())
+            return
+        self._obey(request, partial(_reply, reply))
+
+    def _command(self, message: Command) -> None:
+        self._obey(message.request, partial(_tell_channel, message.channel, message.ref))
+
+    def _obey(self, request: object, answer: _Answer) -> None:
+        try:
+            if isinstance(request, CancelTask):
+                if not self._ending.untold:
+                    self._apply(events.Cancel())
+                self._answer_at_end(answer)
+            elif self._ending.untold:
+                answer(Conflict(_JUST_ENDING))
+            else:
+                self._retry(answer)
+        except IllegalTransition:
+            wish = "cancelled" if isinstance(request, CancelTask) else "run again"
+            answer(Conflict(f"the task is {self.task.state} and cannot be {wish}"))
+
+    def _answer_at_end(self, answer: _Answer) -> None:
+        """A cancel is answered when the end is committed: not before, since a crash could take it
+        back, and whichever end it is that was first. A client does not wait for long, though."""
+        if not self._cancels:
+            self.send_after(CANCEL_MS, _StillEnding(answer))
+        self._cancels += (answer,)
+
+    def _answer_cancels(self) -> None:
+        cancels, self._cancels = self._cancels, ()
+        untold = self._ending.untold
+        outcome: dict[str, Any] | Conflict
+        if self.task.state is State.CANCELLED:
+            outcome = self.document() | ({"state": CANCELLING} if untold else {})
+        elif untold:
+            outcome = Conflict(_JUST_ENDING)
+        else:
+            outcome = Conflict(f"the task is {self.task.state} and cannot be cancelled")
+        for answer in cancels:
+            answer(outcome)
+
+    def _retry(self, answer: _Answer) -> None:
+        """Written down before anything comes of it: or text of the new run could be in the hands of
+        clients when a crash brings the old one back."""
+        before = self.task.state
+        self._around.on_opened(self.task.request)
+        record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
+        assert isinstance(record, effects.Record)
+        version = self.task.version + 1
+
+        def go_on() -> None:
+            if self.task.version == version:  # else it was cancelled meanwhile
+                for effect in rest:
+                    self._carry_out(effect, before)
+            answer(self.document())
+
+        self._ending.undo(record, before, go_on)
+
+    def stopped(self, reason: Reason) -> None:
+        journal = self._around.journal
+        if reason is NORMAL:
+            journal.forget(self._life)
+            self._around.on_ended(self.task.task_id)
+        elif reason.abnormal:
+            # What it has become may be wrong; its successor begins at the last snapshot, but must
+            # not use a number a second time.
+            task, life = self.task, self._life
+            journal.forget(life)
+            life.snapshot = replace(life.snapshot, version=task.version, seq=task.seq)
+        elif not self.task.terminal:
+            journal.mark(self._life)
+
+    def _output(self, output: Output) -> None:
+        held = self._held
+        if held is not None and output.key == held.key:
+            first = self.task.timings.ttft_ms is None
+            self._apply(events.Progress(output.prefilled, output.tokens, output.text))
+            self._around.journal.mark(self._life)
+            if first and self.task.timings.ttft_ms is not None:
+                self._around.telemetry.emit(
+                    "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
+                )
+            if output.tokens and (held.alone or self._suspected):
+                self._suspected = held.alone = False
+                self._around.turns.cleared(held.key)
+
+    def _finished(self, end: Finished) -> None:
+        usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
+        self._apply(events.Finish(end.reason, end.text, usage, end.prefill_ms, end.decode_ms))
+
+    def _turn(self, turn: Turn) -> None:
+        if self._held is not None or self.task.state is not State.AVAILABLE:
+            # It was cancelled, and may run again by another turn.
+            self._around.turns.release(turn.key, 0)
+            return
+        self._held = HeldTurn(turn, self.ref, self.system)
+        if turn.fallback:
+            used_up = self.task.attempt >= self.task.max_attempts
+            why = "the attempts are used up" if used_up else self._around.turns.engine
+            self._apply(events.Detour(why))
+            return
+        self._apply(events.Start())
+        self._around.telemetry.emit(
+            "task.started",
+            task_id=self.task.task_id,
+            attempt=self.task.attempt,
+            queued_ms=self.task.timings.queued_ms,
+        )
+
+    def _in_turn(self, message: Any) -> None:
+        """What the engine and the fallback say, but for the output."""
+        held = self._held
+        assert held is not None, "it is of this turn"
+        if isinstance(message, (Found, Standby, NoAnswer)):
+            held.answered()
+        if isinstance(message, Admitted):
+            self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
+            self._around.turns.saw_prompt(self.task)
+        elif isinstance(message, Finished):
+            self._finished(message)
+        elif isinstance(message, Found):
+            self._apply(events.Answer(message.text, message.source))
+        elif isinstance(message, Standby):
+            held.standby = message.engine
+            self._apply(events.HandOver())
+        elif isinstance(message, NoAnswer):
+            self._no_fallback = True
+            self._apply(events.Unanswered(message.reason))
+        elif isinstance(message, EngineLost) and not message.blamed:
+            if message.suspected:
+                self._suspected, self._suspected_most = True, message.silent
+            self._apply(events.Lose(message.reason))
+        elif held.detour:
+            # The other model cannot do it either, or not in time.
+            held.abort()
+            held.seek(self.task, model=False)
+        elif isinstance(message, EngineLost):
+            self._fail(ENGINE_DIED, message.reason, True)
+        elif isinstance(message, Timeout):
+            held.abort()
+            limit_ms = self.task.request.timeout_ms
+            self._fail("timeout", f"the attempt took longer than its {limit_ms} ms", True)
+        else:
+            self._fail(message.code, message.message, message.recoverable)
+
+    def _seek(self) -> None:
+        """What may have ended one engine is not given to another."""
+        assert self._held is not None, "it is asked for in a turn"
+        self._held.seek(self.task, model=not self._suspected and not self.task.convicted)
+
+    def _may_fall_back(self) -> bool:
+        here = self.system.registry.whereis(FALLBACK_NAME) is not None
+        return here and self.task.request.fallback and not self._no_fallback
+
+    def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
+        attempt = max(1, self.task.attempt)
+        retry_in_ms = self._around.retry.delay_ms(attempt, self._around.rng)
+        # Who has killed engine after engine is told so, and gets no other answer.
+        fallback = code != ENGINE_DIED and self._may_fall_back()
+        self._apply(events.Fail(code, sentence, recoverable, retry_in_ms, fallback))
+        if self.task.state is State.RETRYABLE:
+            self._around.telemetry.emit(
+                "task.retrying",
+                task_id=self.task.task_id,
+                attempt=attempt,
+                in_ms=retry_in_ms,
+                error=sentence,
+            )
+
+    # ---- what follows
+
+    def _apply(self, event: events.Event) -> None:
+        before = self.task.state
+        for effect in machine.apply(self.task, event, self.system.clock.moment()):
+            self._carry_out(effect, before)
+
+    def _carry_out(self, effect: effects.Effect, before: State) -> None:
+        task = self.task
+        if isinstance(effect, effects.TellProgress):
+            self._tell_progress(effect)
+        elif isinstance(effect, effects.Record):
+            if not self._around.journal.record(task, effect.event, before, effect.cause):
+                self._around.journal.mark(self._life)
+            self._life.written()
+        elif isinstance(effect, effects.Conclude):
+            self._conclude(effect, before)
+        elif isinstance(effect, effects.Tell):
+            self._audience.tell(effect.event, effect.payload)
+        elif isinstance(effect, effects.Enqueue):
+            self._enqueue(effect)
+        elif isinstance(effect, effects.Dequeue):
+            self._around.turns.withdraw(task.task_id)
+        elif isinstance(effect, effects.Release):
+            self._release()
+        elif isinstance(effect, effects.Wake):
+            self._due = self.send_after(effect.delay_ms, events.Due())
+        elif isinstance(effect, effects.Seek):
+            self._seek()
+        elif self._held is not None:
+            if isinstance(effect, effects.Run):
+                self._held.run(task, effect.timeout_ms)
+            else:
+                self._held.abort()
+
+    def _enqueue(self, effect: effects.Enqueue) -> None:
+        task, request = self.task, self.task.request
+        fallback = self._may_fall_back()
+        if effect.detour and not fallback:
+            sentence = "its attempts are used up, and there is no other answer"
+            self._apply(events.Fail("no_answer", sentence, False, 0))
+            return
+        turns = self._around.turns
+        cost = turns.cost(task)
+        entry = Entry(
+            task.task_id, request.client, request.priority, int(cost.prompt_tokens),
+            int(cost.output_tokens), Owner(task, self.ref), tag=task.tag,
+            alone=self._suspected or task.convicted, fallback_only=effect.detour,
+            may_fall_back=fallback,
+        )  # fmt: skip
+        turns.enqueue(entry, returning=effect.front, first=self._suspected_most)
+        task.tag = entry.tag
+        if self._audience:
+            turns.watch(task.task_id)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+            self._around.turns.done(held.key, self.task)
+
+    # ---- the end
+
+    def _conclude(self, effect: effects.Conclude, before: State) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._around.on_closed(self.task.request)
+        self._ending.begin(effect, before)
+
+    def _committed(self, message: Committed) -> None:
+        if self._ending.committed(message):
+            # Who asked for the end hears of it first: a channel closes after it was told.
+            self._answer_cancels()
+            self._ending.tell()
+        if message.then is None and self.task.terminal and not self._ending.unwritten:
+            self._expire_later()
+
+    def _expire_later(self) -> None:
+        self.send_after(self._around.finished_keep_ms, _Expire(self.task.version))
+
+    # ---- who watches
+
+    def _watch(self, message: Watch) -> None:
+        task = self.task
+        # An end that is not committed yet has not happened for anybody outside.
+        ended = task.terminal and not self._ending.untold
+        if self._audience.show(message, self.document(), ended):
+            self.monitor(message.channel)
+        if task.state is State.AVAILABLE:
+            self._around.turns.watch(task.task_id)
+
+    def _placed(self, place: Place) -> None:
+        if not self._audience:
+            self._around.turns.unwatch(self.task.task_id)
+        elif self.task.state is State.AVAILABLE:
+            self._audience.tell("queued", place._asdict())
+
+    def _tell_progress(self, effect: effects.TellProgress) -> None:
+        if self._audience:
+            self._audience.tell_progress(effect, self._left_ms())
+        else:
+            self.task.seq += 1
+
+    def _left_ms(self) -> int:
+        return self._around.turns.left_ms(self.task)
+
+    def document(self) -> dict[str, Any]:
+        """The task as clients see it now. An end that is not committed yet is not shown."""
+        task = self.task
+        waiting = task.state is State.AVAILABLE
+        shown = wire.document(
+            task,
+            place=self._around.turns.place(task.task_id) if waiting else None,
+            eta_ms=self._left_ms() if task.state is State.EXECUTING else None,
+            durable=self._around.journal.durable,
+        )
+        if self._ending.untold:
+            # The last event has its number already, but nobody has heard of it.
+            shown |= {"state": str(self._ending.untold), "result": None, "finished_at": None}
+            shown["seq"] -= 1
+        return shown
+
+
+def _reply(reply: Reply, outcome: dict[str, Any] | Conflict) -> None:
+    if isinstance(outcome, Conflict):
+        reply.fail(outcome)
+    else:
+        reply(outcome)
+
+
+def _tell_channel(channel: Ref, ref: object, outcome: dict[str, Any] | Conflict) -> None:
+    if isinstance(outcome, Conflict):
+        channel.send(Commanded(ref, None, str(outcome)))
+    else:
+        channel.send(Commanded(ref, outcome, None))

@@ -1,0 +1,104 @@
+"""How a task looks to clients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from edge.clock import NS_PER_S
+from edge.gateway.outbox import ROOM_BYTES_MAX
+from edge.services.watchers import wire
+from edge.services.watchers.wire import PAGE_CHARS, ProgressUpdate
+from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
+
+REQUEST = Request("t", "c", "hi", None, None, Options())
+
+
+def update(seq: int, offset: int, delta: str) -> ProgressUpdate:
+    return ProgressUpdate("t", seq, seq, "executing", "decode", 0.5, 3, 7, offset, delta)
+
+
+def test_updates_that_follow_each_other_merge() -> None:
+    merged = update(1, 0, "one ").merge(update(2, 4, "two"))
+    assert merged is not None
+    assert (merged.from_seq, merged.seq, merged.offset, merged.delta) == (1, 2, 0, "one two")
+    assert merged.payload()["from_seq"] == 1
+    assert "from_seq" not in update(1, 0, "one").payload()
+
+
+@pytest.mark.parametrize(
+    "later", [update(3, 4, "two"), update(2, 5, "two"), update(2, 4, "x" * PAGE_CHARS)]
+)
+def test_others_do_not(later: ProgressUpdate) -> None:
+    assert update(1, 0, "one ").merge(later) is None
+
+
+def test_text_that_catches_up_stands_for_the_events_in_between_or_for_none() -> None:
+    document = wire.document(Task(REQUEST, State.EXECUTING, 1, seq=9, text="one two"))
+    page = wire.caught_up(document, "two", 4, 5, 9).payload()
+    assert (page["from_seq"], page["seq"], page["offset"], page["phase"]) == (5, 9, 4, "catch_up")
+    repeated = wire.caught_up(document, "two", 4, 10, 9).payload()
+    assert (repeated["seq"], "from_seq" in repeated) == (9, False)
+
+
+def test_what_fits() -> None:
+    assert wire.chars_in(0) == wire.chars_in(5) == 0
+    assert wire.chars_in(6) == 1
+    assert wire.chars_in(1 << 30) == PAGE_CHARS
+    worst = "\x01" * PAGE_CHARS
+    assert len(orjson.dumps(worst)) < ROOM_BYTES_MAX
+
+
+def ended(state: State, **more: Any) -> tuple[str, dict[str, Any]]:
+    return wire.end_event(wire.document(Task(REQUEST, state, 1, **more)))
+
+
+def test_the_last_event() -> None:
+    event, payload = ended(State.COMPLETED, text="The end.")
+    assert (event, payload["result"]["text"]) == ("completed", "The end.")
+    assert ended(State.COMPLETED, text="x" * (PAGE_CHARS + 1))[1]["result"]["text"] is None
+    document = wire.document(Task(REQUEST, State.COMPLETED, 1, text="abc"))
+    assert wire.end_event(document, 2)[1]["result"]["text"] is None
+    assert wire.for_channels(document, 2)["result"]["text"] is None
+    assert wire.for_channels(document, 3)["result"]["text"] == "abc"
+    errors = (TaskError(1, 2, "first", "x"), TaskError(2, 3, "last", "y"))
+    event, payload = ended(State.DISCARDED, errors=errors)
+    assert (event, payload["error"]["code"]) == ("failed", "last")
+    assert ended(State.CANCELLED) == ("cancelled", {})
+
+
+def test_metadata_that_an_earlier_version_took_too_deep_is_shown() -> None:
+    deep = b"[" * 254 + b"]" * 254
+    request = replace(REQUEST, metadata=deep.decode())
+    document = wire.document(Task(request, State.EXECUTING, 1))
+    reply = orjson.dumps([1, 1, "t", "phx_reply", {"response": {"task": document}}])
+    assert b'"metadata":' + deep in reply
+
+
+def test_what_is_kept_as_json_and_is_none_is_not_read_back() -> None:
+    """A document has it unread."""
+    request_from_json(replace(REQUEST, metadata="{}").to_json())
+    with pytest.raises(ValueError, match="unexpected"):
+        request_from_json(replace(REQUEST, metadata="{").to_json())
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "shown"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_750_000_000_123_999_999, "2025-06-15T15:06:40.123Z"),
+        (4_102_444_800 * NS_PER_S, "2100-01-01T00:00:00.000Z"),
+        (253_402_300_800 * NS_PER_S - 1, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800 * NS_PER_S, "9999-12-31T23:59:59.999Z"),
+        (10**40, "9999-12-31T23:59:59.999Z"),
+        (-62_135_596_800 * NS_PER_S, "0001-01-01T00:00:00.000Z"),
+        (-(10**40), "0001-01-01T00:00:00.000Z"),
+    ],
+)
+def test_every_time_can_be_shown(at_ns: int | None, shown: str | None) -> None:
+    assert wire.rfc3339(at_ns) == shown
