@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 from hypothesis import strategies as st
 
-from edge.gateway.openapi import OPERATIONS, document
+from edge.gateway.openapi import OPERATIONS, Operation, document
 from edge.gateway.problems import CONTENT_TYPE
 from edge.gateway.submission import FIELDS
 from edge.json_values import LEVELS_MAX
@@ -119,10 +119,18 @@ JSON = st.recursive(
 )
 """JSON as text, mostly: with numbers that none can hold, and names that come twice."""
 
+
+def nested(levels: int) -> bytes:
+    """An object in which there are lists in lists."""
+    return b'{"a":%b}' % (b"[" * (levels - 1) + b"]" * (levels - 1))
+
+
+DEEP = st.sampled_from([LEVELS_MAX, LEVELS_MAX + 1, 252, 254, 1_000]).map(nested)
+
 IDS = st.sampled_from(
     [WAITING, WAITING.upper(), "{" + ENDED + "}", ENDED.replace("-", ""), f"urn:uuid:{ENDED}",
      str(uuid4()), "export", "x"]
-) | TEXTS  # fmt: skip
+) | ODD_TEXTS  # fmt: skip
 
 
 def _good(name: str) -> st.SearchStrategy[bytes]:
@@ -140,33 +148,60 @@ def _good(name: str) -> st.SearchStrategy[bytes]:
         "model": st.just(b'"elwift-tiny"'),
         "stop": st.lists(TEXTS, max_size=3).map(orjson.dumps),
         "messages": st.just(b'[{"role":"user","content":"a"}]'),
-        "metadata": st.lists(st.tuples(NAMES, JSON), max_size=3).map(_object),
+        "metadata": JSON.map(lambda value: b'{"a":%b}' % value) | DEEP,
     }
     return samples.get(name, TEXTS.map(_json_text))
 
 
-MEMBERS = st.sampled_from([*FIELDS]).flatmap(
-    lambda name: st.tuples(st.just(_json_text(name)), _good(name) | JSON)
+# Anything may be in metadata, and a body is only as good as its worst member.
+MEMBERS = st.sampled_from([*FIELDS, "metadata", "metadata"]).flatmap(
+    lambda name: st.tuples(st.just(_json_text(name)), _good(name) | _good(name) | JSON)
 )
-BODIES = st.lists(MEMBERS, max_size=5).map(
+BODIES = st.lists(MEMBERS, max_size=3).map(
     lambda members: _object([(b'"prompt"', b'"a"'), (b'"max_tokens"', b"3"), *members])
 )
 
-PATHS = st.sampled_from([operation.path for operation in OPERATIONS]).flatmap(
-    lambda path: IDS.map(lambda one: path.replace("{task_id}", quote(one, safe="")))
-) | st.binary(max_size=20).map(lambda data: "/" + quote_from_bytes(data))
-PARAMETERS = st.tuples(
-    st.sampled_from(["state", "since", "until", "limit", "before", "format", "token", "vsn"])
-    | TEXTS,
-    IDS
-    | st.sampled_from(
-        ["completed", "Completed", "csv", "1", "500", "501", "0001-01-01T00:00:00+14:00",
-         "9999-12-31T23:59:60Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00.1234567891Z"]
-    ),
-)  # fmt: skip
-QUERIES = st.lists(PARAMETERS, max_size=3).map(
-    lambda pairs: "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
-) | st.binary(max_size=12).map(quote_from_bytes)
+ODD_VALUES = {
+    "state": ["completed", "Completed", "done", ""],
+    "limit": ["1", "500", "501", "-1", "1.0", "007", "1" * 5_000, "\u0663", "\u00b2"],
+    "format": ["json", "csv", "parquet", "CSV"],
+    "before": [WAITING, WAITING.upper(), "{" + ENDED + "}", "x", str(uuid4())],
+    "token": ["", "x", "\0"],
+    "vsn": ["2.0.0", "1.0.0", "3.0.0", "2"],
+}
+TIMES = [
+    "2026-01-01T00:00:00Z", "2026-01-01 00:00:00+01:00", "0001-01-01T00:00:00+14:00",
+    "0000-01-01T00:00:00Z", "9999-12-31T23:59:60-23:59", "2026-02-30T00:00:00Z",
+    "2026-01-01T00:00:00." + "9" * 5_000 + "Z", "2026-01-01", "now",
+]  # fmt: skip
+
+
+def _parameter(name: str) -> st.SearchStrategy[str]:
+    values = st.sampled_from(ODD_VALUES.get(name, TIMES))
+    return (values | values | TEXTS).map(lambda value: f"{quote(name)}={quote(value)}")
+
+
+def _queries(operation: Operation) -> st.SearchStrategy[str]:
+    """A query of the operation's own parameters, mostly."""
+    own = [each["name"] for each in operation.parameters if each["in"] == "query"]
+    odd = st.binary(max_size=12).map(quote_from_bytes) | TEXTS.map(quote)
+    if not own:
+        return st.just("") | odd
+    pairs = st.lists(st.sampled_from(own).flatmap(_parameter), max_size=3).map("&".join)
+    return pairs | pairs | pairs | odd
+
+
+METHODS = ["GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS", "TRACE"]
+
+
+def _targets(operation: Operation) -> st.SearchStrategy[tuple[str, str, str]]:
+    """A method, a path and a query that are about this operation."""
+    return st.tuples(
+        st.sampled_from([operation.method.upper()] * 2 * len(METHODS) + METHODS),
+        IDS.map(lambda one: operation.path.replace("{task_id}", quote(one, safe=""))),
+        _queries(operation),
+    )
+
 
 HEADERS = st.tuples(
     st.sampled_from(
@@ -179,7 +214,6 @@ HEADERS = st.tuples(
     | st.sampled_from([b"end", b"0", b"1" * 5_000, b"gzip", b"application/json", b"*/*", b"close",
                        b"text/plain", b"null", b"http://evil.example", b"Bearer \xff"]),
 ).map(lambda header: (header[0], header[1].translate(None, b"\r\n\0")[:6_000]))  # fmt: skip
-METHODS = st.sampled_from(["GET", "POST", "DELETE", "HEAD", "PUT", "PATCH", "OPTIONS", "TRACE"])
 
 
 def as_bytes(
@@ -242,16 +276,18 @@ def lives(node: Node) -> None:
     assert "ERROR" not in log, log
 
 
-@THOROUGH
-@given(METHODS, PATHS, QUERIES, st.lists(HEADERS, max_size=3), st.none() | BODIES | JSON)
-def test_any_request(
+NO_HEADERS: list[tuple[bytes, bytes]] = []
+FEW_HEADERS = st.just(NO_HEADERS) | st.just(NO_HEADERS) | st.lists(HEADERS, max_size=2)
+NO_BODY = st.none() | st.none() | BODIES | JSON
+
+
+def exchange(
     node: Node,
-    method: str,
-    path: str,
-    query: str,
+    target: tuple[str, str, str],
     headers: list[tuple[bytes, bytes]],
     body: bytes | None,
 ) -> None:
+    method, path, query = target
     request = as_bytes(method, f"{path}?{query}" if query else path, headers, body)
     note(f"{request!r}")
     answer = node.ask(request)
@@ -260,8 +296,44 @@ def test_any_request(
     lives(node)
 
 
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+@settings(THOROUGH, max_examples=EXAMPLES // 3)
+@given(st.data(), FEW_HEADERS, NO_BODY)
+def test_any_request_for_what_there_is(
+    node: Node,
+    operation: Operation,
+    data: st.DataObject,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes | None,
+) -> None:
+    exchange(node, data.draw(_targets(operation)), headers, body)
+
+
+@THOROUGH
+@given(
+    st.tuples(
+        st.sampled_from(METHODS),
+        st.binary(max_size=20).map(lambda data: "/" + quote_from_bytes(data)),
+        st.binary(max_size=12).map(quote_from_bytes),
+    ),
+    st.lists(HEADERS, max_size=3),
+    NO_BODY,
+)
+def test_any_other_request(
+    node: Node,
+    target: tuple[str, str, str],
+    headers: list[tuple[bytes, bytes]],
+    body: bytes | None,
+) -> None:
+    exchange(node, target, headers, body)
+
+
 @THOROUGH
 @given(BODIES, st.lists(HEADERS.filter(lambda header: header[0] == b"Idempotency-Key"), max_size=1))
+@example(b'{"prompt":"a","metadata":%b}' % nested(252), [])
+@example(b'{"prompt":"a","metadata":%b}' % nested(254), [])
+@example(b'{"prompt":"a","metadata":{"a":%b}}' % (b"1" * 5_000), [])
+@example(b'{"prompt":"\\u0000","stop":"\\u0000"}', [(b"Idempotency-Key", b"\xe9")])
 def test_any_submission(node: Node, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     """What is accepted can be read again in every way, and be cancelled."""
     request = as_bytes("POST", "/tasks", headers, body)
@@ -290,13 +362,37 @@ TOPICS = IDS.map("task:{}".format) | st.sampled_from(
     [f"task:{WAITING}", f"task:{ENDED}", "tasks:mine", "node:status", "phoenix"]
 )
 EVENTS = st.sampled_from(["phx_join", "phx_leave", "cancel", "retry", "heartbeat", "phx_reply"])
-PAYLOADS = JSON | st.sampled_from(
-    [b"{}", b'{"offset":0}', b'{"stay":true}', b'{"offsets":{"%b":0}}' % WAITING.encode()]
+OFFSETS = NUMBERS | st.integers(-2, 2**64).map(orjson.dumps) | JSON
+PAYLOADS = (
+    JSON
+    | st.tuples(OFFSETS, SCALARS).map(lambda given: b'{"offset":%b,"stay":%b}' % given)
+    | st.tuples(IDS.map(_json_text), OFFSETS).map(lambda given: b'{"offsets":{%b:%b}}' % given)
+    | st.just(b"{}")
 )
 REFS = st.sampled_from([b'"1"', b"1", b"null"]) | JSON
-MESSAGES = st.tuples(
-    REFS, REFS, TOPICS.map(_json_text) | JSON, EVENTS.map(_json_text) | JSON, PAYLOADS
-).map(list).map(_array)  # fmt: skip
+MESSAGES = (
+    (
+        st.tuples(
+            st.just(b'"1"'),
+            st.just(b'"1"'),
+            TOPICS.map(_json_text),
+            st.just(b'"phx_join"'),
+            PAYLOADS,
+        )
+        | st.tuples(
+            st.just(b'"1"'),
+            st.just(b'"2"'),
+            TOPICS.map(_json_text),
+            EVENTS.map(_json_text),
+            PAYLOADS,
+        )
+        | st.tuples(
+            REFS, REFS, TOPICS.map(_json_text) | JSON, EVENTS.map(_json_text) | JSON, PAYLOADS
+        )
+    )
+    .map(list)
+    .map(_array)
+)
 FRAMES = (
     MESSAGES.map(lambda data: (TEXT, data))
     | JSON.map(lambda data: (TEXT, data))
