@@ -23,7 +23,7 @@ Pure: the time is an argument, and whoever owns the line carries its grants out.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
@@ -150,7 +150,8 @@ class Line:
         self._running: dict[int, Running] = {}
         self._busy_slots = 0
         self._alone: int | None = None  # the key of the one that runs with nobody beside it
-        self._ageing: list[deque[Entry]] = [deque() for _ in range(LEVELS)]
+        # Those that wait for their level to be over, by when it is.
+        self._ageing: list[OrderedDict[str, Entry]] = [OrderedDict() for _ in range(LEVELS)]
 
     # ---- what there is
 
@@ -254,7 +255,6 @@ class Line:
         if before is not None:
             entry.tag, number = before.tag, before.rank[1]
             self._take_out(before)
-            before.owner = None
         flow = self._flow(entry.flow)
         flow.waiting += 1
         self._came(entry.task_id)
@@ -266,18 +266,29 @@ class Line:
             flow.latest = max(flow.latest, entry.tag)
         self._entries[entry.task_id] = entry
         entry.rank = (entry.tag, number)
+        entry.aged_ns = before.aged_ns if before else now_ns + self._level_ns(entry)
         if entry.fallback_only:
+            self._stop_ageing(entry)
             self._fallback_only.add(entry)
         elif entry.alone:
+            self._stop_ageing(entry)
             self._suspects[entry.task_id] = entry
             self._suspects.move_to_end(entry.task_id, last=not first)
         else:
-            entry.counts_as = entry.level
-            self._levels[entry.level].add(entry)
-            if entry.level:
-                # Those of a level age in the order in which they come: all wait equally long.
-                entry.aged_ns = now_ns + entry.level * self._step_ms * NS_PER_MS
-                self._ageing[entry.level].append(entry)
+            entry.counts_as = 0
+            if entry.aged_ns > now_ns:
+                entry.counts_as = entry.level
+                # Those of a level age in the order in which they come, since all wait equally
+                # long; one that is there already keeps its place among them.
+                self._ageing[entry.level][entry.task_id] = entry
+            self._levels[entry.counts_as].add(entry)
+
+    def _level_ns(self, entry: Entry) -> int:
+        """For how long it may have to wait for being of its level."""
+        return entry.level * self._step_ms * NS_PER_MS
+
+    def _stop_ageing(self, entry: Entry) -> None:
+        self._ageing[entry.level].pop(entry.task_id, None)
 
     def _standing(self, entry: Entry) -> tuple[float, int]:
         """Where it stands among those of all levels."""
@@ -293,13 +304,12 @@ class Line:
         """Those that have waited out their level stand where level 0 would have put them."""
         left = AGED_AT_ONCE_MAX
         for ageing in self._ageing:
-            while ageing and left and ageing[0].aged_ns <= now_ns:
-                entry = ageing.popleft()
+            while ageing and left and (entry := next(iter(ageing.values()))).aged_ns <= now_ns:
+                self._stop_ageing(entry)
                 left -= 1
-                if self._entries.get(entry.task_id) is entry and not entry.alone:
-                    self._levels[entry.level].remove(entry)
-                    entry.counts_as = 0
-                    self._levels[0].add(entry)
+                self._levels[entry.level].remove(entry)
+                entry.counts_as = 0
+                self._levels[0].add(entry)
 
     def withdraw(self, task_id: str) -> bool:
         """Takes out a task that waits, whose flow does not pay for it; False when it does not."""
@@ -307,8 +317,8 @@ class Line:
         if entry is None:
             return False
         self._take_out(entry)
+        self._stop_ageing(entry)
         self._settle(entry.flow, -entry.cost_tokens)
-        entry.owner = None  # it may still be among those that age
         return True
 
     def _take_out(self, entry: Entry) -> None:
@@ -355,6 +365,7 @@ class Line:
 
     def _give(self, entry: Entry, now_ns: int, *, fallback: bool) -> Grant:
         self._take_out(entry)
+        self._stop_ageing(entry)
         assert entry.tag is not None, "it was given one"
         self._flows[entry.flow].running += 1
         if not fallback:
@@ -380,7 +391,6 @@ class Line:
         self._flows[running.entry.flow].running -= 1
         if spent_tokens is not None:
             self._settle(running.entry.flow, spent_tokens - running.entry.cost_tokens)
-        running.entry.owner = None
         return True
 
     def _settle(self, flow: str, more_tokens: int) -> None:

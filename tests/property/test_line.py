@@ -144,6 +144,11 @@ class LineMachine(RuleBasedStateMachine):
                 last[entry.flow, entry.level] = number
 
     @invariant()
+    def only_those_that_wait_are_kept(self) -> None:
+        ageing = {task_id for level in self.line._ageing for task_id in level}
+        assert ageing <= set(self.waiting)
+
+    @invariant()
     def places_are_those_of_the_order(self) -> None:
         order = [each for each in self.line.in_order() if not each.fallback_only]
         for place, each in enumerate(order):
