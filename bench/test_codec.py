@@ -1,10 +1,12 @@
-"""What the Phoenix codec costs for a progress message of about 200 bytes."""
+"""What the Phoenix codec costs for a progress message of about 200 bytes, and that of the engine's
+pipe for a step of a hundred sequences."""
 
 from __future__ import annotations
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from edge.engine.messages import Output, Step, decode, encode
 from edge.gateway.outbox import OPCODE_TEXT, ws_frame
 from edge.phoenix import V1, V2, Encoded, Message, Reply, Serializer
 
@@ -20,6 +22,9 @@ PAYLOAD = {
     "from_seq": 55,
 }
 TOPIC = "task:0192f0a4-7e1c-7cc3-98f4-2f6a1d2b3c4d"
+STEP = Step(
+    1, (), tuple(Output(key, 12, (key,), " word") for key in range(100)), (), 100, 0, 100, 1_000
+)
 PUSH = Message("12", None, TOPIC, "progress", PAYLOAD)
 
 
@@ -54,3 +59,12 @@ def test_decode_binary(benchmark: BenchmarkFixture) -> None:
     fields = [b"12", b"13", TOPIC.encode(), b"progress"]
     data = bytes([0, *map(len, fields)]) + b"".join(fields) + b"x" * 150
     assert benchmark(V2.decode_binary, data).payload == b"x" * 150
+
+
+def test_encode_a_step(benchmark: BenchmarkFixture) -> None:
+    frame = benchmark(encode, STEP)
+    assert decode(frame[4:]) == STEP
+
+
+def test_decode_a_step(benchmark: BenchmarkFixture) -> None:
+    assert benchmark(decode, encode(STEP)[4:]) == STEP

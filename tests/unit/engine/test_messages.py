@@ -71,6 +71,31 @@ def test_messages_arrive_as_they_were_however_they_are_cut(
     assert got == sent
 
 
+def built(cls: type[Any], *fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.tuples(*fields).map(lambda values: cls(*values))
+
+
+KEYS = st.integers(-(2**31), 2**53)
+COUNTS = st.integers(0, 2**53)
+MS = st.floats(0, 1e9)
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)))
+STEPS = built(
+    Step,
+    COUNTS,
+    st.lists(built(Admitted, KEYS, COUNTS, COUNTS)).map(tuple),
+    st.lists(built(Output, KEYS, COUNTS, st.lists(COUNTS).map(tuple), TEXTS)).map(tuple),
+    st.lists(built(Finished, KEYS, TEXTS, TEXTS, COUNTS, COUNTS, COUNTS, MS, MS)).map(tuple),
+    *[COUNTS] * 4,
+)
+
+
+@given(STEPS)
+def test_a_step_is_written_as_any_message_is(step: Step) -> None:
+    body = encode(step)[4:]
+    assert body == orjson.dumps(["Step", messages._plain(step)])
+    assert decode(body) == step
+
+
 def test_there_is_an_example_of_every_message() -> None:
     kinds = {*messages.ToEngine.__args__, *messages.FromEngine.__args__}
     assert {type(each) for each in EXAMPLES} == kinds
