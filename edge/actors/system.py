@@ -39,6 +39,9 @@ class System:
     actors write, however many they are, and the other half for what comes from outside of all
     turns; only more than that overflows it.
 
+    `Ref.send_now` runs the turn of an idle actor inside the one that sends. Of such turns there are
+    ``pump_messages_max`` between two breaths of the event loop, too.
+
     Read only: ``actors`` (all that live or are ending), ``run_queue`` (those with messages),
     ``messages_handled`` (since the start).
     """
@@ -49,12 +52,14 @@ class System:
         "_pump_messages_max",
         "_running",
         "_schedule",
+        "_spare_mailboxes",
         "_turn_messages_max",
         "actors",
         "awake",
         "clock",
         "emit",
         "messages_handled",
+        "now_left",
         "registry",
         "run_queue",
     )
@@ -87,6 +92,8 @@ class System:
         self._mailbox_messages_max = mailbox_messages_max
         self._turn_messages_max = turn_messages_max
         self._pump_messages_max = pump_messages_max
+        self.now_left = pump_messages_max  # turns inside others that may still be run
+        self._spare_mailboxes: list[deque[object]] = []  # empty ones, for such turns
 
     def spawn(
         self,
@@ -120,6 +127,38 @@ class System:
         """Schedules the pump; for `Ref` alone."""
         self.awake = True
         self._schedule(self._pump)
+
+    def turn_now(self, ref: Ref, message: object) -> None:
+        """The turn of an idle actor, here and now; for `Ref` alone. What it is sent meanwhile waits
+        for a turn in the queue, and so does its end."""
+        actor = ref._actor
+        assert actor is not None, "an actor that is alive is not buried"
+        spare = self._spare_mailboxes
+        ref._mailbox = mailbox = spare.pop() if spare else deque()
+        self.now_left -= 1
+        outer, self._running = self._running, True
+        try:
+            actor.handle(message)
+        except Exception as error:
+            self._crash(ref, error)
+        except BaseException as error:
+            self._crash(ref, error)
+            raise
+        finally:
+            self._running = outer
+            self.messages_handled += 1
+            if mailbox or not ref.alive:
+                self._queue(ref)
+            else:
+                ref._mailbox = None
+                spare.append(mailbox)
+        if self._pressed and not outer:
+            self._relieve()
+
+    def _queue(self, ref: Ref) -> None:
+        self.run_queue.append(ref)
+        if not self.awake:
+            self.wake()
 
     def press(self, ref: Ref, waiting_before: int) -> None:
         """One more message waits where half of the mailbox was full; for `Ref` alone."""
@@ -158,12 +197,14 @@ class System:
         queue = self.run_queue
         turn_messages_max = self._turn_messages_max
         left = messages_max
-        ends = 0
+        ends = inside = 0
         try:
             while queue and left > 0:
                 ref = queue.popleft()
                 actor = ref._actor
                 assert actor is not None, "an actor in the run queue is not buried"
+                # Turns inside this one count as well, or the loop would wait for them unnoticed.
+                now_left = self.now_left = left
                 try:
                     left -= self._turn(ref, actor, min(turn_messages_max, left))
                 except BaseException:
@@ -180,9 +221,12 @@ class System:
                 if self._pressed:
                     # Whatever is left of the budget: what comes next may be from outside.
                     left -= self._relieve()
+                inside += now_left - self.now_left
+                left -= now_left - self.now_left
         finally:
             self._running = False
-            self.messages_handled += messages_max - left - ends
+            self.now_left = self._pump_messages_max
+            self.messages_handled += messages_max - left - ends - inside
 
     def _turn(self, ref: Ref, actor: Actor, messages_max: int) -> int:
         """Handles messages of one actor, and returns how many; one that crashes has had its last.

@@ -277,9 +277,9 @@ def encode(message: Message, bytes_max: int | None = None) -> bytes:
         bytes_max = (
             TO_ENGINE_BYTES_MAX if isinstance(message, _TO_ENGINE) else FROM_ENGINE_BYTES_MAX
         )
-    plain = _plain_step if type(message) is Step else _plain
+    plain = _plain_step(message) if type(message) is Step else _plain(message)
     try:
-        body = orjson.dumps((name, plain(message)))
+        body = orjson.dumps((name, plain))
     except orjson.JSONEncodeError as error:
         raise PipeError(f"cannot encode {name}: {error}") from error
     if len(body) > bytes_max:

@@ -269,3 +269,140 @@ def test_what_is_made_up_for_counts_against_the_pumps_budget() -> None:
     assert handled[-1] == 4 + 12
     # It goes over it by what is written in the last turn, at most.
     assert all(after - before <= 3 + 3 for before, after in pairwise(handled))
+
+
+# ---- turns inside another's
+
+
+class Teller(Actor):
+    """Sends on what it gets, at once, and notes what came back by then."""
+
+    def __init__(self, *to: Ref) -> None:
+        self.to = to
+        self.answers: list[bool] = []
+
+    def handle(self, message: object) -> None:
+        self.answers += [ref.send_now(message) for ref in self.to]
+
+
+def test_an_idle_actor_has_its_turn_inside_the_senders(world: World) -> None:
+    actor = Recorder()
+    ref = world.system.spawn(actor)
+    assert ref.send_now("one")
+    assert actor.messages == ["one"]
+    assert not world.scheduled, "nothing is left to do"
+    assert world.system.messages_handled == 1
+
+
+def test_what_is_sent_now_comes_behind_what_waits(world: World) -> None:
+    actor = Recorder()
+    ref = world.system.spawn(actor)
+    ref.send("one")
+    assert ref.send_now("two")
+    assert actor.messages == []
+    world.run()
+    assert actor.messages == ["one", "two"]
+
+
+def test_an_actor_at_work_is_not_disturbed(world: World) -> None:
+    seen: list[tuple[object, int]] = []
+
+    class Echo(Actor):
+        def handle(self, message: object) -> None:
+            if message == "one":
+                self.ref.send_now("two")
+                self.ref.send("three")
+            seen.append((message, len(seen)))
+
+    ref = world.system.spawn(Echo())
+    ref.send_now("one")
+    assert seen == [("one", 0)]
+    world.run()
+    assert seen == [("one", 0), ("two", 1), ("three", 2)]
+
+
+def test_a_crash_inside_is_not_the_senders(world: World) -> None:
+    class Broken(Actor):
+        def handle(self, message: object) -> None:
+            raise ZeroDivisionError
+
+    broken, other = world.system.spawn(Broken()), Recorder()
+    teller = Teller(broken, world.system.spawn(other))
+    ref = world.system.spawn(teller)
+    ref.send("one")
+    world.run()
+    assert ref.alive
+    assert other.messages == ["one"]
+    assert isinstance(broken.reason, Crash)
+    assert broken not in world.system.actors, "its end came in a turn of its own"
+    assert not broken.send_now("two")
+
+
+def test_who_ends_another_inside_of_its_turn_ends_it_afterwards(world: World) -> None:
+    ended: list[object] = []
+
+    class Killer(Actor):
+        def handle(self, message: object) -> None:
+            victim.kill()
+
+    class Victim(Teller):
+        def handle(self, message: object) -> None:
+            super().handle(message)
+            ended.append(self.ref.alive)
+
+        def stopped(self, reason: object) -> None:
+            ended.append("stopped")
+
+    victim = world.system.spawn(Victim(world.system.spawn(Killer())))
+    victim.send_now("one")
+    assert ended == [False]
+    world.run()
+    assert ended == [False, "stopped"]
+
+
+def test_turns_inside_others_leave_the_loop_its_breath() -> None:
+    """Of a message to a hundred, ten are told at once; the others when the loop has had a turn."""
+    world = World(pump_messages_max=10)
+    actors = [Recorder() for _ in range(100)]
+    teller = Teller(*map(world.system.spawn, actors))
+    ref = world.system.spawn(teller)
+
+    def told() -> int:
+        return sum(len(each.messages) for each in actors)
+
+    ref.send_now("one")
+    assert told() == 9
+    before = told()
+    while world.scheduled:
+        world.pump_once()
+        assert told() - before <= 10
+        before = told()
+    assert [each.messages for each in actors] == [["one"]] * 100
+    assert world.system.messages_handled == 101
+
+
+def test_turns_inside_a_turn_of_the_queue_count_like_others() -> None:
+    world = World(turn_messages_max=1, pump_messages_max=10)
+    actors = [Recorder() for _ in range(4)]
+    refs = [world.system.spawn(each) for each in actors]
+    for teller in [Teller(*refs) for _ in range(3)]:
+        world.system.spawn(teller).send("one")
+    world.pump_once()
+    assert [len(each.messages) for each in actors] == [2] * 4
+    world.run()
+    assert [len(each.messages) for each in actors] == [3] * 4
+    assert world.system.messages_handled == 15
+
+
+def test_who_is_pressed_by_turns_from_outside_makes_up_for_it(world: World) -> None:
+    """Half of a mailbox is for what comes from outside of all turns: not for this."""
+    world = World(mailbox_messages_max=10)
+    busy = Recorder()
+    ref = world.system.spawn(busy)
+    ref.send("from outside")
+    tellers = [world.system.spawn(Teller(ref)) for _ in range(50)]
+    for teller in tellers:
+        teller.send_now("told")
+    assert ref.alive
+    world.run()
+    assert busy.messages == ["from outside", *["told"] * 50]
