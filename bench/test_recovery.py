@@ -29,7 +29,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from edge.actors import Supervisor, System
 from edge.clock import SystemClock
 from edge.services.keeping.journal import Journal
-from edge.services.task.surroundings import Surroundings
+from edge.services.task.live_task import Dependencies
 from edge.services.task.tasks import Tasks
 from edge.services.task.turns import Turns
 from edge.services.watchers.audience import Followers
@@ -80,7 +80,7 @@ class House:
         self.system = System(clock, asyncio.get_running_loop().call_soon, on_event=telemetry.emit)
         self.turns = Turns(self.system, waiting_max=10_000_000, step_ms=20_000)
         journal = Journal(store, clock, 500)
-        around = Surroundings(
+        around = Dependencies(
             turns=self.turns, journal=journal, telemetry=telemetry, retry=RetryPolicy(),
             rng=Random(0), followers=Followers(), finished_keep_ms=60_000,
             on_ended=lambda _task_id: None, on_opened=lambda _request: None,

@@ -13,7 +13,7 @@ from edge.inference.process import StartProcess, Worker
 from edge.services.fallback import FallbackActor
 from edge.services.health.outage import OutageWatch
 from edge.services.keeping.history import History
-from edge.services.task.held_turn import FALLBACK_NAME
+from edge.services.task.current_turn import FALLBACK_NAME
 from edge.services.task.turns import ENGINE_NAME, Turns
 from edge.settings import Settings
 from edge.storage import Store

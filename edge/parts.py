@@ -56,7 +56,7 @@ from edge.services.health.readiness import free_memory_bytes
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.keeping.journal import Journal
-from edge.services.task.surroundings import Surroundings
+from edge.services.task.live_task import Dependencies
 from edge.services.task.tasks import RECOVER_BATCH, Tasks
 from edge.services.task.turns import EngineFollower, Turns
 from edge.services.watchers.audience import Followers
@@ -215,7 +215,7 @@ class Parts:
 
     def _make_tasks(self) -> Tasks:
         settings = self.settings.tasks
-        around = Surroundings(
+        around = Dependencies(
             turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,

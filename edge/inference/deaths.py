@@ -32,7 +32,8 @@ class Deaths:
         if fruitful:
             at_ns.clear()
         elif explained:
-            # It tells who caused the one before, too: only because of that one was there a trial.
+            # It tells who caused the one before, too: only because of that one did the task run
+            # alone.
             if at_ns:
                 at_ns.pop()
         else:

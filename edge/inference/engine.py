@@ -172,7 +172,7 @@ class EngineActor(Actor):
         request, reply_to = message.request, message.reply_to
         key = request.key
         if self._worker is None or self._ready is None:
-            reply_to.send(EngineLost(key, "the engine is not running", blamed=False))
+            reply_to.send(EngineLost(key, "the engine is not running", caused=False))
         elif key in self._routes:
             reply_to.send(Rejected(key, "conflict", f"the key {key} is running", False))
         elif len(self._routes) >= REQUESTS_MAX:
@@ -185,7 +185,7 @@ class EngineActor(Actor):
                 sentence, field = str(refused), refused.field
                 reply_to.send(Rejected(key, refused.code, sentence, False, field))
             else:
-                self._routes.add(key, reply_to, convicted=message.convicted)
+                self._routes.add(key, reply_to, ended_engine=message.ended_engine)
 
     def _cancel(self, key: int) -> None:
         if self._worker is not None:

@@ -19,11 +19,11 @@ from edge.engine.messages import Generate, Ready
 class Run:
     """Generate for ``reply_to``. When there is no engine the answer is `EngineLost` at once. A
     reply_to that is dead is noticed at the next message to it, and its sequence is cancelled.
-    ``convicted``: this request is known to have ended an engine before."""
+    ``ended_engine``: this request is known to have ended an engine before."""
 
     request: Generate
     reply_to: Ref
-    convicted: bool = False
+    ended_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,16 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True)
 class EngineLost:
-    """The engine that ran this is gone. ``blamed``: it crashed or hung, and this was the only one
-    that can have been the cause, so that running it again may end the same way. ``suspected``: it
-    crashed or hung, and this is one of several that can have been the cause; most likely one of
-    those that were ``silent``, which means without a token from that engine."""
+    """The engine that ran this is gone. ``caused``: it crashed or hung, and this was the only one
+    that can have been the cause, so that running it again may end the same way.
+    ``may_have_caused``: it crashed or hung, and this is one of several that can have been the
+    cause; most likely one of those that were ``silent``, which means without a token from that
+    engine."""
 
     key: int
     reason: str
-    blamed: bool
-    suspected: bool = False
+    caused: bool
+    may_have_caused: bool = False
     silent: bool = False
 
 

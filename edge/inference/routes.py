@@ -15,12 +15,12 @@ class Routes:
     `on_orphan` is called with the key of a sequence whose actor is dead: nobody wants the rest.
     """
 
-    __slots__ = ("_convicts", "_on_orphan", "_routes", "_silent")
+    __slots__ = ("_ended_before", "_on_orphan", "_routes", "_silent")
 
     def __init__(self, on_orphan: Callable[[int], object]) -> None:
         self._routes: dict[int, Ref] = {}
         self._silent: set[int] = set()  # those that have produced no token yet
-        self._convicts: set[int] = set()  # those of whom it is known that they can end an engine
+        self._ended_before: set[int] = set()  # those that are known to have ended an engine
         self._on_orphan = on_orphan
 
     def __len__(self) -> int:
@@ -29,11 +29,11 @@ class Routes:
     def __contains__(self, key: int) -> bool:
         return key in self._routes
 
-    def add(self, key: int, reply_to: Ref, *, convicted: bool = False) -> None:
+    def add(self, key: int, reply_to: Ref, *, ended_engine: bool = False) -> None:
         self._routes[key] = reply_to
         self._silent.add(key)
-        if convicted:
-            self._convicts.add(key)
+        if ended_engine:
+            self._ended_before.add(key)
 
     def step(self, step: Step) -> int:
         """Hands out what one decode step did, and says how many tokens it generated; the hottest
@@ -64,27 +64,28 @@ class Routes:
 
     def culprit(self) -> int | None:
         """Who must have done it, should the engine have died of what ran: the only one that ran,
-        or the only one without a token that has done it before. Among others it takes a trial."""
+        or the only one without a token that has done it before. Else each has to
+        run alone once, before it is known."""
         if len(self._routes) == 1:
             return next(iter(self._routes))
-        convicts = self._convicts & self._silent
-        return next(iter(convicts)) if len(convicts) == 1 else None
+        known = self._ended_before & self._silent
+        return next(iter(known)) if len(known) == 1 else None
 
     def lose_all(self, reason: str, *, own_fault: bool) -> int:
         """Tells everybody that the engine is gone; how many they were.
 
-        If it died of what ran, its `culprit` is blamed, or else everybody is suspected."""
+        If it died of what ran, that was its `culprit`, or else anybody may have been."""
         culprit = self.culprit() if own_fault else None
-        suspected = own_fault and culprit is None
+        unclear = own_fault and culprit is None
         routes, silent = self._routes, self._silent
-        self._routes, self._silent, self._convicts = {}, set(), set()
+        self._routes, self._silent, self._ended_before = {}, set(), set()
         for key, ref in routes.items():
             ref.send(
                 EngineLost(
                     key,
                     reason,
-                    blamed=key == culprit,
-                    suspected=suspected,
+                    caused=key == culprit,
+                    may_have_caused=unclear,
                     silent=key in silent,
                 )
             )
@@ -102,4 +103,4 @@ class Routes:
     def _forget(self, key: int) -> None:
         self._routes.pop(key, None)
         self._silent.discard(key)
-        self._convicts.discard(key)
+        self._ended_before.discard(key)

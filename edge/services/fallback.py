@@ -1,6 +1,6 @@
 """The fallback: answers for tasks that the model cannot answer, and says whose they are.
 
-A task on its detour sends `Seek`. It is answered, in this order, with
+A task whose turn is the fallback's sends `FindAnswer`. It is answered, in this order, with
 
 1. the answer that the same client got to the same request before (``history``), if it goes on where
    the task's text ends;
@@ -18,7 +18,7 @@ from typing import Final
 
 from edge.actors import Actor, ActorDown, ChildSpec, Down, Ref, Supervisor
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.task.messages import Found, NoAnswer, Seek, Standby
+from edge.services.task.messages import FallbackReady, FindAnswer, FoundAnswer, NoAnswer
 from edge.tasks.task import Request
 
 Find = Callable[[Request, Callable[[str | None], object]], object]
@@ -30,7 +30,7 @@ class _Looked:
 
     __slots__ = ("seek", "text")
 
-    def __init__(self, seek: Seek, text: str | None) -> None:
+    def __init__(self, seek: FindAnswer, text: str | None) -> None:
         self.seek = seek
         self.text = text
 
@@ -48,7 +48,7 @@ class FallbackActor(Actor):
     `find` is None where earlier answers are not to be given. `model` is the spec of the engine's
     actor, None where there is no second model; it becomes a child of the supervisor registered as
     `supervisor_name`. An empty `notice` is none. Those who wait for the model are not more than the
-    detours that there can be.
+    turns of the fallback that there can be.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class FallbackActor(Actor):
         self._notice = notice
         self._idle_ms = idle_ms
         self._busy = busy
-        self._waiting: list[Seek] = []
+        self._waiting: list[FindAnswer] = []
         self._engine: Ref | None = None
         self._up = False
         self._given_up = False
@@ -93,7 +93,7 @@ class FallbackActor(Actor):
 
     def handle(self, message: object) -> None:
         match message:
-            case Seek():
+            case FindAnswer():
                 self._seek(message)
             case _Looked(seek=seek, text=text):
                 self._looked(seek, text)
@@ -113,20 +113,20 @@ class FallbackActor(Actor):
 
     # ---- the ladder
 
-    def _seek(self, seek: Seek) -> None:
+    def _seek(self, seek: FindAnswer) -> None:
         if self._find is None or seek.handed_over:
             self._ask_model(seek)
         else:
             me = self.ref
             self._find(seek.request, lambda text: me.send(_Looked(seek, text)))
 
-    def _looked(self, seek: Seek, text: str | None) -> None:
+    def _looked(self, seek: FindAnswer, text: str | None) -> None:
         if text is not None and text.startswith(seek.text):
-            seek.ref.send(Found(seek.key, text[len(seek.text) :], "history"))
+            seek.ref.send(FoundAnswer(seek.key, text[len(seek.text) :], "history"))
         else:
             self._ask_model(seek)
 
-    def _ask_model(self, seek: Seek) -> None:
+    def _ask_model(self, seek: FindAnswer) -> None:
         if not seek.model or self._model is None or self._given_up:
             self._give_notice(seek)
         elif self._up and not self._leaving:
@@ -135,19 +135,19 @@ class FallbackActor(Actor):
             self._waiting.append(seek)
             self._want_engine()
 
-    def _hand(self, seek: Seek) -> None:
+    def _hand(self, seek: FindAnswer) -> None:
         assert self._engine is not None, "it is up"
         self._used = True
-        seek.ref.send(Standby(seek.key, self._engine))
+        seek.ref.send(FallbackReady(seek.key, self._engine))
 
-    def _give_notice(self, seek: Seek) -> None:
+    def _give_notice(self, seek: FindAnswer) -> None:
         if self._notice:
             gap = "\n\n" if seek.text else ""
-            seek.ref.send(Found(seek.key, gap + self._notice, "notice"))
+            seek.ref.send(FoundAnswer(seek.key, gap + self._notice, "notice"))
         else:
             seek.ref.send(NoAnswer(seek.key, "there is no other answer to this request"))
 
-    def _serve(self, way: Callable[[Seek], None]) -> None:
+    def _serve(self, way: Callable[[FindAnswer], None]) -> None:
         waiting, self._waiting = self._waiting, []
         for seek in waiting:
             way(seek)

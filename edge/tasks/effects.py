@@ -41,11 +41,11 @@ class Conclude:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Stand in the line; at its front if the task had its turn already. ``detour``: in the line of
-    the fallback alone."""
+    """Stand in the line; at its front if the task had its turn already. ``fallback_only``: it
+    waits for a turn of the fallback, the model can do nothing more for it."""
 
     front: bool
-    detour: bool = False
+    fallback_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,20 @@ class Dequeue:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StartGenerating:
     """Send the request to the engine, with what there is so far, and bound the time it may take.
-    On a detour the engine is that of the fallback model."""
+    If the turn is the fallback's, the engine is that of the fallback model."""
 
     timeout_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Seek:
+class AskFallback:
     """Ask the fallback for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Abort:
+class StopGenerating:
     """Tell the engine to stop this task."""
 
 
@@ -84,6 +84,6 @@ class Wake:
 
 
 Effect = (
-    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | Run | Seek | Abort | Release
-    | Wake
+    Tell | TellProgress | Record | Conclude | Enqueue | Dequeue | StartGenerating | AskFallback
+    | StopGenerating | Release | Wake
 )  # fmt: skip

@@ -78,7 +78,7 @@ class Lose:
 
 
 @dataclass(frozen=True, slots=True)
-class Detour:
+class StartFallback:
     """It is the fallback's turn with this task; ``reason`` is why the model's does not come."""
 
     reason: str
@@ -116,7 +116,6 @@ class Retry:
 
 
 Event = (
-    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | Detour | HandOver
-    | Unanswered
-    | Answer | Cancel | Retry
+    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | StartFallback
+    | HandOver | Unanswered | Answer | Cancel | Retry
 )  # fmt: skip

@@ -15,10 +15,10 @@ storage nor who is watching.
                            └──Retry── completed, cancelled, discarded
     Cancel leads from every state before an end to cancelled; Answer to completed.
 
-A turn may be a detour: the fallback's, not an attempt of the model. Then `Seek` asks for an answer,
-which is an `Answer`, a `HandOver` to another model, or `Unanswered`. A task whose attempts are used
-up waits for its detour alone; so does one that another model has gone on with, whose tokens mean
-nothing to the first.
+A turn may be the fallback's, which is no attempt of the model. Then `AskFallback` asks for an
+answer, which is an `Answer`, a `HandOver` to another model, or `Unanswered`. A task whose attempts
+are used up waits for a turn of the fallback alone; so does one that another model has gone on with,
+whose tokens mean nothing to the first.
 
 Text is kept over attempts: a later attempt goes on behind the tokens of the one before, so nothing
 is said twice. Only `Retry` of an ended task begins at the first character again.
@@ -35,15 +35,15 @@ from typing import Any, Final
 
 from edge.clock import NS_PER_MS, Moment
 from edge.tasks.effects import (
-    Abort,
+    AskFallback,
     Conclude,
     Dequeue,
     Effect,
     Enqueue,
     Record,
     Release,
-    Run,
-    Seek,
+    StartGenerating,
+    StopGenerating,
     Tell,
     TellProgress,
     Wake,
@@ -53,7 +53,6 @@ from edge.tasks.events import (
     Answer,
     Begin,
     Cancel,
-    Detour,
     Due,
     Event,
     Fail,
@@ -64,6 +63,7 @@ from edge.tasks.events import (
     Recover,
     Retry,
     Start,
+    StartFallback,
     Unanswered,
 )
 from edge.tasks.schedule import LOOK_AGAIN_MS, left_ms, set_date, set_due
@@ -107,7 +107,7 @@ def accept(request: Request, now: Moment, schedule_in_ms: int = 0) -> tuple[Task
 
 def apply(task: Task, event: Event, now: Moment) -> list[Effect]:
     """Changes the task as the event demands and returns what else has to happen, in order."""
-    row = ON_DETOUR if task.detour else TRANSITIONS[task.state]
+    row = ON_FALLBACK if task.fallback_turn else TRANSITIONS[task.state]
     transition = row.get(type(event))
     if transition is None:
         raise IllegalTransition(task.state, event)
@@ -120,7 +120,7 @@ def apply(task: Task, event: Event, now: Moment) -> list[Effect]:
 def _wait(task: Task, now: Moment) -> list[Effect]:
     if task.state is State.AVAILABLE:
         # One that had its turn since it was last ready has lost it, and goes before the others.
-        return [Enqueue(front=task.ready_run_ns is None, detour=task.beyond_model)]
+        return [Enqueue(front=task.ready_run_ns is None, fallback_only=task.beyond_model)]
     set_date(task, now)
     return [Wake(min(left_ms(task, now), LOOK_AGAIN_MS))]
 
@@ -176,7 +176,7 @@ def _start(task: Task, _event: Start, now: Moment) -> list[Effect]:
     task.attempt += 1
     return [
         Record("started"),
-        Run(task.request.timeout_ms),
+        StartGenerating(task.request.timeout_ms),
         TellProgress("prefill", "", len(task.text)),
     ]
 
@@ -225,7 +225,7 @@ def _end(
     """The task reaches `state`, one of the ends. What is told is built from the task itself by
     who tells it, because by then the store knows more (is it durable?)."""
     task.state = state
-    task.detour = False
+    task.fallback_turn = False
     task.finished_ns = now.wall_ns
     task.due_ns = task.scheduled_ns = None
     begun_ns = task.begun_run_ns
@@ -250,7 +250,7 @@ def _fail(task: Task, event: Fail, now: Moment) -> list[Effect]:
     if event.recoverable and task.attempt >= task.max_attempts and event.fallback:
         task.state = State.AVAILABLE
         task.prefill_done = 0
-        line = Enqueue(front=True, detour=True)
+        line = Enqueue(front=True, fallback_only=True)
         return [Release(), Record("attempts used up", event.message), line]
     if not event.recoverable or task.attempt >= task.max_attempts:
         return [Release(), *_end(task, State.DISCARDED, None, None, now)]
@@ -276,20 +276,20 @@ def _fail_waiting(task: Task, event: Fail, now: Moment) -> list[Effect]:
     return [Dequeue(), *_end(task, State.DISCARDED, None, None, now)]
 
 
-def _fail_on_detour(task: Task, event: Fail, now: Moment) -> list[Effect]:
+def _fail_on_fallback(task: Task, event: Fail, now: Moment) -> list[Effect]:
     task.add_error(TaskError(task.attempt, now.wall_ns, event.code, event.message))
     return [Release(), *_end(task, State.DISCARDED, None, None, now)]
 
 
 def _back_to_line(task: Task) -> list[Effect]:
     """The turn did not count."""
-    if task.detour:
-        task.detour = False
+    if task.fallback_turn:
+        task.fallback_turn = False
     else:
         task.attempt -= 1
     task.state = State.AVAILABLE
     task.prefill_done = 0
-    return [Enqueue(front=True, detour=task.beyond_model)]
+    return [Enqueue(front=True, fallback_only=task.beyond_model)]
 
 
 def _lose(task: Task, event: Lose, _now: Moment) -> list[Effect]:
@@ -301,13 +301,13 @@ def _cancel_waiting(task: Task, _event: Cancel, now: Moment) -> list[Effect]:
 
 
 def _cancel_executing(task: Task, _event: Cancel, now: Moment) -> list[Effect]:
-    return [Abort(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now)]
+    return [StopGenerating(), Release(), *_end(task, State.CANCELLED, "cancelled", None, now)]
 
 
-def _detour(task: Task, event: Detour, now: Moment) -> list[Effect]:
+def _start_fallback(task: Task, event: StartFallback, now: Moment) -> list[Effect]:
     _execute(task, now)
-    task.detour = True
-    return [Record("fallback", event.reason), Seek()]
+    task.fallback_turn = True
+    return [Record("fallback", event.reason), AskFallback()]
 
 
 def _goes_on(task: Task, source: str) -> Tell:
@@ -318,7 +318,7 @@ def _goes_on(task: Task, source: str) -> Tell:
 
 
 def _hand_over(task: Task, _event: HandOver, _now: Moment) -> list[Effect]:
-    run = Run(task.request.timeout_ms)
+    run = StartGenerating(task.request.timeout_ms)
     if task.fallback is not None:
         return [run]
     return [Record("handed over"), _goes_on(task, "fallback_model"), run]
@@ -334,7 +334,9 @@ def _unanswered(task: Task, event: Unanswered, now: Moment) -> list[Effect]:
 
 
 def _answer(task: Task, event: Answer, now: Moment) -> list[Effect]:
-    held: list[Effect] = [Abort(), Release()] if task.state is State.EXECUTING else [Dequeue()]
+    held: list[Effect] = (
+        [StopGenerating(), Release()] if task.state is State.EXECUTING else [Dequeue()]
+    )
     marked = _goes_on(task, event.source)
     task.usage = replace(task.usage, completion_tokens=task.tokens_made)
     offset = _append(task, event.text, now)
@@ -370,7 +372,7 @@ _ENDED: Final[dict[type[Any], _Transition]] = {Retry: _retry}
 TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
     State.SCHEDULED: _WAITING | {Begin: _begin, Due: _due},
     State.RETRYABLE: _WAITING | {Due: _due},
-    State.AVAILABLE: _WAITING | {Begin: _begin, Start: _start, Detour: _detour},
+    State.AVAILABLE: _WAITING | {Begin: _begin, Start: _start, StartFallback: _start_fallback},
     State.EXECUTING: {
         Recover: _recover_executing,
         Admit: _admit,
@@ -386,16 +388,16 @@ TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
     State.DISCARDED: _ENDED,
 }
 
-ON_DETOUR: Final[dict[type[Any], _Transition]] = {
+ON_FALLBACK: Final[dict[type[Any], _Transition]] = {
     Recover: _recover_executing,
     HandOver: _hand_over,
     Admit: _admit,
     Progress: _progress,
     Finish: _finish,
-    Fail: _fail_on_detour,
+    Fail: _fail_on_fallback,
     Lose: _lose,
     Answer: _answer,
     Unanswered: _unanswered,
     Cancel: _cancel_executing,
 }
-"""The row of an executing task whose turn is a detour."""
+"""The row of an executing task whose turn is the fallback's."""

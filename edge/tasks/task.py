@@ -43,7 +43,7 @@ TERMINAL: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
 """States that a task leaves only when somebody asks for a retry."""
 
 ENGINE_DIED: Final = "engine_died"
-"""The code of an attempt that ended the engine, with this task alone to blame."""
+"""The code of an attempt that ended the engine, and this task must have been the cause."""
 
 ERRORS_KEPT_MAX: Final = 20
 """Errors kept with a task; of more, the first and the last ones are kept."""
@@ -196,8 +196,8 @@ class Task:
     ``text_floor`` is the shortest that the text was ever cut back to, by a recovery or a retry,
     None when it never was: what a client had beyond may differ from what came in its place.
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
-    ``tokens`` are those of the model that runs it now. ``detour`` says that it is the fallback's
-    turn rather than an attempt, ``fallback`` where the text is no longer the model's. ``tag`` is
+    ``tokens`` are those of the model that runs it now. ``fallback_turn`` says that its turn is
+    the fallback's and no attempt, ``fallback`` where the text is no longer the model's. ``tag`` is
     its place in the line (`edge.tasks.line`), None until it has one.
     """
 
@@ -223,7 +223,7 @@ class Task:
     source: str | None = None
     errors: tuple[TaskError, ...] = ()
     text_floor: int | None = None
-    detour: bool = False
+    fallback_turn: bool = False
     fallback: Fallback | None = None
     tag: float | None = None
 
@@ -253,7 +253,7 @@ class Task:
         return self.fallback is not None or self.attempt >= self.max_attempts
 
     @property
-    def convicted(self) -> bool:
+    def ended_engine(self) -> bool:
         """It has ended the engine before."""
         return bool(self.errors) and self.errors[-1].code == ENGINE_DIED
 
@@ -293,7 +293,7 @@ class Snapshot:
     errors: tuple[TaskError, ...]
     text_floor: int | None
     # What came later has a value for snapshots that were stored before.
-    detour: bool = False
+    fallback_turn: bool = False
     fallback: Fallback | None = None
     tag: float | None = None
 
@@ -303,9 +303,8 @@ class Snapshot:
 
     def to_json(self) -> bytes:
         """Everything but the request, which is stored once on its own."""
-        return orjson.dumps(
-            {name: getattr(self, name) for name in self.__slots__ if name != "request"}
-        )
+        values = zip(_STORED_NAMES, _stored_values(self), strict=True)
+        return orjson.dumps(dict(values))
 
 
 def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
@@ -313,6 +312,7 @@ def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     fields: dict[str, Any] = orjson.loads(data)
     if "ready_run_ns" not in fields:
         _count_from_now(fields)
+    fields["fallback_turn"] = fields.pop(_STORED_FALLBACK_TURN, False)
     fields["state"] = _STATES[fields["state"]]
     fields["tokens"] = tuple(fields["tokens"])
     check_all(fields["tokens"], int)
@@ -358,6 +358,14 @@ def _checked(value: _T) -> _T:
     _KINDS[type(value)].check(value)
     return value
 
+
+_STORED_FALLBACK_TURN: Final = "detour"
+"""The name of ``fallback_turn`` in the database, which older versions gave it."""
+_STORED: Final = tuple(name for name in Snapshot.__slots__ if name != "request")
+_STORED_NAMES: Final = tuple(
+    _STORED_FALLBACK_TURN if name == "fallback_turn" else name for name in _STORED
+)
+_stored_values: Final = attrgetter(*_STORED)
 
 _SHARED: Final = tuple(name for name in Snapshot.__slots__ if name != "tokens")
 """The fields that a task and its snapshot have alike: immutable values, shared by both."""

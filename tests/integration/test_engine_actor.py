@@ -252,7 +252,7 @@ async def test_a_kill_from_outside_loses_what_ran_and_it_comes_back(open_house: 
     pid = await house.pid()
     os.kill(pid, signal.SIGKILL)
     lost = await ear.until(EngineLost)
-    assert (lost.key, lost.blamed) == (1, False)
+    assert (lost.key, lost.caused) == (1, False)
     assert "SIGKILL" in lost.reason
     down = await house.news.until(EngineDown)
     assert down.retry_in_ms is not None
@@ -264,7 +264,7 @@ async def test_a_kill_from_outside_loses_what_ran_and_it_comes_back(open_house: 
     assert not (await house.status()).safe_mode
 
 
-async def test_a_prompt_that_crashes_the_engine_is_suspected_with_others_and_blamed_alone(
+async def test_who_of_several_crashed_the_engine_is_known_once_each_runs_alone(
     open_house: Open,
 ) -> None:
     house = open_house()
@@ -274,12 +274,12 @@ async def test_a_prompt_that_crashes_the_engine_is_suspected_with_others_and_bla
     poison = house.run(2, "die SIGSEGV")
     for ear, silent in ((poison, True), (neighbour, False)):
         lost = await ear.until(EngineLost)
-        assert (lost.blamed, lost.suspected, lost.silent) == (False, True, silent)
+        assert (lost.caused, lost.may_have_caused, lost.silent) == (False, True, silent)
     await house.news.until(EngineUp)
-    assert (await house.run(3, "die SIGSEGV").until(EngineLost)).blamed
+    assert (await house.run(3, "die SIGSEGV").until(EngineLost)).caused
 
 
-async def test_who_was_alone_when_memory_ran_out_is_blamed(
+async def test_who_was_alone_when_memory_ran_out_is_the_cause(
     open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = open_house()
@@ -287,14 +287,14 @@ async def test_who_was_alone_when_memory_ran_out_is_blamed(
     # The kernel's own count of such ends, which a test had better not raise.
     monkeypatch.setattr(Witness, "ran_out_of_memory", lambda _self: True)
     lost = await house.run(1, "die SIGKILL").until(EngineLost)
-    assert (lost.blamed, lost.reason) == (True, "the engine was ended for lack of memory")
+    assert (lost.caused, lost.reason) == (True, "the engine was ended for lack of memory")
 
 
 async def test_deaths_with_a_culprit_are_not_held_against_the_engine(open_house: Open) -> None:
     house = open_house(policy=LifecyclePolicy(backoff_base_ms=1, deaths_max=0))
     for key in range(3):
         await house.news.until(EngineUp)
-        assert (await house.run(key, "die SIGABRT").until(EngineLost)).blamed
+        assert (await house.run(key, "die SIGABRT").until(EngineLost)).caused
     await house.news.until(EngineUp)
     assert [fields["deaths"] for fields in house.told("engine.backoff")] == [0, 0, 0]
 
@@ -355,7 +355,7 @@ async def test_an_engine_that_always_dies_is_given_up_with_its_last_words(
     assert "died 3 times" in given_up.reason
     assert "status 3; its last words: the last words" in given_up.reason
     assert house.told("engine.given_up") == [{"reason": given_up.reason}]
-    assert not (await house.run(1, "a prompt").until(EngineLost)).blamed
+    assert not (await house.run(1, "a prompt").until(EngineLost)).caused
     with pytest.raises(EngineDead):
         await house.engine.call(CountTokens("one", None), deadline_ms=5_000)
 
@@ -391,7 +391,7 @@ async def test_a_stop_waits_for_the_process_and_a_start_brings_it_back(open_hous
     pid = await house.pid()
     await house.engine.call(StopEngine(), deadline_ms=10_000)
     assert gone(pid)
-    assert not (await ear.until(EngineLost)).blamed
+    assert not (await ear.until(EngineLost)).caused
     assert (await house.news.until(EngineDown)).retry_in_ms is None
     assert house.told("engine.died") == []
     house.engine.send(StartEngine())

@@ -18,7 +18,7 @@ from edge.gateway.outbox import Outbox
 from edge.phoenix import Socket
 from edge.phoenix.effects import Subscription
 from edge.services.task.actor import TaskActor
-from edge.services.task.surroundings import Life
+from edge.services.task.live_task import LiveTask
 from edge.services.watchers.audience import Audience
 from edge.services.watchers.task_channel import TaskChannel
 from edge.tasks.task import Request, Snapshot, Task
@@ -28,7 +28,7 @@ from tests.support.scripted_node import start_scripted_node
 
 TASKS = 60
 ROUNDS = 10
-OF_A_TASK = (TaskActor, Life, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request)
+OF_A_TASK = (TaskActor, LiveTask, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request)
 OF_A_CLIENT = (Connection, Outbox, Socket, EventStream, TaskChannel, Subscription)
 
 

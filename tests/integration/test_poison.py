@@ -103,7 +103,7 @@ async def test_a_prompt_that_ends_the_engine_while_it_is_measured_does_so_once(
 ) -> None:
     # A budget that would be spent by a single death that were held against the engine.
     async with scripted_node(tmp_path, model__deaths_max=0) as node:
-        # Alone in the engine, so that it would be blamed.
+        # Alone in the engine, so that it would be the cause.
         beside = await node.submit("a story", max_tokens=200)
         status, answer, retry_after = await post(node, long("die SIGSEGV"))
         assert (status, retry_after) == (503, "1")

@@ -117,7 +117,7 @@ async def test_a_cancel_in_every_state(tmp_path: Path, state: str) -> None:
             assert (await node.ended(await node.submit("next", max_tokens=2)))["result"]
 
 
-async def test_a_task_on_a_detour_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_task_in_a_turn_of_the_fallback_can_be_cancelled(tmp_path: Path) -> None:
     slow = Script("--hangs-loading")
     flags = ("--dies-loading", "3")
     async with scripted_node(

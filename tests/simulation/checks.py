@@ -283,8 +283,8 @@ def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
         for death in world.machine.deaths
     )
     if suspected:
-        # Once convicted by bad luck, it is the nearest at hand when the engine dies of one who was
-        # there before it, or when a node that was killed has forgotten who really did it.
+        # Once taken for the cause by bad luck, it is the nearest at hand when the engine dies of
+        # one who was there before it, or when a node that was killed has forgotten who did it.
         suspected += sum(number in death.running for death in world.machine.deaths)
     innocent = "poison" not in (snapshot.request.prompt or "")
     if innocent and deaths > suspected:
@@ -320,7 +320,7 @@ def nothing_left(world: World) -> None:
         "turns held": turns._held,
         "flows": turns.line._flows,
         "open": tasks._open,
-        "lives": tasks._lives,
+        "lives": tasks._live_tasks,
         "keys": tasks._by_key,
         "bytes": tasks._held_bytes,
         "accepting": tasks._accepting,

@@ -10,7 +10,7 @@ import orjson
 from edge.clock import NS_PER_MS, ManualClock
 from edge.phoenix import CLOSE_TRY_LATER
 from tests.simulation.limits import Config, bound_of
-from tests.simulation.mine import Mine, Surroundings
+from tests.simulation.mine import Mine, Player
 from tests.simulation.sockets import Link, frames
 from tests.simulation.truth import STATES, TERMINAL, End, Known, View, Violation, end_of
 
@@ -20,7 +20,7 @@ PATIENCE_MAX: Final = 5
 """So many times who is refused doubles the time until it asks again."""
 
 
-class Host(Surroundings, Protocol):
+class Host(Player, Protocol):
     """What clients can reach of the node, and of the world."""
 
     def connect(self, client: Client) -> Link | None: ...

@@ -11,7 +11,7 @@ from tests.simulation.truth import STATES, TERMINAL, End, Known, Violation, end_
 TOPIC = "tasks:mine"
 
 
-class Surroundings(Protocol):
+class Player(Protocol):
     """What a follower knows of the world besides what it is told."""
 
     def known_of(self, task_id: str) -> Known | None:
@@ -41,7 +41,7 @@ class Mine:
 
     topic = TOPIC
 
-    def __init__(self, user: str, offsets_max: int, around: Surroundings) -> None:
+    def __init__(self, user: str, offsets_max: int, player: Player) -> None:
         self.user = user
         self.tasks: dict[str, Seen] = {}
         self.join_ref = ""
@@ -50,7 +50,7 @@ class Mine:
         self.refusals = 0
         self.joined_ns = 0
         self._offsets_max = offsets_max
-        self._around = around
+        self._player = player
 
     def join_payload(self) -> dict[str, Any]:
         """What is known already: of as many tasks as may be named, and first of those whose end it
@@ -64,7 +64,7 @@ class Mine:
         """The join was accepted."""
         self.joined, self.refused, self.joined_ns = True, False, now_ns
         if response["tasks"] > listed_max:
-            self._around.reach("listed")
+            self._player.reach("listed")
 
     @property
     def at_rest(self) -> bool:
@@ -80,7 +80,7 @@ class Mine:
     def hear(self, update: Any, sent_ns: int, durable: bool) -> None:
         """One entry of ``updates``."""
         task_id, event = update["task_id"], update["event"]
-        known = self._around.known_of(task_id)
+        known = self._player.known_of(task_id)
         if known is not None and known.client != self.user:
             raise Violation("own tasks", f"{self.user} was told of task {known.number}: {update}")
         if event == "unknown":
@@ -148,7 +148,7 @@ class Mine:
         self, seen: Seen, end: End, known: Known | None, sent_ns: int, durable: bool
     ) -> None:
         if known is not None:
-            self._around.told_end(known, end, sent_ns, durable)
+            self._player.told_end(known, end, sent_ns, durable)
             known.announced(end)
         if seen.whole and end.text is not None and end.text != seen.text:
             raise Violation(

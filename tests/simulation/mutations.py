@@ -27,8 +27,8 @@ from edge.services.keeping import archive
 from edge.services.keeping.journal import Journal
 from edge.services.task import held_turn, messages
 from edge.services.task.actor import TaskActor
-from edge.services.task.ending import Committed, Ending
-from edge.services.task.surroundings import Life
+from edge.services.task.end_commit import Committed, EndCommit
+from edge.services.task.live_task import LiveTask
 from edge.services.task.tasks import Tasks
 from edge.services.watchers import mine_channel
 from edge.services.watchers.audience import Followers
@@ -76,13 +76,13 @@ def _replaced(owner: Any, name: str, broken: Any) -> Break:
 
 
 def _tells_first() -> AbstractContextManager[object]:
-    begin = Ending.begin
+    begin = EndCommit.begin
 
-    def broken(self: Ending, effect: effects.Conclude, before: State) -> None:
+    def broken(self: EndCommit, effect: effects.Conclude, before: State) -> None:
         begin(self, effect, before)
-        self._ref.send(Committed(self._life.task.version, None))
+        self._ref.send(Committed(self._live.task.version, None))
 
-    return mock.patch.object(Ending, "begin", broken)
+    return mock.patch.object(EndCommit, "begin", broken)
 
 
 def _store_lies() -> AbstractContextManager[object]:
@@ -334,7 +334,7 @@ OF_TASKS: Final[dict[str, tuple[Break, set[str]]]] = {
         {"snapshots", "text"},
     ),
     "a successor begins too early": (
-        _replaced(Life, "written", lambda _self: None),
+        _replaced(LiveTask, "written", lambda _self: None),
         {"text", "clock", "one end"},
     ),
     "rows that the disk refused are dropped": (

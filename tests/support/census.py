@@ -30,7 +30,7 @@ def without_collector() -> Iterator[None]:
 
 def kept_by_the_house() -> Counter[str]:
     """How many objects there are of each of our classes, and how many entries in all that each of
-    their attributes holds: ``Tasks``, ``Tasks._lives`` and so on."""
+    their attributes holds: ``Tasks``, ``Tasks._live_tasks`` and so on."""
     gc.collect()
     gc.unfreeze()
     found: Counter[str] = Counter()

@@ -14,8 +14,8 @@ from edge.engine.messages import Finished, Generate, Output, Ready
 from edge.errors import StorageError
 from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
 from edge.services.keeping.journal import Journal
+from edge.services.task.live_task import Dependencies
 from edge.services.task.messages import CancelTask, Command, Commanded, RetryTask
-from edge.services.task.surroundings import Surroundings
 from edge.services.task.tasks import Tasks
 from edge.services.task.turns import EngineFollower, Turns
 from edge.services.watchers.audience import Followers
@@ -128,7 +128,7 @@ class Workshop(House):
             )
         )
         self.system.spawn(supervisor, name="node")
-        around = Surroundings(
+        around = Dependencies(
             turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,

@@ -2,7 +2,7 @@
 everybody who watches.
 
 It feeds what it hears to the task's machine and carries the effects out. A crash brings it back
-from the last snapshot, which is kept by the `Life` that outlives it.
+from the last snapshot, which is kept by the `LiveTask` that outlives it.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict
 from edge.inference import EngineLost
-from edge.services.task.ending import Committed, Ending, WriteAgain
-from edge.services.task.held_turn import FALLBACK_NAME, HeldTurn, Timeout
+from edge.services.task.current_turn import FALLBACK_NAME, CurrentTurn, Timeout
+from edge.services.task.end_commit import Committed, EndCommit, WriteAgain
+from edge.services.task.live_task import Dependencies, LiveTask
 from edge.services.task.messages import (
     CancelTask,
     Command,
     Commanded,
     Describe,
-    Found,
+    FallbackReady,
+    FoundAnswer,
     NoAnswer,
-    Standby,
     Watch,
 )
-from edge.services.task.surroundings import Life, Surroundings
 from edge.services.task.turns import Owner, Turn
 from edge.services.watchers import wire
 from edge.services.watchers.audience import Audience
-from edge.services.watchers.wire import Place
+from edge.services.watchers.wire import QueuePosition
 from edge.tasks import effects, events, machine
 from edge.tasks.line import Entry
 from edge.tasks.machine import IllegalTransition
@@ -53,7 +53,16 @@ _Answer = Callable[[dict[str, Any] | Conflict], object]
 """Where the outcome of a command goes: the task's document, or why not. It holds no actor, which
 would hold itself by it."""
 
-_OF_A_TURN = (Admitted, Finished, Rejected, EngineLost, Timeout, Found, Standby, NoAnswer)
+_OF_A_TURN = (
+    Admitted,
+    Finished,
+    Rejected,
+    EngineLost,
+    Timeout,
+    FoundAnswer,
+    FallbackReady,
+    NoAnswer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +83,40 @@ class TaskActor(Actor):
     """One task. Transient: it ends normally some time after the task has."""
 
     __slots__ = (
-        "_around", "_audience", "_cancels", "_due", "_ending", "_held", "_life", "_no_fallback",
-        "_suspected", "_suspected_most", "task",
+        "_audience",
+        "_cancels",
+        "_deps",
+        "_due",
+        "_end",
+        "_held",
+        "_live",
+        "_may_have_caused",
+        "_most_likely_caused",
+        "_no_fallback",
+        "task",
     )  # fmt: skip
 
-    def __init__(self, life: Life, around: Surroundings) -> None:
-        self.task: Task = life.restore()
-        self._life = life
-        self._around = around
-        self._audience = Audience(self.task, around.followers)
-        self._held: HeldTurn | None = None
+    def __init__(self, live: LiveTask, deps: Dependencies) -> None:
+        self.task: Task = live.restore()
+        self._live = live
+        self._deps = deps
+        self._audience = Audience(self.task, deps.followers)
+        self._held: CurrentTurn | None = None
         self._due: Timer | None = None
-        # It may have ended an engine; most likely so if it had made no token there.
-        self._suspected = self._suspected_most = False
+        # It may have caused the end of an engine; most likely so if it had made no token there.
+        self._may_have_caused = self._most_likely_caused = False
         self._no_fallback = False
         self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
 
     def started(self) -> None:
-        self._ending = Ending(self.ref, self._life, self._around, self._audience)
-        if self._ending.unwritten:
+        self._end = EndCommit(self.ref, self._live, self._deps, self._audience)
+        if self._end.unwritten:
             # A predecessor crashed before it heard of the commit.
-            self._ending.write_again()
+            self._end.write_again()
         elif self.task.terminal:
             self._expire_later()
-        elif self._life.fresh:
-            self._life.fresh = False
+        elif self._live.fresh:
+            self._live.fresh = False
             self._apply(events.Begin())
         else:
             self._apply(events.Recover())
@@ -116,20 +134,20 @@ class TaskActor(Actor):
             self._turn(message)
         elif isinstance(message, Watch):
             self._watch(message)
-        elif isinstance(message, Place):
-            self._placed(message)
+        elif isinstance(message, QueuePosition):
+            self._moved(message)
         elif isinstance(message, events.Due):
             if self.task.state in (State.SCHEDULED, State.RETRYABLE):
                 self._apply(message)
         elif isinstance(message, Down):
             if self._held is not None and self._held.asked(message.ref):
-                self._seek()
+                self._ask_fallback()
             else:
                 self._audience.leave(message.ref)
         elif isinstance(message, Committed):
             self._committed(message)
         elif isinstance(message, WriteAgain):
-            self._ending.write_again()
+            self._end.write_again()
         elif isinstance(message, Command):
             self._command(message)
         elif isinstance(message, _StillEnding):
@@ -157,10 +175,10 @@ class TaskActor(Actor):
     def _obey(self, request: object, answer: _Answer) -> None:
         try:
             if isinstance(request, CancelTask):
-                if not self._ending.untold:
+                if not self._end.untold:
                     self._apply(events.Cancel())
                 self._answer_at_end(answer)
-            elif self._ending.untold:
+            elif self._end.untold:
                 answer(Conflict(_JUST_ENDING))
             else:
                 self._retry(answer)
@@ -177,7 +195,7 @@ class TaskActor(Actor):
 
     def _answer_cancels(self) -> None:
         cancels, self._cancels = self._cancels, ()
-        untold = self._ending.untold
+        untold = self._end.untold
         outcome: dict[str, Any] | Conflict
         if self.task.state is State.CANCELLED:
             outcome = self.document() | ({"state": CANCELLING} if untold else {})
@@ -192,7 +210,7 @@ class TaskActor(Actor):
         """Written down before anything comes of it: or text of the new run could be in the hands of
         clients when a crash brings the old one back."""
         before = self.task.state
-        self._around.on_opened(self.task.request)
+        self._deps.on_opened(self.task.request)
         record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
         assert isinstance(record, effects.Record)
         version = self.task.version + 1
@@ -203,35 +221,35 @@ class TaskActor(Actor):
                     self._carry_out(effect, before)
             answer(self.document())
 
-        self._ending.undo(record, before, go_on)
+        self._end.undo(record, before, go_on)
 
     def stopped(self, reason: Reason) -> None:
-        journal = self._around.journal
+        journal = self._deps.journal
         if reason is NORMAL:
-            journal.forget(self._life)
-            self._around.on_ended(self.task.task_id)
+            journal.forget(self._live)
+            self._deps.on_ended(self.task.task_id)
         elif reason.abnormal:
             # What it has become may be wrong; its successor begins at the last snapshot, but must
             # not use a number a second time.
-            task, life = self.task, self._life
-            journal.forget(life)
-            life.snapshot = replace(life.snapshot, version=task.version, seq=task.seq)
+            task, live = self.task, self._live
+            journal.forget(live)
+            live.snapshot = replace(live.snapshot, version=task.version, seq=task.seq)
         elif not self.task.terminal:
-            journal.mark(self._life)
+            journal.mark(self._live)
 
     def _output(self, output: Output) -> None:
         held = self._held
         if held is not None and output.key == held.key:
             first = self.task.timings.ttft_ms is None
             self._apply(events.Progress(output.prefilled, output.tokens, output.text))
-            self._around.journal.mark(self._life)
+            self._deps.journal.mark(self._live)
             if first and self.task.timings.ttft_ms is not None:
-                self._around.telemetry.emit(
+                self._deps.telemetry.emit(
                     "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
                 )
-            if output.tokens and (held.alone or self._suspected):
-                self._suspected = held.alone = False
-                self._around.turns.cleared(held.key)
+            if output.tokens and (held.alone or self._may_have_caused):
+                self._may_have_caused = held.alone = False
+                self._deps.turns.cleared(held.key)
 
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
@@ -240,16 +258,16 @@ class TaskActor(Actor):
     def _turn(self, turn: Turn) -> None:
         if self._held is not None or self.task.state is not State.AVAILABLE:
             # It was cancelled, and may run again by another turn.
-            self._around.turns.release(turn.key, 0)
+            self._deps.turns.release(turn.key, 0)
             return
-        self._held = HeldTurn(turn, self.ref, self.system)
+        self._held = CurrentTurn(turn, self.ref, self.system)
         if turn.fallback:
             used_up = self.task.attempt >= self.task.max_attempts
-            why = "the attempts are used up" if used_up else self._around.turns.engine
-            self._apply(events.Detour(why))
+            why = "the attempts are used up" if used_up else self._deps.turns.engine
+            self._apply(events.StartFallback(why))
             return
         self._apply(events.Start())
-        self._around.telemetry.emit(
+        self._deps.telemetry.emit(
             "task.started",
             task_id=self.task.task_id,
             attempt=self.task.attempt,
@@ -260,29 +278,29 @@ class TaskActor(Actor):
         """What the engine and the fallback say, but for the output."""
         held = self._held
         assert held is not None, "it is of this turn"
-        if isinstance(message, (Found, Standby, NoAnswer)):
+        if isinstance(message, (FoundAnswer, FallbackReady, NoAnswer)):
             held.answered()
         if isinstance(message, Admitted):
             self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
-            self._around.turns.saw_prompt(self.task)
+            self._deps.turns.saw_prompt(self.task)
         elif isinstance(message, Finished):
             self._finished(message)
-        elif isinstance(message, Found):
+        elif isinstance(message, FoundAnswer):
             self._apply(events.Answer(message.text, message.source))
-        elif isinstance(message, Standby):
+        elif isinstance(message, FallbackReady):
             held.standby = message.engine
             self._apply(events.HandOver())
         elif isinstance(message, NoAnswer):
             self._no_fallback = True
             self._apply(events.Unanswered(message.reason))
-        elif isinstance(message, EngineLost) and not message.blamed:
-            if message.suspected:
-                self._suspected, self._suspected_most = True, message.silent
+        elif isinstance(message, EngineLost) and not message.caused:
+            if message.may_have_caused:
+                self._may_have_caused, self._most_likely_caused = True, message.silent
             self._apply(events.Lose(message.reason))
-        elif held.detour:
+        elif held.fallback:
             # The other model cannot do it either, or not in time.
             held.abort()
-            held.seek(self.task, model=False)
+            held.ask_fallback(self.task, model=False)
         elif isinstance(message, EngineLost):
             self._fail(ENGINE_DIED, message.reason, True)
         elif isinstance(message, Timeout):
@@ -292,10 +310,12 @@ class TaskActor(Actor):
         else:
             self._fail(message.code, message.message, message.recoverable)
 
-    def _seek(self) -> None:
+    def _ask_fallback(self) -> None:
         """What may have ended one engine is not given to another."""
         assert self._held is not None, "it is asked for in a turn"
-        self._held.seek(self.task, model=not self._suspected and not self.task.convicted)
+        self._held.ask_fallback(
+            self.task, model=not self._may_have_caused and not self.task.ended_engine
+        )
 
     def _may_fall_back(self) -> bool:
         here = self.system.registry.whereis(FALLBACK_NAME) is not None
@@ -303,12 +323,12 @@ class TaskActor(Actor):
 
     def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
         attempt = max(1, self.task.attempt)
-        retry_in_ms = self._around.retry.delay_ms(attempt, self._around.rng)
+        retry_in_ms = self._deps.retry.delay_ms(attempt, self._deps.rng)
         # Who has killed engine after engine is told so, and gets no other answer.
         fallback = code != ENGINE_DIED and self._may_fall_back()
         self._apply(events.Fail(code, sentence, recoverable, retry_in_ms, fallback))
         if self.task.state is State.RETRYABLE:
-            self._around.telemetry.emit(
+            self._deps.telemetry.emit(
                 "task.retrying",
                 task_id=self.task.task_id,
                 attempt=attempt,
@@ -328,9 +348,9 @@ class TaskActor(Actor):
         if isinstance(effect, effects.TellProgress):
             self._tell_progress(effect)
         elif isinstance(effect, effects.Record):
-            if not self._around.journal.record(task, effect.event, before, effect.cause):
-                self._around.journal.mark(self._life)
-            self._life.written()
+            if not self._deps.journal.record(task, effect.event, before, effect.cause):
+                self._deps.journal.mark(self._live)
+            self._live.written()
         elif isinstance(effect, effects.Conclude):
             self._conclude(effect, before)
         elif isinstance(effect, effects.Tell):
@@ -338,15 +358,15 @@ class TaskActor(Actor):
         elif isinstance(effect, effects.Enqueue):
             self._enqueue(effect)
         elif isinstance(effect, effects.Dequeue):
-            self._around.turns.withdraw(task.task_id)
+            self._deps.turns.withdraw(task.task_id)
         elif isinstance(effect, effects.Release):
             self._release()
         elif isinstance(effect, effects.Wake):
             self._due = self.send_after(effect.delay_ms, events.Due())
-        elif isinstance(effect, effects.Seek):
-            self._seek()
+        elif isinstance(effect, effects.AskFallback):
+            self._ask_fallback()
         elif self._held is not None:
-            if isinstance(effect, effects.Run):
+            if isinstance(effect, effects.StartGenerating):
                 self._held.run(task, effect.timeout_ms)
             else:
                 self._held.abort()
@@ -354,19 +374,19 @@ class TaskActor(Actor):
     def _enqueue(self, effect: effects.Enqueue) -> None:
         task, request = self.task, self.task.request
         fallback = self._may_fall_back()
-        if effect.detour and not fallback:
+        if effect.fallback_only and not fallback:
             sentence = "its attempts are used up, and there is no other answer"
             self._apply(events.Fail("no_answer", sentence, False, 0))
             return
-        turns = self._around.turns
+        turns = self._deps.turns
         cost = turns.cost(task)
         entry = Entry(
             task.task_id, request.client, request.priority, int(cost.prompt_tokens),
             int(cost.output_tokens), Owner(task, self.ref), tag=task.tag,
-            alone=self._suspected or task.convicted, fallback_only=effect.detour,
+            alone=self._may_have_caused or task.ended_engine, fallback_only=effect.fallback_only,
             may_fall_back=fallback,
         )  # fmt: skip
-        turns.enqueue(entry, returning=effect.front, first=self._suspected_most)
+        turns.enqueue(entry, returning=effect.front, first=self._most_likely_caused)
         task.tag = entry.tag
         if self._audience:
             turns.watch(task.task_id)
@@ -375,43 +395,43 @@ class TaskActor(Actor):
         held, self._held = self._held, None
         if held is not None:
             held.close()
-            self._around.turns.done(held.key, self.task)
+            self._deps.turns.done(held.key, self.task)
 
     # ---- the end
 
     def _conclude(self, effect: effects.Conclude, before: State) -> None:
         if self._due is not None:
             self._due.cancel()
-        self._around.on_closed(self.task.request)
-        self._ending.begin(effect, before)
+        self._deps.on_closed(self.task.request)
+        self._end.begin(effect, before)
 
     def _committed(self, message: Committed) -> None:
-        if self._ending.committed(message):
+        if self._end.committed(message):
             # Who asked for the end hears of it first: a channel closes after it was told.
             self._answer_cancels()
-            self._ending.tell()
-        if message.then is None and self.task.terminal and not self._ending.unwritten:
+            self._end.tell()
+        if message.then is None and self.task.terminal and not self._end.unwritten:
             self._expire_later()
 
     def _expire_later(self) -> None:
-        self.send_after(self._around.finished_keep_ms, _Expire(self.task.version))
+        self.send_after(self._deps.finished_keep_ms, _Expire(self.task.version))
 
     # ---- who watches
 
     def _watch(self, message: Watch) -> None:
         task = self.task
         # An end that is not committed yet has not happened for anybody outside.
-        ended = task.terminal and not self._ending.untold
+        ended = task.terminal and not self._end.untold
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
-            self._around.turns.watch(task.task_id)
+            self._deps.turns.watch(task.task_id)
 
-    def _placed(self, place: Place) -> None:
+    def _moved(self, position: QueuePosition) -> None:
         if not self._audience:
-            self._around.turns.unwatch(self.task.task_id)
+            self._deps.turns.unwatch(self.task.task_id)
         elif self.task.state is State.AVAILABLE:
-            self._audience.tell("queued", place._asdict())
+            self._audience.tell("queued", position._asdict())
 
     def _tell_progress(self, effect: effects.TellProgress) -> None:
         if self._audience:
@@ -420,7 +440,7 @@ class TaskActor(Actor):
             self.task.seq += 1
 
     def _left_ms(self) -> int:
-        return self._around.turns.left_ms(self.task)
+        return self._deps.turns.left_ms(self.task)
 
     def document(self) -> dict[str, Any]:
         """The task as clients see it now. An end that is not committed yet is not shown."""
@@ -428,13 +448,13 @@ class TaskActor(Actor):
         waiting = task.state is State.AVAILABLE
         shown = wire.document(
             task,
-            place=self._around.turns.place(task.task_id) if waiting else None,
+            position=self._deps.turns.position(task.task_id) if waiting else None,
             eta_ms=self._left_ms() if task.state is State.EXECUTING else None,
-            durable=self._around.journal.durable,
+            durable=self._deps.journal.durable,
         )
-        if self._ending.untold:
+        if self._end.untold:
             # The last event has its number already, but nobody has heard of it.
-            shown |= {"state": str(self._ending.untold), "result": None, "finished_at": None}
+            shown |= {"state": str(self._end.untold), "result": None, "finished_at": None}
             shown["seq"] -= 1
         return shown
 

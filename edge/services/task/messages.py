@@ -113,10 +113,11 @@ class Commanded:
 
 
 @dataclass(frozen=True, slots=True)
-class Seek:
+class FindAnswer:
     """To the fallback: is there another answer? ``text`` is what there is of the task's own;
     ``handed_over`` when another has gone on with it already. With ``model`` False the fallback's
-    model is out of the question. Answered to ``ref`` by `Found`, `Standby` or `NoAnswer`."""
+    model is out of the question. Answered to ``ref`` by `FoundAnswer`, `FallbackReady` or
+    `NoAnswer`."""
 
     key: int
     request: Request
@@ -127,7 +128,7 @@ class Seek:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundAnswer:
     """Here is the answer, from where the task's text ends."""
 
     key: int
@@ -136,7 +137,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Standby:
+class FallbackReady:
     """The fallback's model is ready for it, in this engine."""
 
     key: int

@@ -23,6 +23,7 @@ from edge.errors import (
 )
 from edge.services.keeping.journal import Journal, Unreadable, rebuild, rebuild_to_show
 from edge.services.task.actor import TaskActor
+from edge.services.task.live_task import Dependencies, LiveTask
 from edge.services.task.messages import (
     CancelTask,
     Commanded,
@@ -32,11 +33,10 @@ from edge.services.task.messages import (
     RetryTask,
     TaskEvent,
 )
-from edge.services.task.surroundings import Life, Surroundings
 from edge.services.task.turns import Turns
 from edge.services.watchers import wire
 from edge.services.watchers.audience import Followers
-from edge.services.watchers.wire import Place
+from edge.services.watchers.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
 from edge.tasks.task import Request, Snapshot, State, Task
@@ -68,14 +68,14 @@ class _Birth:
     """Makes the actor of a task, for each of its lives. There may be a hundred thousand of these: a
     closure is three times as large."""
 
-    __slots__ = ("_around", "_life")
+    __slots__ = ("_deps", "_live")
 
-    def __init__(self, life: Life, around: Surroundings) -> None:
-        self._life = life
-        self._around = around
+    def __init__(self, live: LiveTask, deps: Dependencies) -> None:
+        self._live = live
+        self._deps = deps
 
     def __call__(self) -> TaskActor:
-        return TaskActor(self._life, self._around)
+        return TaskActor(self._live, self._deps)
 
 
 class _Question:
@@ -102,7 +102,7 @@ class Tasks:
         supervisor: Supervisor,
         store: TaskStore,
         journal: Journal,
-        around: Surroundings,
+        deps: Dependencies,
         *,
         queue_per_client_max: int,
         held_bytes_max: int,
@@ -111,11 +111,11 @@ class Tasks:
         self._supervisor = supervisor
         self._store = store
         self._journal = journal
-        self._around = around
+        self._deps = deps
         self._queue_per_client_max = queue_per_client_max
         self._held_bytes_max = held_bytes_max
-        self._held_bytes = 0  # of all requests in `_lives` and of those being accepted
-        self._lives: dict[str, Life] = {}
+        self._held_bytes = 0  # of all requests in `_live_tasks` and of those being accepted
+        self._live_tasks: dict[str, LiveTask] = {}
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
         self._open: dict[str, set[str]] = {}  # of each client, what has not ended
@@ -126,15 +126,15 @@ class Tasks:
 
     @property
     def turns(self) -> Turns:
-        return self._around.turns
+        return self._deps.turns
 
     @property
     def followers(self) -> Followers:
-        return self._around.followers
+        return self._deps.followers
 
     @property
     def telemetry(self) -> Telemetry:
-        return self._around.telemetry
+        return self._deps.telemetry
 
     # ---- accepting
 
@@ -165,7 +165,7 @@ class Tasks:
             durable = await self._commit(task)
             self._start(task.snapshot(), fresh=True)
             # Its actor has put it in its place, unless its turn came at once.
-            place = self.turns.place(task.task_id) or Place(1, 0)
+            place = self.turns.position(task.task_id) or QueuePosition(1, 0)
             answer = {
                 "task_id": task.task_id,
                 "topic": wire.topic(task.task_id),
@@ -185,7 +185,7 @@ class Tasks:
             raise
         finally:
             del self._accepting[request.task_id]
-            accepted.set_result(request.task_id in self._lives)
+            accepted.set_result(request.task_id in self._live_tasks)
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
         return answer
 
@@ -211,16 +211,16 @@ class Tasks:
             accepting = self._accepting.get(known)
             if accepting is not None and not await asyncio.shield(accepting):
                 continue  # it was not accepted after all
-            life = self._lives.get(known)
-            if life is not None:
-                return life.snapshot.request
+            live = self._live_tasks.get(known)
+            if live is not None:
+                return live.snapshot.request
             # It has ended since, and the store has it.
 
     def _find_known(self, request: Request, own_id: bool) -> str | None:
         key, task_id = request.idempotency_key, request.task_id
         if key is not None and (request.client, key) in self._by_key:
             return self._by_key[request.client, key]
-        if own_id and (task_id in self._lives or task_id in self._accepting):
+        if own_id and (task_id in self._live_tasks or task_id in self._accepting):
             return task_id
         return None
 
@@ -237,7 +237,7 @@ class Tasks:
         if not self.accepts:
             raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
         waiting = self.turns.waiting + len(self._accepting)
-        held = len(self._lives) + len(self._accepting)
+        held = len(self._live_tasks) + len(self._accepting)
         if waiting >= self.turns.waiting_max:
             sentence = f"{waiting} tasks are waiting, which is as many as this node takes"
         elif held >= self.turns.waiting_max + HELD_BEYOND_QUEUE_MAX:
@@ -272,10 +272,10 @@ class Tasks:
         return await committed
 
     def _start(self, snapshot: Snapshot, *, fresh: bool = False) -> Ref:
-        life = Life(snapshot, fresh)
-        ref = self._spawn(life)
+        live = LiveTask(snapshot, fresh)
+        ref = self._spawn(live)
         request = snapshot.request
-        self._lives[request.task_id] = life
+        self._live_tasks[request.task_id] = live
         self._of_client.setdefault(request.client, {})[request.task_id] = None
         for channel in self._staying.pop(request.task_id, ()):
             channel.send(LookAgain(request.task_id))
@@ -286,11 +286,11 @@ class Tasks:
         self._held_bytes += snapshot.request.size_bytes
         return self._start(snapshot)
 
-    def _spawn(self, life: Life) -> Ref:
+    def _spawn(self, live: LiveTask) -> Ref:
         return self._supervisor.start_child(
             ChildSpec(
-                name=wire.topic(life.snapshot.request.task_id),
-                start=_Birth(life, self._around),
+                name=wire.topic(live.snapshot.request.task_id),
+                start=_Birth(live, self._deps),
                 restart="transient",
             )
         )
@@ -311,10 +311,10 @@ class Tasks:
 
     def forget(self, task_id: str) -> None:
         """The task's actor has ended normally; from now on the store knows it."""
-        life = self._lives.pop(task_id, None)
-        if life is None:
+        live = self._live_tasks.pop(task_id, None)
+        if live is None:
             return
-        request = life.snapshot.request
+        request = live.snapshot.request
         self._forget_request(request)
         self.closed(request)
         own = self._of_client[request.client]
@@ -331,15 +331,15 @@ class Tasks:
         """A task's actor crashed more often than its budget allows: the task is discarded. By a
         last actor if that can do it, so that the end is written down and told as any other is."""
         task_id = name.removeprefix(wire.TOPIC_PREFIX)
-        life = self._lives.get(task_id)
-        if life is None:
+        live = self._live_tasks.get(task_id)
+        if live is None:
             return
         sentence = f"working on this task failed again and again ({reason}); this is a defect"
         discard = events.Fail("internal_error", sentence, False, 0)
-        task = life.snapshot.restore()
-        if not life.given_up:
-            life.given_up = True
-            last = self._spawn(life)
+        task = live.snapshot.restore()
+        if not live.given_up:
+            live.given_up = True
+            last = self._spawn(live)
             if not task.terminal:
                 last.send(discard)
             return
@@ -366,8 +366,8 @@ class Tasks:
         return self.live(task_id) if self._is_live(client, task_id) else None
 
     def _is_live(self, client: str, task_id: str) -> bool:
-        life = self._lives.get(task_id)
-        return life is not None and life.snapshot.request.client == client
+        live = self._live_tasks.get(task_id)
+        return live is not None and live.snapshot.request.client == client
 
     async def document(self, task_id: str, client: str) -> dict[str, Any]:
         """The task whole, wherever it is. `NotFound` otherwise."""

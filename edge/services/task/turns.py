@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from edge.actors import Actor, Down, Reason, Ref, System
 from edge.clock import NS_PER_MS, Timer
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.watchers.wire import Place
+from edge.services.watchers.wire import QueuePosition
 from edge.tasks.estimate import Estimator, Job
 from edge.tasks.line import Entry, Grant, Line
 from edge.tasks.task import State, Task
@@ -179,7 +179,8 @@ class Turns:
         self._go_on()
 
     def watch(self, task_id: str) -> None:
-        """Somebody watches this task: while it waits it is told its `Place`, when that is new."""
+        """Somebody watches this task: while it waits it is told its `QueuePosition`,
+        when that is new."""
         if task_id in self.line:
             self._watched.setdefault(task_id, _Watched())
             self._change()
@@ -230,7 +231,7 @@ class Turns:
 
     # ---- places and estimates
 
-    def place(self, task_id: str) -> Place | None:
+    def position(self, task_id: str) -> QueuePosition | None:
         """Where a waiting task stands; None when it does not wait."""
         ahead = self.line.ahead(task_id, self._now_ns())
         if ahead is None:
@@ -241,7 +242,7 @@ class Turns:
             entries = self.line.in_order(0, ahead.members + 1)
             *_, start_ms = self._starts_ms(entries)
             wait_ms = int(start_ms)
-        return Place(ahead.members + 1, wait_ms)
+        return QueuePosition(ahead.members + 1, wait_ms)
 
     def wait_ms_at_end(self) -> int:
         """The estimated wait of a task that came now and stood behind all others."""
@@ -330,7 +331,7 @@ class Turns:
         starts_ms = self._starts_ms(iter(near))
         for position, (entry, start_ms) in enumerate(zip(near, starts_ms, strict=True), 1):
             watched = self._watched.get(entry.task_id)
-            place = Place(position, int(start_ms))
+            place = QueuePosition(position, int(start_ms))
             if watched is not None and place != (watched.position, watched.eta_ms):
                 self._tell(entry.owner.ref, watched, place)
 
@@ -338,7 +339,7 @@ class Turns:
         """The next few of all; after each has had its turn, nothing more until there is news."""
         for task_id in list(islice(self._watched, FAR_MAX)):
             watched = self._watched[task_id] = self._watched.pop(task_id)
-            entry, place = self.line.entry(task_id), self.place(task_id)
+            entry, place = self.line.entry(task_id), self.position(task_id)
             if entry is None or place is None:
                 continue
             moved = abs(place.position - watched.position)
@@ -346,7 +347,7 @@ class Turns:
                 self._tell(entry.owner.ref, watched, place)
 
     @staticmethod
-    def _tell(ref: Ref, watched: _Watched, place: Place) -> None:
+    def _tell(ref: Ref, watched: _Watched, place: QueuePosition) -> None:
         watched.position, watched.eta_ms = place
         ref.send(place)
 

@@ -78,7 +78,7 @@ class Audience:
 
     def tell(self, event: str, payload: dict[str, Any], *, last: bool = False) -> None:
         """Pushes an event to all; ``last`` when it is the task's end, which has been counted
-        already, by who wrote it down (`edge.services.task.ending`)."""
+        already, by who wrote it down (`edge.services.task.end_commit`)."""
         self._task.seq += not last
         told = TaskEvent(self._task.task_id, event, {"seq": self._task.seq, **payload}, last)
         self._send(told)

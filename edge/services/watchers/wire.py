@@ -41,7 +41,7 @@ CATCH_UP: Final = "catch_up"
 """The phase of text that was there before somebody came to watch."""
 
 
-class Place(NamedTuple):
+class QueuePosition(NamedTuple):
     """Where a waiting task stands: 1 is next; ``eta_ms`` is the estimated wait for a slot."""
 
     position: int
@@ -120,9 +120,14 @@ def _rounded(value: float | None) -> float | None:
 
 
 def document(
-    task: Task, *, place: Place | None = None, eta_ms: int | None = None, durable: bool = True
+    task: Task,
+    *,
+    position: QueuePosition | None = None,
+    eta_ms: int | None = None,
+    durable: bool = True,
 ) -> dict[str, Any]:
-    """One task whole. `place` is known while it waits, `eta_ms` (until its end) while it runs."""
+    """One task whole. `position` is known while it waits, `eta_ms` (until its end) while it
+    runs."""
     request = task.request
     asked: dict[str, Any] = {"prompt": request.prompt}
     if request.messages is not None:
@@ -142,8 +147,8 @@ def document(
         "scheduled_at": rfc3339(task.scheduled_ns),
         "started_at": rfc3339(task.started_ns),
         "finished_at": rfc3339(task.finished_ns),
-        "position": place.position if place else None,
-        "eta_ms": place.eta_ms if place else eta_ms,
+        "position": position.position if position else None,
+        "eta_ms": position.eta_ms if position else eta_ms,
         "progress": progress_share(task),
         "tokens": task.tokens_made,
         "fallback": fallback_document(task),

@@ -26,10 +26,10 @@ class House:
         self.routes = Routes(self.orphans.append)
         self.ears: dict[int, Ear] = {}
 
-    def add(self, key: int, *, convicted: bool = False) -> Ref:
+    def add(self, key: int, *, ended_engine: bool = False) -> Ref:
         self.ears[key] = Ear()
         ref = self.system.spawn(self.ears[key])
-        self.routes.add(key, ref, convicted=convicted)
+        self.routes.add(key, ref, ended_engine=ended_engine)
         return ref
 
     def heard(self, key: int) -> list[object]:
@@ -85,15 +85,15 @@ def test_what_a_dead_actor_wanted_is_an_orphan_once(
     assert len(house.routes) == 0
 
 
-def test_alone_and_at_fault_is_blamed(house: House) -> None:
+def test_alone_and_at_fault_is_the_cause(house: House) -> None:
     house.add(1)
     house.routes.step(step(Output(1, 1, (5,), "a")))
     assert house.routes.lose_all("gone", own_fault=True) == 1
-    assert house.heard(1)[-1] == EngineLost(1, "gone", blamed=True)
+    assert house.heard(1)[-1] == EngineLost(1, "gone", caused=True)
     assert len(house.routes) == 0
 
 
-def test_of_several_all_are_suspected_and_most_of_all_the_silent(house: House) -> None:
+def test_of_several_all_may_have_caused_it_and_most_of_all_the_silent(house: House) -> None:
     for key in (1, 2, 3):
         house.add(key)
     house.routes.step(step(Output(1, 1, (5,), "a"), Output(2, 1, (5,), "a"), Output(3, 1, (), "")))
@@ -103,29 +103,29 @@ def test_of_several_all_are_suspected_and_most_of_all_the_silent(house: House) -
         assert losses(house, key) == [EngineLost(key, "gone", False, True, silent=key == 3)]
 
 
-def test_who_has_done_it_before_is_blamed_beside_others(house: House) -> None:
+def test_who_has_done_it_before_is_the_cause_beside_others(house: House) -> None:
     house.add(1)
-    house.add(2, convicted=True)
+    house.add(2, ended_engine=True)
     house.routes.step(step(Output(1, 1, (5,), "a")))
     assert house.routes.culprit() == 2
     house.routes.lose_all("gone", own_fault=True)
-    assert losses(house, 1) == [EngineLost(1, "gone", blamed=False)]
-    assert losses(house, 2) == [EngineLost(2, "gone", blamed=True, silent=True)]
+    assert losses(house, 1) == [EngineLost(1, "gone", caused=False)]
+    assert losses(house, 2) == [EngineLost(2, "gone", caused=True, silent=True)]
 
 
 def test_who_had_done_it_before_and_then_made_a_token_is_one_of_several(house: House) -> None:
     house.add(1)
-    house.add(2, convicted=True)
+    house.add(2, ended_engine=True)
     house.routes.step(step(Output(2, 1, (5,), "a")))
     assert house.routes.culprit() is None
 
 
-def test_an_end_from_outside_makes_nobody_suspect(house: House) -> None:
+def test_an_end_from_outside_is_caused_by_nobody(house: House) -> None:
     house.add(1)
     house.add(2)
     house.routes.lose_all("gone", own_fault=False)
     for key in (1, 2):
-        assert losses(house, key) == [EngineLost(key, "gone", blamed=False, silent=True)]
+        assert losses(house, key) == [EngineLost(key, "gone", caused=False, silent=True)]
 
 
 def losses(house: House, key: int) -> list[EngineLost]:

@@ -11,7 +11,7 @@ from edge.actors import ChildSpec, Crash, Ref, Supervisor
 from edge.engine.messages import Ready
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.fallback import FallbackActor
-from edge.services.task.messages import Found, NoAnswer, Seek, Standby
+from edge.services.task.messages import FallbackReady, FindAnswer, FoundAnswer, NoAnswer
 from edge.tasks.task import Options, Request
 from tests.support.ears import Ear, Quiet
 
@@ -59,7 +59,7 @@ class Desk(Quiet):
     def seek(self, text: str = "", *, handed_over: bool = False, model: bool = True) -> object:
         """What the task hears; None when it has to wait."""
         before = len(self.task.heard)
-        self.tell(Seek(1, REQUEST, text, handed_over, model, self.task_ref))
+        self.tell(FindAnswer(1, REQUEST, text, handed_over, model, self.task_ref))
         heard = self.task.heard[before:]
         assert len(heard) <= 1
         return heard[0] if heard else None
@@ -76,8 +76,8 @@ def desk() -> Desk:
 
 def test_an_earlier_answer_goes_before_all_else(desk: Desk) -> None:
     desk.known = "Once upon a time"
-    assert desk.seek() == Found(1, "Once upon a time", "history")
-    assert desk.seek("Once ") == Found(1, "upon a time", "history")
+    assert desk.seek() == FoundAnswer(1, "Once upon a time", "history")
+    assert desk.seek("Once ") == FoundAnswer(1, "upon a time", "history")
     assert desk.engines == []
 
 
@@ -94,8 +94,8 @@ def test_the_model_is_started_when_it_is_wanted_and_all_wait_for_it(desk: Desk) 
     desk.tell(EngineDown("loading", 0))
     desk.tell(UP)
     assert desk.engine_ref is not None
-    assert desk.task.heard == [Standby(1, desk.engine_ref)] * 2
-    assert desk.seek() == Standby(1, desk.engine_ref), "it is up"
+    assert desk.task.heard == [FallbackReady(1, desk.engine_ref)] * 2
+    assert desk.seek() == FallbackReady(1, desk.engine_ref), "it is up"
 
 
 def test_what_was_handed_over_is_not_looked_for_in_history(desk: Desk) -> None:
@@ -106,17 +106,17 @@ def test_what_was_handed_over_is_not_looked_for_in_history(desk: Desk) -> None:
 def test_a_model_that_is_given_up_leaves_the_notice(desk: Desk) -> None:
     assert desk.seek("Once ") is None
     desk.tell(EngineGivenUp("no memory"))
-    assert desk.task.heard == [Found(1, "\n\nsorry", "notice")]
-    assert desk.seek() == Found(1, "sorry", "notice")
+    assert desk.task.heard == [FoundAnswer(1, "\n\nsorry", "notice")]
+    assert desk.seek() == FoundAnswer(1, "sorry", "notice")
     # It is tried again in a while, and until it is up nobody waits for it.
     desk.tell(EngineDown("loading", 0))
-    assert desk.seek() == Found(1, "sorry", "notice")
+    assert desk.seek() == FoundAnswer(1, "sorry", "notice")
     desk.tell(UP)
-    assert isinstance(desk.seek(), Standby)
+    assert isinstance(desk.seek(), FallbackReady)
 
 
 def test_who_must_not_be_given_to_a_model_gets_the_notice(desk: Desk) -> None:
-    assert desk.seek(model=False) == Found(1, "sorry", "notice")
+    assert desk.seek(model=False) == FoundAnswer(1, "sorry", "notice")
     assert desk.engines == []
 
 
@@ -146,12 +146,12 @@ def test_who_comes_while_the_model_is_ended_waits_for_the_next(desk: Desk) -> No
     desk.tell(UP)
     desk.advance(IDLE_MS)
     desk.clock.advance(IDLE_MS * 1_000_000)  # it is told to end, and has not yet
-    desk.fallback.send(Seek(2, REQUEST, "", False, True, desk.task_ref))
+    desk.fallback.send(FindAnswer(2, REQUEST, "", False, True, desk.task_ref))
     desk.work()
     assert len(desk.engines) == 2
     desk.tell(UP)
     assert desk.engine_ref is not None
-    assert desk.task.heard[-1] == Standby(2, desk.engine_ref)
+    assert desk.task.heard[-1] == FallbackReady(2, desk.engine_ref)
 
 
 def test_an_engines_actor_that_crashes_has_a_successor_until_it_has_none(desk: Desk) -> None:
@@ -162,7 +162,7 @@ def test_an_engines_actor_that_crashes_has_a_successor_until_it_has_none(desk: D
         desk.engine_ref.kill(Crash(RuntimeError("asked to")))
         desk.work()
     assert desk.engine_ref is None
-    assert desk.task.heard == [Found(1, "sorry", "notice")]
+    assert desk.task.heard == [FoundAnswer(1, "sorry", "notice")]
 
 
 def test_after_a_crash_the_engine_that_runs_is_gone_on_with(desk: Desk) -> None:
@@ -172,7 +172,7 @@ def test_after_a_crash_the_engine_that_runs_is_gone_on_with(desk: Desk) -> None:
     desk.work()
     desk.start()
     desk.tell(UP)
-    assert isinstance(desk.seek(), Standby)
+    assert isinstance(desk.seek(), FallbackReady)
     assert len(desk.engines) == 1
 
 
@@ -181,7 +181,7 @@ def test_without_a_supervisor_there_is_no_model(desk: Desk) -> None:
     assert supervisor is not None
     supervisor.kill()
     desk.work()
-    assert desk.seek() == Found(1, "sorry", "notice")
+    assert desk.seek() == FoundAnswer(1, "sorry", "notice")
 
 
 def test_a_model_that_was_given_up_and_ended_is_tried_anew(desk: Desk) -> None:

@@ -36,7 +36,7 @@ EVENTS: dict[str, Event] = {
     "Finish": events.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
     "Fail": events.Fail("engine_failed", "it broke", True, 100),
     "Lose": events.Lose("gone"),
-    "Detour": events.Detour("no engine"),
+    "StartFallback": events.StartFallback("no engine"),
     "HandOver": events.HandOver(),
     "Unanswered": events.Unanswered("nobody knows"),
     "Answer": events.Answer("sorry", "notice"),
@@ -54,7 +54,7 @@ LEGAL: dict[State, dict[str, State]] = {
         "Begin": S.AVAILABLE,
         "Recover": S.AVAILABLE,
         "Start": S.EXECUTING,
-        "Detour": S.EXECUTING,
+        "StartFallback": S.EXECUTING,
     },
     S.EXECUTING: {
         "Recover": S.AVAILABLE,
@@ -68,7 +68,7 @@ LEGAL: dict[State, dict[str, State]] = {
     },
     **{end: {"Retry": S.AVAILABLE} for end in TERMINAL},
 }
-ON_DETOUR: dict[str, State] = {
+ON_FALLBACK: dict[str, State] = {
     "Recover": S.AVAILABLE,
     "HandOver": S.EXECUTING,
     "Admit": S.EXECUTING,
@@ -83,7 +83,7 @@ ON_DETOUR: dict[str, State] = {
 
 
 def legal(task: Task) -> dict[str, State]:
-    return ON_DETOUR if task.detour else LEGAL[task.state]
+    return ON_FALLBACK if task.fallback_turn else LEGAL[task.state]
 
 
 def task_in(state: State) -> Task:
@@ -91,12 +91,12 @@ def task_in(state: State) -> Task:
 
 
 @pytest.mark.parametrize(
-    ("state", "detour"), [*((state, False) for state in State), (S.EXECUTING, True)]
+    ("state", "fallback"), [*((state, False) for state in State), (S.EXECUTING, True)]
 )
 @pytest.mark.parametrize("name", EVENTS)
-def test_every_pair(state: State, detour: bool, name: str) -> None:
+def test_every_pair(state: State, fallback: bool, name: str) -> None:
     task = task_in(state)
-    task.detour = detour
+    task.fallback_turn = fallback
     before = copy.deepcopy(task)
     wanted = legal(task).get(name)
     if wanted is None:
@@ -133,7 +133,7 @@ def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
         except IllegalTransition:
             assert name not in legal(task)
             continue
-        assert not task.detour or task.state is S.EXECUTING
+        assert not task.fallback_turn or task.state is S.EXECUTING
         assert 0 <= task.attempt <= task.max_attempts
         assert (task.finished_ns is not None) == task.terminal
         if name == "Retry":
@@ -212,16 +212,16 @@ def test_what_was_cut_back_is_read_again() -> None:
     assert task.resume_offset(14) == 9
 
 
-def on_detour(text: str = "", tokens: int = 0, attempt: int = 0) -> Task:
+def on_fallback(text: str = "", tokens: int = 0, attempt: int = 0) -> Task:
     task = task_in(S.AVAILABLE)
     task.text, task.tokens, task.attempt = text, [1] * tokens, attempt
-    asked = machine.apply(task, EVENTS["Detour"], at(5))
-    assert asked == [effects.Record("fallback", "no engine"), effects.Seek()]
+    asked = machine.apply(task, EVENTS["StartFallback"], at(5))
+    assert asked == [effects.Record("fallback", "no engine"), effects.AskFallback()]
     return task
 
 
 def test_an_answer_goes_on_behind_the_text_and_is_marked_first() -> None:
-    task = on_detour("Once ", tokens=2)
+    task = on_fallback("Once ", tokens=2)
     asked = machine.apply(task, events.Answer("upon a time", "history"), at(5))
     marked, told = (
         asked.index(effects.Tell("fallback", {"source": "history", "offset": 5})),
@@ -234,39 +234,39 @@ def test_an_answer_goes_on_behind_the_text_and_is_marked_first() -> None:
 
 
 def test_another_model_counts_its_own_tokens_and_all_are_told() -> None:
-    task = on_detour("Once ", tokens=2)
+    task = on_fallback("Once ", tokens=2)
     asked = machine.apply(task, EVENTS["HandOver"], at(5))
     marked = effects.Tell("fallback", {"source": "fallback_model", "offset": 5})
-    assert asked == [effects.Record("handed over"), marked, effects.Run(None)]
+    assert asked == [effects.Record("handed over"), marked, effects.StartGenerating(None)]
     machine.apply(task, EVENTS["Progress"], at(6))
     assert (task.tokens, task.tokens_made) == ([7], 3)
     # Its engine is gone: it waits for the next one, and the model could not go on with this.
     asked = machine.apply(task, EVENTS["Lose"], at(7))
-    assert asked[-1] == effects.Enqueue(front=True, detour=True)
-    machine.apply(task, EVENTS["Detour"], at(8))
+    assert asked[-1] == effects.Enqueue(front=True, fallback_only=True)
+    machine.apply(task, EVENTS["StartFallback"], at(8))
     asked = machine.apply(task, EVENTS["HandOver"], at(8))
-    assert asked == [effects.Run(None)], "it was marked before"
+    assert asked == [effects.StartGenerating(None)], "it was marked before"
     machine.apply(task, events.Finish("stop", "", Usage(9, 0, 1), 1.0, 1.0), at(9))
     assert (task.source, task.usage.completion_tokens) == ("fallback_model", 3)
 
 
-def test_attempts_that_are_used_up_lead_to_a_detour_if_there_is_one() -> None:
+def test_attempts_that_are_used_up_lead_to_a_fallback_if_there_is_one() -> None:
     task = task_in(S.EXECUTING)
     task.attempt = task.max_attempts
     failed = events.Fail("engine_failed", "it broke", True, 100, fallback=True)
     asked = machine.apply(task, failed, at(5))
     assert task.state.value == "available"
-    assert asked[-1] == effects.Enqueue(front=True, detour=True)
+    assert asked[-1] == effects.Enqueue(front=True, fallback_only=True)
     asked = machine.apply(task, EVENTS["Recover"], at(6))
-    assert asked == [effects.Enqueue(front=False, detour=True)]
-    machine.apply(task, EVENTS["Detour"], at(7))
+    assert asked == [effects.Enqueue(front=False, fallback_only=True)]
+    machine.apply(task, EVENTS["StartFallback"], at(7))
     machine.apply(task, EVENTS["Unanswered"], at(8))
     assert task.state.value == "discarded"
     assert [error.code for error in task.errors] == ["engine_failed"]
 
 
 def test_who_was_handed_over_and_finds_no_answer_fails_with_a_word() -> None:
-    task = on_detour()
+    task = on_fallback()
     machine.apply(task, EVENTS["HandOver"], at(5))
     machine.apply(task, EVENTS["Unanswered"], at(6))
     assert task.state is S.DISCARDED
@@ -280,7 +280,7 @@ def test_an_error_of_the_request_is_not_answered_otherwise() -> None:
 
 
 def test_a_retry_begins_with_the_model_again() -> None:
-    task = on_detour("Once ", tokens=2)
+    task = on_fallback("Once ", tokens=2)
     machine.apply(task, EVENTS["Answer"], at(5))
     asked = machine.apply(task, EVENTS["Retry"], at(6))
     assert asked[-1] == effects.Enqueue(front=False)

@@ -22,7 +22,7 @@ REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Optio
 def test_a_snapshot_survives_json() -> None:
     task = Task(REQUEST, State.EXECUTING, 1, 2, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
     task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
-    task.detour, task.fallback = True, Fallback("history", 3, 2)
+    task.fallback_turn, task.fallback = True, Fallback("history", 3, 2)
     request = request_from_json(REQUEST.to_json())
     assert request == REQUEST
     assert snapshot_from_json(request, task.snapshot().to_json()).restore() == task
@@ -48,6 +48,15 @@ def test_the_fingerprint_is_of_what_is_asked() -> None:
     assert other.fingerprint() == REQUEST.fingerprint()
     hotter = Request("t", "c", None, REQUEST.messages, None, Options(temperature=1.0))
     assert hotter.fingerprint() != REQUEST.fingerprint()
+
+
+def test_the_fallbacks_turn_is_stored_under_the_name_that_older_versions_gave_it() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1, 2, fallback_turn=True)
+    stored = task.snapshot().to_json()
+    fields = orjson.loads(stored)
+    assert fields["detour"] is True
+    assert "fallback_turn" not in fields
+    assert snapshot_from_json(REQUEST, stored).restore() == task
 
 
 def test_a_snapshot_from_before_the_fallback_can_be_read() -> None:
@@ -84,8 +93,8 @@ def test_a_snapshot_from_before_run_time_was_counted_begins_with_the_counting(
 
 def test_who_has_ended_the_engine_is_known_by_the_last_error() -> None:
     task = Task(REQUEST, State.EXECUTING, 1, 2)
-    assert not task.convicted
+    assert not task.ended_engine
     task.add_error(TaskError(1, 0, ENGINE_DIED, "SIGSEGV"))
-    assert task.convicted
+    assert task.ended_engine
     task.add_error(TaskError(2, 0, "timeout", "slow"))
-    assert not task.convicted
+    assert not task.ended_engine

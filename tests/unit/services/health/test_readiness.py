@@ -245,7 +245,7 @@ def test_a_proof_that_became_old_while_another_was_waited_for_does_not_count(nod
 @pytest.mark.parametrize(
     "end",
     [
-        EngineLost(PROBE_KEY, "it was killed", blamed=False),
+        EngineLost(PROBE_KEY, "it was killed", caused=False),
         Rejected(PROBE_KEY, "engine_error", "the decoder failed", True),
     ],
     ids=["lost", "rejected"],

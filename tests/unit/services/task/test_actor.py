@@ -21,10 +21,10 @@ from edge.errors import Conflict, StorageError
 from edge.inference import Run
 from edge.phoenix.effects import Subscription
 from edge.services.task.actor import TaskActor
-from edge.services.task.ending import WRITE_AGAIN_MS, Committed, Ending
-from edge.services.task.held_turn import HeldTurn
+from edge.services.task.current_turn import CurrentTurn
+from edge.services.task.end_commit import WRITE_AGAIN_MS, Committed, EndCommit
+from edge.services.task.live_task import LiveTask
 from edge.services.task.messages import Describe
-from edge.services.task.surroundings import Life
 from edge.services.task.turns import Turn
 from edge.services.watchers.audience import Audience
 from edge.services.watchers.mine_channel import MINE_TOPIC, MineChannel
@@ -39,9 +39,9 @@ from tests.support.workshop import KEEP_MS, Workshop
 TASKS = 1_000
 FEW = 20
 OF_A_TASK = (
-    TaskActor, Ending, HeldTurn, Life, Audience, Child, ChildSpec, Ref, Task, Snapshot, Request,
-    Committed, Turn, Run, Reply, Down, TaskChannel, MineChannel, Subscription, Client, Conflict,
-    ActorDown,
+    TaskActor, EndCommit, CurrentTurn, LiveTask, Audience, Child, ChildSpec, Ref, Task, Snapshot,
+    Request, Committed, Turn, Run, Reply, Down, TaskChannel, MineChannel, Subscription, Client,
+    Conflict, ActorDown,
 )  # fmt: skip
 
 

@@ -11,13 +11,13 @@ import pytest
 from edge.clock import NS_PER_MS
 from edge.errors import Conflict, Overloaded
 from edge.services.task.actor import CANCEL_MS
-from edge.services.task.ending import WRITE_AGAIN_MS
+from edge.services.task.end_commit import WRITE_AGAIN_MS
 from edge.services.task.tasks import CALL_MS, COMMAND_TRIES
 from edge.tasks.task import Options, Request
 from tests.support.rows import uid
 from tests.support.sockets import Client
 from tests.support.workshop import Workshop
-from tests.unit.services.task.test_ending import HeldShelf
+from tests.unit.services.task.test_end_commit import HeldShelf
 
 # A disk that was behind has one more try, and who called still hears of it.
 assert WRITE_AGAIN_MS < CANCEL_MS < CALL_MS

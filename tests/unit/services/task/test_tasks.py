@@ -14,7 +14,7 @@ from edge.storage import StoredTask
 from edge.tasks.task import Options, Request
 from tests.support.rows import uid
 from tests.support.workshop import KEEP_MS, Workshop
-from tests.unit.services.task.test_ending import HeldShelf
+from tests.unit.services.task.test_end_commit import HeldShelf
 
 
 def request(number: int, key: str | None = None) -> Request:

@@ -8,7 +8,7 @@ from edge.actors import Crash, Down, Ref
 from edge.engine.messages import Ready
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.task.turns import FAR_MAX, NEAR_MAX, EngineFollower, Owner, Turn, Turns
-from edge.services.watchers.wire import Place
+from edge.services.watchers.wire import QueuePosition
 from edge.tasks.line import Entry
 from edge.tasks.task import Options, Request, State, Task, Usage
 from tests.support.ears import Ear, Quiet
@@ -150,14 +150,14 @@ def test_places_are_told_when_they_are_new_and_not_too_often(desk: Desk) -> None
     desk.turns.watch("b")
     desk.turns.watch("c")
     desk.advance(PUSH_MS)
-    assert [place.position for place in desk.ears["c"].of(Place)] == [2]
+    assert [place.position for place in desk.ears["c"].of(QueuePosition)] == [2]
     desk.advance(10 * PUSH_MS)
-    assert len(desk.ears["c"].of(Place)) == 1, "nothing has changed"
+    assert len(desk.ears["c"].of(QueuePosition)) == 1, "nothing has changed"
     desk.turns.withdraw("b")
     desk.work()
     desk.advance(PUSH_MS)
-    assert [place.position for place in desk.ears["c"].of(Place)] == [2, 1]
-    assert len(desk.ears["b"].of(Place)) == 1
+    assert [place.position for place in desk.ears["c"].of(QueuePosition)] == [2, 1]
+    assert len(desk.ears["b"].of(QueuePosition)) == 1
 
 
 def test_who_is_not_watched_any_more_is_not_told(desk: Desk) -> None:
@@ -181,7 +181,7 @@ def test_those_far_back_are_told_a_few_at_a_time(desk: Desk) -> None:
         desk.turns.watch(name)
 
     def told() -> list[int]:
-        return [len(desk.ears[name].of(Place)) for name in far]
+        return [len(desk.ears[name].of(QueuePosition)) for name in far]
 
     desk.advance(PUSH_MS)
     assert told() == [1] * FAR_MAX + [0] * FAR_MAX
@@ -202,21 +202,23 @@ def test_a_place_has_an_estimate_of_what_is_before_it(desk: Desk) -> None:
     desk.wait("c")
     for _ in range(200):
         desk.turns.estimator.saw_step(10.0, 1, 0)
-    first, second = desk.turns.place("b"), desk.turns.place("c")
+    first, second = desk.turns.position("b"), desk.turns.position("c")
     assert first is not None
     assert second is not None
     assert (first.position, second.position) == (1, 2)
     assert second.eta_ms - first.eta_ms == pytest.approx(100, abs=20)
     running.tokens = [7] * 3
-    nearer = desk.turns.place("b")
+    nearer = desk.turns.position("b")
     assert nearer is not None
     assert nearer.eta_ms < first.eta_ms
-    assert desk.turns.place("a") is None
+    assert desk.turns.position("a") is None
     assert desk.turns.wait_ms_at_end() > second.eta_ms
     # An engine that is down comes back with as many slots.
     desk.turns.engine_down("restarting: it died")
-    assert desk.turns.place("c") == desk.turns.place("c")
-    assert desk.turns.place("c") == Place(2, second.eta_ms - (first.eta_ms - nearer.eta_ms))
+    assert desk.turns.position("c") == desk.turns.position("c")
+    assert desk.turns.position("c") == QueuePosition(
+        2, second.eta_ms - (first.eta_ms - nearer.eta_ms)
+    )
 
 
 def test_steps_and_answers_are_learnt_from(desk: Desk) -> None:

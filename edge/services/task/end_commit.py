@@ -12,7 +12,7 @@ from typing import Final
 
 from edge.actors import Ref
 from edge.errors import StorageError
-from edge.services.task.surroundings import Life, Surroundings
+from edge.services.task.live_task import Dependencies, LiveTask
 from edge.services.watchers import wire
 from edge.services.watchers.audience import Audience
 from edge.tasks.effects import Conclude, Record
@@ -39,37 +39,37 @@ class WriteAgain:
     """It is time to write the end down once more."""
 
 
-class Ending:
-    """The end of the task of one actor, whose `Ref` gets `Committed` and `WriteAgain`. What it
-    knows is in the actor's `Life`, so that a successor goes on with it."""
+class EndCommit:
+    """The commit of a task's end, for the actor whose `Ref` gets `Committed` and `WriteAgain`. What
+    it knows is in the `LiveTask`, so that the actor's successor goes on with it."""
 
-    __slots__ = ("_audience", "_journal", "_life", "_ref", "_telemetry", "_untaken")
+    __slots__ = ("_audience", "_journal", "_live", "_ref", "_telemetry", "_untaken")
 
-    def __init__(self, ref: Ref, life: Life, around: Surroundings, audience: Audience) -> None:
+    def __init__(self, ref: Ref, live: LiveTask, deps: Dependencies, audience: Audience) -> None:
         self._ref = ref
-        self._life = life
-        self._journal = around.journal
-        self._telemetry = around.telemetry
+        self._live = live
+        self._journal = deps.journal
+        self._telemetry = deps.telemetry
         self._audience = audience
         self._untaken: Callable[[Done], bool] | None = None  # what the journal had no room for
 
     @property
     def untold(self) -> State | None:
         """The task has ended, but for nobody outside: there it is still in this state."""
-        return self._life.untold
+        return self._live.untold
 
     @property
     def unwritten(self) -> bool:
         """The task has ended, but not on disk."""
-        return self._life.unwritten and self._life.task.terminal
+        return self._live.unwritten and self._live.task.terminal
 
     def begin(self, effect: Conclude, before: State) -> None:
         """The task has ended in this turn of its actor."""
         # The number of the event that will tell it: written down with the end, so that what comes
         # after a retry, maybe years later, has a higher one.
-        self._life.task.seq += 1
-        self._life.untold, self._life.unwritten = before, True
-        self._journal.forget(self._life)
+        self._live.task.seq += 1
+        self._live.untold, self._live.unwritten = before, True
+        self._journal.forget(self._live)
         self._record(effect, before, None)
 
     def undo(self, effect: Record, before: State, then: Then) -> None:
@@ -79,17 +79,17 @@ class Ending:
     def write_again(self) -> None:
         """Writes the end once more, if it is not on disk."""
         if self.unwritten:
-            journal, task = self._journal, self._life.task
+            journal, task = self._journal, self._live.task
             again = self._untaken or (lambda done: journal.write_again(task, done))
             self._write(again, None)
 
     def _record(self, effect: Conclude | Record, before: State, then: Then | None) -> None:
-        journal, task = self._journal, self._life.task
+        journal, task = self._journal, self._live.task
         cause = effect.cause if isinstance(effect, Record) else None
         self._write(lambda done: journal.record(task, effect.event, before, cause, done), then)
 
     def _write(self, write: Callable[[Done], bool], then: Then | None) -> None:
-        version, ref = self._life.task.version + 1, self._ref
+        version, ref = self._live.task.version + 1, self._ref
 
         def done(error: StorageError | None) -> None:
             ref.send(Committed(version, error, then))
@@ -98,30 +98,30 @@ class Ending:
         if not write(done):
             self._untaken = write
             done(StorageError("too many rows wait for the disk"))
-        self._life.written()
+        self._live.written()
 
     def committed(self, message: Committed) -> bool:
         """The end is on disk, or is not: whether it may be told now, and has not been. What waited
         for the commit of a new beginning follows, whatever the disk said."""
         if message.then is not None:
             if message.error is not None:
-                self._journal.mark(self._life)
+                self._journal.mark(self._live)
             message.then()
             return False
-        if not self.unwritten or message.version != self._life.task.version:
+        if not self.unwritten or message.version != self._live.task.version:
             return False
-        self._life.unwritten = message.error is not None
+        self._live.unwritten = message.error is not None
         if message.error is not None:
             self._ref.send_after(WRITE_AGAIN_MS, WriteAgain())
             if self._journal.durable:
                 # The disk works and is only behind: the end is told once it has caught up.
                 return False
-        untold, self._life.untold = self._life.untold, None
+        untold, self._live.untold = self._live.untold, None
         return untold is not None
 
     def tell(self) -> None:
         """Tells everybody of the end."""
-        task = self._life.task
+        task = self._live.task
         self._audience.tell(*wire.end_event(wire.document(task)), last=True)
         self._telemetry.emit(
             "task.finished",

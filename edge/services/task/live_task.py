@@ -1,4 +1,5 @@
-"""What a task's actor is given: what outlives it, and what it needs of the house."""
+"""What a task's actor is given: the task as it outlives the actor, and what the actor needs of the
+house."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ from edge.telemetry import Telemetry
 
 
 @dataclass(slots=True, eq=False)
-class Life:
-    """What outlives the actor's crashes: its last snapshot; ``fresh`` until the task has begun.
-    ``task`` is the state that the actor of now works on. It is what the journal writes down
-    (`edge.services.keeping.journal.Dirty`), so that the journal holds no actor.
+class LiveTask:
+    """A task in memory, beyond the crashes of its actor: its last snapshot; ``fresh`` until the
+    task has begun. ``task`` is the state that the actor of now works on. It is what the journal
+    writes down (`edge.services.keeping.journal.Dirty`), so that the journal holds no actor.
 
     Its end is ``unwritten`` until the disk has it. ``untold`` is the state that it had before, and
-    still has for clients; None once they may know of the end. See `edge.services.task.ending`.
+    still has for clients; None once they may know of the end. See `edge.services.task.end_commit`.
     ``given_up`` once only a last actor is left."""
 
     snapshot: Snapshot
@@ -42,7 +43,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Dependencies:
     """What every task actor needs of the house; one object for all of them. ``on_ended`` is told of
     an actor that has ended, the others of a task that runs again, and of one that has ended."""
 

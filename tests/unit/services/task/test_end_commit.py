@@ -10,7 +10,7 @@ import pytest
 from edge.actors import Crash
 from edge.clock import NS_PER_MS
 from edge.errors import StorageError
-from edge.services.task.ending import WRITE_AGAIN_MS
+from edge.services.task.end_commit import WRITE_AGAIN_MS
 from edge.storage import AuditRow, Row
 from tests.support.rows import uid
 from tests.support.sockets import Client

@@ -8,7 +8,7 @@ from typing import Final
 from edge.actors import Ref, System
 from edge.clock import Timer
 from edge.inference import Abort, EngineLost, Run
-from edge.services.task.messages import NoAnswer, Seek, generate
+from edge.services.task.messages import FindAnswer, NoAnswer, generate
 from edge.services.task.turns import ENGINE_NAME, Turn
 from edge.tasks.task import Task
 
@@ -22,9 +22,9 @@ class Timeout:
     key: int
 
 
-class HeldTurn:
-    """What a task's actor holds while it is its task's turn. `owner` is that actor's Ref, which
-    gets all answers; ``key`` names the turn in them."""
+class CurrentTurn:
+    """The turn that a task has now. `owner` is the Ref of its actor, which gets all answers;
+    ``key`` names the turn in them."""
 
     __slots__ = (
         "_asked",
@@ -33,14 +33,14 @@ class HeldTurn:
         "_system",
         "_timer",
         "alone",
-        "detour",
+        "fallback",
         "key",
         "standby",
     )
 
     def __init__(self, turn: Turn, owner: Ref, system: System) -> None:
         self.key = turn.key
-        self.detour = turn.fallback
+        self.fallback = turn.fallback
         self.alone = turn.alone
         self._owner = owner
         self._system = system
@@ -52,9 +52,9 @@ class HeldTurn:
     def run(self, task: Task, timeout_ms: int | None) -> None:
         """Sends the request to the engine whose turn it is; `Timeout` follows in time."""
         self._engine = self.standby or self._system.registry.whereis(ENGINE_NAME)
-        run = Run(generate(task, self.key), self._owner, convicted=task.convicted)
+        run = Run(generate(task, self.key), self._owner, ended_engine=task.ended_engine)
         if self._engine is None or not self._engine.send(run):
-            lost = EngineLost(self.key, "the engine is being restarted", blamed=False)
+            lost = EngineLost(self.key, "the engine is being restarted", caused=False)
             self._owner.send(lost)
         if timeout_ms is not None:
             self._timer = self._owner.send_after(timeout_ms, Timeout(self.key))
@@ -68,12 +68,14 @@ class HeldTurn:
             self._timer.cancel()
             self._timer = None
 
-    def seek(self, task: Task, *, model: bool) -> None:
+    def ask_fallback(self, task: Task, *, model: bool) -> None:
         """Asks the fallback for an answer, of its model only if `model` says so."""
         me = self._owner
         self._asked = self._system.registry.whereis(FALLBACK_NAME)
-        seek = Seek(self.key, task.request, task.text, task.fallback is not None, model, me)
-        if self._asked is not None and self._asked.send(seek):
+        question = FindAnswer(
+            self.key, task.request, task.text, task.fallback is not None, model, me
+        )
+        if self._asked is not None and self._asked.send(question):
             me.watch(self._asked)
         else:
             me.send(NoAnswer(self.key, "the node answers in no other way"))

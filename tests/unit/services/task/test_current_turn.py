@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edge.inference import Abort, EngineLost, Run
-from edge.services.task.held_turn import HeldTurn, Timeout
-from edge.services.task.messages import NoAnswer, Seek
+from edge.services.task.current_turn import CurrentTurn, Timeout
+from edge.services.task.messages import FindAnswer, NoAnswer
 from edge.services.task.turns import Turn
 from edge.tasks.task import ENGINE_DIED, Fallback, Options, Request, State, Task, TaskError
 from tests.support.ears import Ear, Quiet
@@ -21,8 +21,8 @@ class Desk(Quiet):
         self.owner, _ = self.ear()
         self.task = Task(REQUEST, State.EXECUTING, 0, text="Once ", tokens=[1, 2])
 
-    def turn(self, *, detour: bool = False) -> HeldTurn:
-        return HeldTurn(Turn(5, fallback=detour), self.owner.ref, self.system)
+    def turn(self, *, fallback: bool = False) -> CurrentTurn:
+        return CurrentTurn(Turn(5, fallback=fallback), self.owner.ref, self.system)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_it_runs_on_the_engine_within_its_time(desk: Desk) -> None:
     desk.advance(99)
     (run,) = desk.engine.of(Run)
     assert (run.request.key, run.request.resume_tokens, run.request.begun) == (5, (1, 2), "")
-    assert not run.convicted
+    assert not run.ended_engine
     desk.advance(1)
     assert desk.owner.heard == [Timeout(5)]
     turn.abort()
@@ -59,14 +59,14 @@ def test_without_an_engine_it_is_lost_at_once(desk: Desk) -> None:
     desk.work()
     desk.turn().run(desk.task, None)
     desk.work()
-    assert [lost.blamed for lost in desk.owner.of(EngineLost)] == [False]
+    assert [lost.caused for lost in desk.owner.of(EngineLost)] == [False]
 
 
 def test_another_model_is_told_how_the_answer_begins(desk: Desk) -> None:
     second, second_ref = desk.ear()
     desk.task.text = "Once upon a"
     desk.task.fallback = Fallback("fallback_model", 5, 4)
-    turn = desk.turn(detour=True)
+    turn = desk.turn(fallback=True)
     turn.standby = second_ref
     turn.run(desk.task, None)
     desk.work()
@@ -80,16 +80,16 @@ def test_who_has_ended_an_engine_is_announced_as_such(desk: Desk) -> None:
     desk.task.add_error(TaskError(1, 0, ENGINE_DIED, "SIGSEGV"))
     desk.turn().run(desk.task, None)
     desk.work()
-    assert [run.convicted for run in desk.engine.of(Run)] == [True]
+    assert [run.ended_engine for run in desk.engine.of(Run)] == [True]
 
 
 def test_the_fallback_is_asked_and_watched(desk: Desk) -> None:
     fallback, ref = desk.ear("fallback")
-    turn = desk.turn(detour=True)
-    turn.seek(desk.task, model=False)
+    turn = desk.turn(fallback=True)
+    turn.ask_fallback(desk.task, model=False)
     desk.work()
     me = desk.owner.ref
-    assert fallback.heard == [Seek(5, REQUEST, "Once ", False, False, me)]
+    assert fallback.heard == [FindAnswer(5, REQUEST, "Once ", False, False, me)]
     assert turn.asked(ref)
     turn.close()
     ref.kill()
@@ -98,7 +98,7 @@ def test_the_fallback_is_asked_and_watched(desk: Desk) -> None:
 
 
 def test_without_a_fallback_there_is_no_answer(desk: Desk) -> None:
-    desk.turn(detour=True).seek(desk.task, model=True)
+    desk.turn(fallback=True).ask_fallback(desk.task, model=True)
     desk.work()
     assert len(desk.owner.of(NoAnswer)) == 1
     assert isinstance(desk.owner, Ear)
