@@ -28,11 +28,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from edge.actors import Supervisor, System
 from edge.clock import SystemClock
-from edge.services.keeping.journal import Journal
+from edge.services.task.audience import Followers
+from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.tasks import Tasks
 from edge.services.task.turns import Turns
-from edge.services.watchers.audience import Followers
 from edge.storage import Row, Store, StoredTask
 from edge.storage.backlog import Done
 from edge.tasks.retry import RetryPolicy

@@ -24,7 +24,7 @@ import uvloop
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from edge.clock import SystemClock
-from edge.services.keeping.journal import Journal
+from edge.services.task.journal import Journal
 from edge.settings import Data
 from edge.storage import Store
 from edge.tasks import machine

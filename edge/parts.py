@@ -55,11 +55,11 @@ from edge.inference.process import StartProcess, Worker
 from edge.services.health.readiness import free_memory_bytes
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
-from edge.services.keeping.journal import Journal
+from edge.services.task.audience import Followers
+from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.tasks import RECOVER_BATCH, Tasks
 from edge.services.task.turns import EngineFollower, Turns
-from edge.services.watchers.audience import Followers
 from edge.services.watchers.channel import Channels
 from edge.services.watchers.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.watchers.pubsub import PubSub

@@ -33,9 +33,9 @@ from edge.phoenix import (
     StartChannel,
     StopChannel,
 )
-from edge.services.watchers import wire
+from edge.services.task import wire
+from edge.services.task.wire import ProgressUpdate
 from edge.services.watchers.channel import ChannelFactory, Channels
-from edge.services.watchers.wire import ProgressUpdate
 
 END_ID: Final = "end"
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})

@@ -1,6 +1,6 @@
 """What the node answers with, as JSON Schema: the components of `edge.gateway.openapi`.
 
-A test holds them to what `edge.services.watchers.wire` and the others write.
+A test holds them to what `edge.services.task.wire` and the others write.
 """
 
 from __future__ import annotations

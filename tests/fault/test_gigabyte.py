@@ -15,7 +15,7 @@ import pytest
 
 from edge.clock import ManualClock
 from edge.node import DATABASE
-from edge.services.keeping.journal import Journal
+from edge.services.task.journal import Journal
 from edge.storage import Row, StoreOptions
 from edge.storage.database import Database
 from edge.tasks import machine

@@ -18,8 +18,8 @@ from edge.gateway.outbox import Outbox
 from edge.phoenix import Socket
 from edge.phoenix.effects import Subscription
 from edge.services.task.actor import TaskActor
+from edge.services.task.audience import Audience
 from edge.services.task.live_task import LiveTask
-from edge.services.watchers.audience import Audience
 from edge.services.watchers.task_channel import TaskChannel
 from edge.tasks.task import Request, Snapshot, Task
 from tests.support.census import alive, kept_by_the_house, without_collector

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from edge.clock import NS_PER_MS, NS_PER_S
 from edge.engine.messages import Generate
 from edge.gateway.events import KEEP_ALIVE_MS
-from edge.services.keeping.journal import rebuild
+from edge.services.task.journal import rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Snapshot, State
 from edge.telemetry import Event

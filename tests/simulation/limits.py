@@ -11,8 +11,8 @@ from typing import Any, Final
 from unittest import mock
 
 from edge.services.keeping import archive
-from edge.services.task import tasks, turns
-from edge.services.watchers import audience, mine_channel
+from edge.services.task import audience, tasks, turns
+from edge.services.watchers import mine_channel
 from edge.settings import Settings
 from tests.simulation import script
 from tests.simulation.bodies import BODY_BYTES_MAX

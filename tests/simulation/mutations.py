@@ -24,17 +24,17 @@ from edge.inference.routes import Routes
 from edge.phoenix import MergeablePush
 from edge.services.health.readiness import HealthActor, Part
 from edge.services.keeping import archive
-from edge.services.keeping.journal import Journal
-from edge.services.task import held_turn, messages
+from edge.services.task import current_turn, messages
 from edge.services.task.actor import TaskActor
+from edge.services.task.audience import Followers
 from edge.services.task.end_commit import Committed, EndCommit
+from edge.services.task.journal import Journal
 from edge.services.task.live_task import LiveTask
 from edge.services.task.tasks import Tasks
+from edge.services.task.wire import ProgressUpdate
 from edge.services.watchers import mine_channel
-from edge.services.watchers.audience import Followers
 from edge.services.watchers.mine_channel import Updates
 from edge.services.watchers.task_channel import TaskChannel
-from edge.services.watchers.wire import ProgressUpdate
 from edge.storage import AuditRow, Pruned, Store, StoredTask, Wanted, queries, store
 from edge.storage.database import Database
 from edge.storage.reads import Reads
@@ -119,7 +119,7 @@ def _outbox_merges_over_a_gap() -> AbstractContextManager[object]:
 
 def _engine_resumes(change: Callable[[Generate], Generate]) -> Break:
     whole = messages.generate
-    return _replaced(held_turn, "generate", lambda *given: change(whole(*given)))
+    return _replaced(current_turn, "generate", lambda *given: change(whole(*given)))
 
 
 def _everybody_is_blamed() -> AbstractContextManager[object]:

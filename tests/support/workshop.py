@@ -13,12 +13,12 @@ from edge.actors import Actor, ChildSpec, Crash, Supervisor
 from edge.engine.messages import Finished, Generate, Output, Ready
 from edge.errors import StorageError
 from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
-from edge.services.keeping.journal import Journal
+from edge.services.task.audience import Followers
+from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.messages import CancelTask, Command, Commanded, RetryTask
 from edge.services.task.tasks import Tasks
 from edge.services.task.turns import EngineFollower, Turns
-from edge.services.watchers.audience import Followers
 from edge.services.watchers.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.watchers.task_channel import TaskChannel
 from edge.storage import Row, StoredTask, TaskRow

@@ -15,8 +15,8 @@ from edge.actors import Actor
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.phoenix import Encoded
 from edge.services.health.readiness import unreadable
+from edge.services.task import wire
 from edge.services.task.turns import Turns
-from edge.services.watchers import wire
 from edge.services.watchers.channel import Channel, Decision, Ok
 from edge.services.watchers.pubsub import PubSub
 from edge.telemetry import Event, Telemetry

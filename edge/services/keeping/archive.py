@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 from edge.clock import NS_PER_S
 from edge.errors import Overloaded
-from edge.services.keeping.journal import rebuild_to_show
+from edge.services.task import wire
+from edge.services.task.journal import rebuild_to_show
 from edge.services.task.tasks import Tasks
-from edge.services.watchers import wire
 from edge.storage import AuditRow, ExportFormat, Percentiles, StoredTask, Wanted
 
 EXPORTS_MAX: Final = 4

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.services.keeping.journal import Unreadable, rebuild
+from edge.services.task.journal import Unreadable, rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Request, State
 from edge.telemetry import Telemetry

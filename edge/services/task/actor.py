@@ -17,6 +17,8 @@ from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict
 from edge.inference import EngineLost
+from edge.services.task import wire
+from edge.services.task.audience import Audience
 from edge.services.task.current_turn import FALLBACK_NAME, CurrentTurn, Timeout
 from edge.services.task.end_commit import Committed, EndCommit, WriteAgain
 from edge.services.task.live_task import Dependencies, LiveTask
@@ -31,9 +33,7 @@ from edge.services.task.messages import (
     Watch,
 )
 from edge.services.task.turns import Owner, Turn
-from edge.services.watchers import wire
-from edge.services.watchers.audience import Audience
-from edge.services.watchers.wire import QueuePosition
+from edge.services.task.wire import QueuePosition
 from edge.tasks import effects, events, machine
 from edge.tasks.line import Entry
 from edge.tasks.machine import IllegalTransition

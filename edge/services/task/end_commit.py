@@ -12,9 +12,9 @@ from typing import Final
 
 from edge.actors import Ref
 from edge.errors import StorageError
+from edge.services.task import wire
+from edge.services.task.audience import Audience
 from edge.services.task.live_task import Dependencies, LiveTask
-from edge.services.watchers import wire
-from edge.services.watchers.audience import Audience
 from edge.tasks.effects import Conclude, Record
 from edge.tasks.task import State
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from edge.services.keeping.journal import Journal
+from edge.services.task.audience import Followers
+from edge.services.task.journal import Journal
 from edge.services.task.turns import Turns
-from edge.services.watchers.audience import Followers
 from edge.tasks.retry import RetryPolicy
 from edge.tasks.task import Request, Snapshot, State, Task
 from edge.telemetry import Telemetry
@@ -19,7 +19,7 @@ from edge.telemetry import Telemetry
 class LiveTask:
     """A task in memory, beyond the crashes of its actor: its last snapshot; ``fresh`` until the
     task has begun. ``task`` is the state that the actor of now works on. It is what the journal
-    writes down (`edge.services.keeping.journal.Dirty`), so that the journal holds no actor.
+    writes down (`edge.services.task.journal.Dirty`), so that the journal holds no actor.
 
     Its end is ``unwritten`` until the disk has it. ``untold`` is the state that it had before, and
     still has for clients; None once they may know of the end. See `edge.services.task.end_commit`.

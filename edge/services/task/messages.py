@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edge.actors import Ref
 from edge.engine.messages import Generate, Sampling
-from edge.services.watchers import wire
+from edge.services.task import wire
 from edge.tasks.task import Request, Task
 
 

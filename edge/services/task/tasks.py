@@ -21,8 +21,10 @@ from edge.errors import (
     Overloaded,
     StorageError,
 )
-from edge.services.keeping.journal import Journal, Unreadable, rebuild, rebuild_to_show
+from edge.services.task import wire
 from edge.services.task.actor import TaskActor
+from edge.services.task.audience import Followers
+from edge.services.task.journal import Journal, Unreadable, rebuild, rebuild_to_show
 from edge.services.task.live_task import Dependencies, LiveTask
 from edge.services.task.messages import (
     CancelTask,
@@ -34,9 +36,7 @@ from edge.services.task.messages import (
     TaskEvent,
 )
 from edge.services.task.turns import Turns
-from edge.services.watchers import wire
-from edge.services.watchers.audience import Followers
-from edge.services.watchers.wire import QueuePosition
+from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
 from edge.tasks.task import Request, Snapshot, State, Task

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from edge.actors import Actor, Down, Reason, Ref, System
 from edge.clock import NS_PER_MS, Timer
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.watchers.wire import QueuePosition
+from edge.services.task.wire import QueuePosition
 from edge.tasks.estimate import Estimator, Job
 from edge.tasks.line import Entry, Grant, Line
 from edge.tasks.task import State, Task

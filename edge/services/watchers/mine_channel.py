@@ -14,6 +14,7 @@ from edge.errors import InvalidRequest
 from edge.json_values import whole_number
 from edge.phoenix import Encoded
 from edge.phoenix.messages import FIELD_BYTES_MAX
+from edge.services.task import wire
 from edge.services.task.messages import (
     LOOK_AGAIN_MS,
     Fetched,
@@ -24,10 +25,9 @@ from edge.services.task.messages import (
     stored,
 )
 from edge.services.task.tasks import Tasks
-from edge.services.watchers import wire
+from edge.services.task.wire import SHORT_CHARS, ProgressUpdate
 from edge.services.watchers.channel import MAILBOX_MESSAGES_MAX, Channel, Decision, Error, Ok
 from edge.services.watchers.told import Told
-from edge.services.watchers.wire import SHORT_CHARS, ProgressUpdate
 from edge.tasks import ids
 from edge.tasks.task import Task
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from edge.actors import Down, Ref
 from edge.json_values import whole_number
 from edge.phoenix import Json
+from edge.services.task import wire
 from edge.services.task.messages import (
     LOOK_AGAIN_MS,
     CancelTask,
@@ -22,7 +23,7 @@ from edge.services.task.messages import (
     stored,
 )
 from edge.services.task.tasks import Tasks
-from edge.services.watchers import wire
+from edge.services.task.wire import SHORT_CHARS, TOPIC_PREFIX, ProgressUpdate
 from edge.services.watchers.channel import (
     LATER,
     UNHANDLED,
@@ -33,7 +34,6 @@ from edge.services.watchers.channel import (
     Ok,
 )
 from edge.services.watchers.told import Told
-from edge.services.watchers.wire import SHORT_CHARS, TOPIC_PREFIX, ProgressUpdate
 from edge.tasks import ids
 from edge.tasks.task import Task
 

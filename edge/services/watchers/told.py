@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edge.services.task import wire
 from edge.services.task.messages import TaskEvent, Watching
-from edge.services.watchers import wire
-from edge.services.watchers.wire import ProgressUpdate
+from edge.services.task.wire import ProgressUpdate
 from edge.tasks.task import TERMINAL
 
 

@@ -23,7 +23,7 @@ from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
 from edge.services.keeping.archive import EXPORTS_PER_CLIENT_MAX, Archive
-from edge.services.keeping.journal import Journal
+from edge.services.task.journal import Journal
 from edge.services.task.tasks import Tasks
 from edge.storage import Store, queries
 from edge.tasks import machine

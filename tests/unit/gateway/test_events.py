@@ -214,7 +214,7 @@ def test_an_event_is_one_line_of_data() -> None:
 
 
 async def test_a_refusal_ends_the_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.services.watchers.audience.WATCHERS_MAX", 0)
+    monkeypatch.setattr("edge.services.task.audience.WATCHERS_MAX", 0)
     await site.shop.submit(1)
     page = await site.open()
     name, data, event_id = await page.next()

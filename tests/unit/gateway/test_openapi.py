@@ -16,7 +16,7 @@ from edge.gateway import problems
 from edge.gateway.openapi import ANYWHERE, OPERATIONS, document
 from edge.gateway.shapes import COMPONENTS
 from edge.gateway.submission import FIELDS, METADATA_BYTES_MAX, parse
-from edge.services.watchers import wire
+from edge.services.task import wire
 from edge.settings import Tasks
 from edge.tasks.task import Fallback, Options, Request, State, Task, TaskError
 from tests.support.json_schema import Checker

@@ -21,12 +21,12 @@ from edge.errors import Conflict, StorageError
 from edge.inference import Run
 from edge.phoenix.effects import Subscription
 from edge.services.task.actor import TaskActor
+from edge.services.task.audience import Audience
 from edge.services.task.current_turn import CurrentTurn
 from edge.services.task.end_commit import WRITE_AGAIN_MS, Committed, EndCommit
 from edge.services.task.live_task import LiveTask
 from edge.services.task.messages import Describe
 from edge.services.task.turns import Turn
-from edge.services.watchers.audience import Audience
 from edge.services.watchers.mine_channel import MINE_TOPIC, MineChannel
 from edge.services.watchers.task_channel import TaskChannel
 from edge.storage import StoredTask

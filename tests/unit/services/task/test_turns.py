@@ -8,7 +8,7 @@ from edge.actors import Crash, Down, Ref
 from edge.engine.messages import Ready
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.task.turns import FAR_MAX, NEAR_MAX, EngineFollower, Owner, Turn, Turns
-from edge.services.watchers.wire import QueuePosition
+from edge.services.task.wire import QueuePosition
 from edge.tasks.line import Entry
 from edge.tasks.task import Options, Request, State, Task, Usage
 from tests.support.ears import Ear, Quiet

@@ -11,13 +11,13 @@ from edge.clock import NS_PER_MS
 from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.phoenix import Encoded
 from edge.services.task.messages import TaskEvent
+from edge.services.task.wire import SHORT_CHARS, ProgressUpdate
 from edge.services.watchers.mine_channel import (
     ASKED_MAX,
     OFFSETS_MAX,
     UPDATES_BYTES_MAX,
     Updates,
 )
-from edge.services.watchers.wire import SHORT_CHARS, ProgressUpdate
 from tests.support.rows import uid
 from tests.support.sockets import Client, SlowClient
 from tests.support.workshop import KEEP_MS, Workshop

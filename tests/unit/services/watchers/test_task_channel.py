@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edge.clock import NS_PER_MS
-from edge.services.watchers import audience
-from edge.services.watchers.wire import PAGE_CHARS, SHORT_CHARS
+from edge.services.task import audience
+from edge.services.task.wire import PAGE_CHARS, SHORT_CHARS
 from tests.support.reader import Reader
 from tests.support.rows import uid
 from tests.support.sockets import Client, SlowClient
@@ -176,7 +176,7 @@ async def test_cancel_is_answered(shop: Workshop) -> None:
 async def test_more_than_may_watch_are_told_so(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.services.watchers.audience.WATCHERS_MAX", 1)
+    monkeypatch.setattr("edge.services.task.audience.WATCHERS_MAX", 1)
     await shop.submit(1)
     first, second = join(shop), join(shop)
     assert heard(first)[0][0] == "ok"

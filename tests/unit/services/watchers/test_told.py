@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.services.task import wire
 from edge.services.task.messages import TaskEvent, Watching
-from edge.services.watchers import wire
+from edge.services.task.wire import SHORT_CHARS
 from edge.services.watchers.told import Told
-from edge.services.watchers.wire import SHORT_CHARS
 from edge.tasks.task import Fallback, Options, Request, State, Task
 from tests.support.reader import Reader
 

@@ -10,8 +10,8 @@ import pytest
 
 from edge.clock import NS_PER_S
 from edge.gateway.outbox import ROOM_BYTES_MAX
-from edge.services.watchers import wire
-from edge.services.watchers.wire import PAGE_CHARS, ProgressUpdate
+from edge.services.task import wire
+from edge.services.task.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
 
 REQUEST = Request("t", "c", "hi", None, None, Options())

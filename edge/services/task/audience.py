@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from edge.actors import Ref
+from edge.services.task import wire
 from edge.services.task.messages import TaskEvent, TooMany, Watch, Watching
-from edge.services.watchers import wire
-from edge.services.watchers.wire import PAGE_CHARS, ProgressUpdate
+from edge.services.task.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.effects import TellProgress
 from edge.tasks.task import Task
 

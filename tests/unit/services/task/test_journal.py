@@ -6,7 +6,7 @@ import pytest
 
 from edge.clock import NS_PER_MS, ManualClock
 from edge.errors import StorageError
-from edge.services.keeping.journal import PORTION_GAP_MS, PORTION_TASKS, Journal, rebuild
+from edge.services.task.journal import PORTION_GAP_MS, PORTION_TASKS, Journal, rebuild
 from edge.storage import AuditRow, Row, StoredTask, TaskRow
 from edge.storage.backlog import Done
 from edge.tasks import machine
