@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from edge.actors.calls import Reply
 from edge.actors.reasons import NORMAL, Reason
 from edge.actors.ref import Ref
-
-if TYPE_CHECKING:
-    from edge.actors.system import System
-    from edge.clock import Timer
+from edge.actors.system import System
+from edge.clock import Timer
 
 
 class Actor:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from edge.actors.errors import ActorDown, CallTimeout
-from edge.actors.reasons import drop_tracebacks
-from edge.actors.signals import Signal
-from edge.clock import NS_PER_MS, Clock
+from edge.actors.reasons import Reason, drop_tracebacks
 
-if TYPE_CHECKING:
-    from edge.actors.actor import Actor
-    from edge.actors.reasons import Reason
-    from edge.actors.ref import Ref
+
+class Labelled(Protocol):
+    """Who was called: the actor's `Ref`."""
+
+    @property
+    def label(self) -> str: ...
 
 
 class Reply:
@@ -35,6 +34,11 @@ class Reply:
         """Whether the caller still waits."""
         return not self._future.done()
 
+    @property
+    def answer(self) -> asyncio.Future[object]:
+        """What the caller waits for."""
+        return self._future
+
     def __call__(self, value: object) -> None:
         """Answers the call."""
         self._use()
@@ -49,12 +53,12 @@ class Reply:
         if not self._future.done():
             self._future.set_exception(error)
 
-    def down(self, ref: Ref, reason: Reason) -> None:
+    def down(self, ref: Labelled, reason: Reason) -> None:
         """The actor ended before it replied."""
         if not self._future.done():
             self._future.set_exception(ActorDown(ref.label, reason))
 
-    def expire(self, ref: Ref, deadline_ms: float) -> None:
+    def expire(self, ref: Labelled, deadline_ms: float) -> None:
         """The actor did not reply in time."""
         if not self._future.done():
             self._future.set_exception(CallTimeout(ref.label, deadline_ms))
@@ -65,24 +69,6 @@ class Reply:
         self._used = True
 
 
-async def call(ref: Ref, clock: Clock, request: object, deadline_ms: float) -> object:
-    """See `Ref.call`."""
-    future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    reply = Reply(future)
-    # Watching comes first: between asking and watching the actor could not die unseen.
-    ref.add_watcher(reply)
-    timer = clock.call_after(int(deadline_ms * NS_PER_MS), partial(reply.expire, ref, deadline_ms))
-    try:
-        if not ref.send(Signal(partial(_ask, request, reply))):
-            assert ref.reason is not None
-            reply.down(ref, ref.reason)
-        return await future
-    finally:
-        timer.cancel()
-        ref.remove_watcher(reply)
-        # The traceback of an error holds this frame, which must not hold the error.
-        del future, reply
-
-
-def _ask(request: object, reply: Reply, actor: Actor) -> None:
-    actor.handle_call(request, reply)
+def new_reply() -> Reply:
+    """For a coroutine that waits, on the running loop, for what the actor answers."""
+    return Reply(asyncio.get_running_loop().create_future())

@@ -8,18 +8,63 @@ exactly while it is in the run queue or in its turn. An idle actor has none.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
 
-from edge.actors.calls import call
+from edge.actors.calls import Reply, new_reply
 from edge.actors.errors import ActorDown
 from edge.actors.reasons import KILLED, SHUTDOWN, MailboxOverflow, Reason
-from edge.actors.signals import Signal
-from edge.clock import NS_PER_MS
+from edge.clock import NS_PER_MS, Clock, Timer
 
-if TYPE_CHECKING:
-    from edge.actors.actor import Actor
-    from edge.actors.system import System
-    from edge.clock import Clock, Timer
+
+class Behaviour(Protocol):
+    """What an actor does in its turns, as OTP's callbacks; `edge.actors.Actor` says what each is
+    for, and is the base of all."""
+
+    ref: Ref
+
+    def started(self) -> None: ...
+
+    def handle(self, message: object, /) -> None: ...
+
+    def handle_call(self, request: object, reply: Reply, /) -> None: ...
+
+    def stopping(self, reason: Reason, /) -> None: ...
+
+    def stopped(self, reason: Reason, /) -> None: ...
+
+    def child_ended(self, ref: Ref, reason: Reason, /) -> None: ...
+
+
+class Scheduler(Protocol):
+    """What a `Ref` needs of the `System` that runs its actor."""
+
+    clock: Clock
+    emit: Callable[..., object]
+    run_queue: deque[Ref]
+    awake: bool
+    now_left: int
+
+    def wake(self) -> None: ...
+
+    def turn_now(self, ref: Ref, message: object) -> None: ...
+
+    def press(self, ref: Ref, waiting_before: int) -> None: ...
+
+
+class Signal:
+    """The mailbox entry that is no plain message: calls, and requests to stop, wait there like
+    messages. ``act`` gets the actor."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[Behaviour], None]) -> None:
+        self.act = act
+
+
+def _ask(request: object, reply: Reply, actor: Behaviour) -> None:
+    actor.handle_call(request, reply)
 
 
 class Down(NamedTuple):
@@ -89,10 +134,14 @@ class Ref:
     )
 
     def __init__(
-        self, system: System, actor: Actor, parent: Actor | None, mailbox_messages_max: int
+        self,
+        system: Scheduler,
+        actor: Behaviour,
+        parent: Behaviour | None,
+        mailbox_messages_max: int,
     ) -> None:
         self._system = system
-        self._actor: Actor | None = actor  # None once buried
+        self._actor: Behaviour | None = actor  # None once buried
         self._parent = parent
         self._mailbox: deque[object] | None = None
         self._reason: Reason | None = None  # set with alive = False
@@ -179,7 +228,21 @@ class Ref:
         deadline, and whatever the actor gave to `Reply.fail`. Needs a running event loop.
         An actor must not wait for a call inside its own handlers: they are synchronous.
         """
-        return await call(self, self._system.clock, request, deadline_ms)
+        reply = new_reply()
+        # Watching comes first: between asking and watching the actor could not die unseen.
+        self.add_watcher(reply)
+        late = partial(reply.expire, self, deadline_ms)
+        timer = self._system.clock.call_after(int(deadline_ms * NS_PER_MS), late)
+        try:
+            if not self.send(Signal(partial(_ask, request, reply))):
+                assert self._reason is not None
+                reply.down(self, self._reason)
+            return await reply.answer
+        finally:
+            timer.cancel()
+            self.remove_watcher(reply)
+            # The traceback of an error holds this frame, which must not hold the error.
+            del late, reply
 
     def stop(self, reason: Reason = SHUTDOWN) -> None:
         """Asks the actor to end, in mailbox order: what was sent before is handled first.
@@ -234,7 +297,7 @@ class Ref:
             if not self._watchers:
                 self._watchers = None
 
-    def actor(self) -> Actor:
+    def actor(self) -> Behaviour:
         """The actor itself, for wiring code that calls its functions directly (a supervisor's).
         Raises `ActorDown` when it is dead."""
         if self._actor is None or not self.alive:

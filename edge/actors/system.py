@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from edge.actors.reasons import Crash, Reason
-from edge.actors.ref import Ref
+from edge.actors.ref import Behaviour, Ref, Signal
 from edge.actors.registry import Registry
-from edge.actors.signals import Signal
+from edge.clock import Clock
 
-if TYPE_CHECKING:
-    from edge.actors.actor import Actor
-    from edge.clock import Clock
+
+class Spawnable(Behaviour, Protocol):
+    """An actor that has not been started yet: it is told which system runs it."""
+
+    system: System
 
 
 def _hear_nothing(_name: str, /, **_fields: object) -> None:
@@ -97,10 +99,10 @@ class System:
 
     def spawn(
         self,
-        actor: Actor,
+        actor: Spawnable,
         *,
         name: str | None = None,
-        parent: Actor | None = None,
+        parent: Behaviour | None = None,
         mailbox_messages_max: int | None = None,
     ) -> Ref:
         """Starts an actor: it is registered and `started` has run when this returns.
@@ -228,7 +230,7 @@ class System:
             self.now_left = self._pump_messages_max
             self.messages_handled += messages_max - left - ends - inside
 
-    def _turn(self, ref: Ref, actor: Actor, messages_max: int) -> int:
+    def _turn(self, ref: Ref, actor: Behaviour, messages_max: int) -> int:
         """Handles messages of one actor, and returns how many; one that crashes has had its last.
         A ref stays where it is in the queue."""
         mailbox = ref._mailbox
@@ -271,7 +273,7 @@ class System:
         self.emit("actor.crashed", name=ref.label, error=error)
         ref.kill(Crash(error))
 
-    def _end(self, ref: Ref, actor: Actor) -> None:
+    def _end(self, ref: Ref, actor: Behaviour) -> None:
         """Last words; its timers and its own monitors are dropped; its name is free; its parent is
         told (who may start a successor); then its monitors: so that whoever hears `Down` finds the
         successor under the name."""

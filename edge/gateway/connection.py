@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from edge.clock import NS_PER_MS, Timer
+from edge.clock import NS_PER_MS, Clock, Timer
+from edge.gateway.budget import Budget
 from edge.gateway.handshake import Handshake
 from edge.gateway.machine_port import MachinePort
-from edge.gateway.outbox import OPCODE_PONG, Outbox, ws_frame
+from edge.gateway.outbox import OPCODE_PONG, Counters, Outbox, ws_frame
 from edge.phoenix import (
     CLOSE_GOING_AWAY,
     CLOSE_UNDECODABLE,
@@ -30,14 +31,14 @@ from edge.phoenix import (
     MergeablePush,
     Message,
     Reply,
+    Router,
     Socket,
     StartChannel,
     StopChannel,
 )
-from edge.services.watchers.channel import ChannelFactory
-
-if TYPE_CHECKING:
-    from edge.gateway.socket import SocketApp
+from edge.services.watchers.channel import ChannelFactory, Channels
+from edge.settings import Socket as Limits
+from edge.telemetry import Telemetry
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -46,6 +47,22 @@ CLOSE_MS_MAX: Final = 2_000
 
 # A client that writes faster than it is read must not keep the loop to itself.
 _FRAMES_IN_A_ROW: Final = 32
+
+
+class Mount(Protocol):
+    """What all connections of one mounted socket share; see `edge.gateway.socket.SocketApp`."""
+
+    router: Router[ChannelFactory]
+    channels: Channels
+    clock: Clock
+    limits: Limits
+    telemetry: Telemetry
+    counters: Counters
+    budget: Budget
+
+    def opened(self, connection: Connection) -> None: ...
+
+    def closed(self, connection: Connection) -> None: ...
 
 
 class Connection(MachinePort):
@@ -67,7 +84,7 @@ class Connection(MachinePort):
 
     def __init__(
         self,
-        app: SocketApp,
+        app: Mount,
         handshake: Handshake,
         client: object,
         socket_id: str | None,
