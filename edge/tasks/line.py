@@ -11,7 +11,10 @@ running counts, and an answer of 4,000 tokens costs four hundred times one of 10
 is known the flow is settled by the difference.
 
 A priority is a bounded head start. Level n stands behind what level 0 could do in n steps of time,
-and no task waits longer than those n steps for being of its level: then it counts as of level 0.
+and no task waits longer than those n steps for being of its level: then it stands where its tag
+alone puts it, and those of its level that are before it stand there too. Within a level the order
+is that of the tags at all times: a question that comes now does not stand behind a thousand others
+of its level for their having waited long.
 
 A task that lost its turn (its engine died, or the node) comes back with the tag that it had, which
 is lower than nearly all others'. The tag belongs to the task and is stored with it, so that a line
@@ -28,7 +31,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice, takewhile
-from typing import Any, Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from edge.clock import NS_PER_MS
 from edge.tasks.ranked import Ahead, Ranked
@@ -38,11 +42,13 @@ LEVEL_DEFAULT: Final = 5
 """In the middle: a client can ask for less as well as for more."""
 
 AGED_AT_ONCE_MAX: Final = 64
-"""Tasks that count as of level 0 from one call on. Each task ages once, and each takes at least two
+"""Tasks found to have waited out their level in one call. Each does so once, and takes at least two
 calls to come and to go, so those that are due never pile up for long."""
 
 FLOWS_KEPT_MIN: Final = 1_024
 """So many flows are kept before those that are of little consequence are looked for."""
+
+_Rank: TypeAlias = tuple[float, int]
 
 _CAME_BACK: Final = -(1 << 62)
 """Of equal tags, those that had their turn already go first, in the order in which they come."""
@@ -55,8 +61,7 @@ class Entry:
     ``owner`` is whom its grant is for; the line only keeps it. ``alone``: it may have ended an
     engine, so it runs with nobody beside it until it is `Line.cleared`. ``fallback_only``: the
     model can do nothing for it. ``may_fall_back``: something else may answer it. ``tag`` is its
-    start tag, None for one that never had one. ``counts_as`` is its level, or 0 once it has waited
-    that out.
+    start tag, None for one that never had one. ``aged``: it has waited its level out.
     """
 
     task_id: str
@@ -69,9 +74,9 @@ class Entry:
     alone: bool = False
     fallback_only: bool = False
     may_fall_back: bool = False
-    rank: tuple[float, int] = field(default=(0.0, 0), init=False)
+    rank: _Rank = field(default=(0.0, 0), init=False)
     aged_ns: int = field(default=0, init=False)
-    counts_as: int = field(default=0, init=False)
+    aged: bool = field(default=False, init=False)
 
     @property
     def marked(self) -> bool:
@@ -142,9 +147,10 @@ class Line:
         self._flows: dict[str, _Flow] = {}
         self._entries: dict[str, Entry] = {}  # all that wait
         self._coming: dict[str, tuple[str, int]] = {}  # flows and costs of those that are coming
-        # Of each level, those that count as of it, by their tags. How far a level stands behind the
-        # one before it changes with the model's pace; within one the order never does.
+        # Of each level, all by their tags, and those that have waited it out. How far one stands
+        # behind the level before changes with the pace of the model; within one the order does not.
         self._levels: list[Ranked[Entry]] = [Ranked() for _ in range(LEVELS)]
+        self._aged: list[Ranked[Entry]] = [Ranked() for _ in range(LEVELS)]
         self._suspects: OrderedDict[str, Entry] = OrderedDict()
         self._fallback_only: Ranked[Entry] = Ranked()
         self._running: dict[int, Running] = {}
@@ -193,7 +199,8 @@ class Line:
 
     def _all(self) -> Iterator[Entry]:
         yield from self._suspects.values()
-        yield from merge(*self._levels, key=self._standing)
+        for _, entry in merge(*map(self._with_standings, range(LEVELS)), key=itemgetter(0)):
+            yield entry
         yield from self._fallback_only
 
     # ---- coming and going
@@ -275,13 +282,13 @@ class Line:
             self._suspects[entry.task_id] = entry
             self._suspects.move_to_end(entry.task_id, last=not first)
         else:
-            entry.counts_as = 0
+            self._levels[entry.level].add(entry)
             if entry.aged_ns > now_ns:
-                entry.counts_as = entry.level
                 # Those of a level age in the order in which they come, since all wait equally
                 # long; one that is there already keeps its place among them.
                 self._ageing[entry.level][entry.task_id] = entry
-            self._levels[entry.counts_as].add(entry)
+            elif entry.level:
+                self._has_aged(entry)
 
     def _level_ns(self, entry: Entry) -> int:
         """For how long it may have to wait for being of its level."""
@@ -290,10 +297,24 @@ class Line:
     def _stop_ageing(self, entry: Entry) -> None:
         self._ageing[entry.level].pop(entry.task_id, None)
 
-    def _standing(self, entry: Entry) -> tuple[float, int]:
-        """Where it stands among those of all levels."""
+    def _standing(self, entry: Entry) -> _Rank:
+        """Where it stands among those of all levels: behind the head start of its betters, but
+        before the next of its own level that has waited that out."""
+        return self._before_aged(entry, self._aged[entry.level].first_from(entry.rank))
+
+    def _before_aged(self, entry: Entry, aged: Entry | None) -> _Rank:
         tag, number = entry.rank
-        return tag + entry.counts_as * self._head_start, number
+        standing = tag + entry.level * self._head_start, number
+        return standing if aged is None else min(standing, aged.rank)
+
+    def _with_standings(self, level: int) -> Iterator[tuple[_Rank, Entry]]:
+        """All of a level with their standings, in order."""
+        all_aged = iter(self._aged[level])
+        aged = next(all_aged, None)
+        for entry in self._levels[level]:
+            while aged is not None and aged.rank < entry.rank:
+                aged = next(all_aged, None)
+            yield self._before_aged(entry, aged), entry
 
     @property
     def _head_start(self) -> int:
@@ -301,15 +322,17 @@ class Line:
         return round(self._step_ms * self.tokens_per_ms)
 
     def _age(self, now_ns: int) -> None:
-        """Those that have waited out their level stand where level 0 would have put them."""
+        """Finds those that have waited out their level."""
         left = AGED_AT_ONCE_MAX
         for ageing in self._ageing:
             while ageing and left and (entry := next(iter(ageing.values()))).aged_ns <= now_ns:
                 self._stop_ageing(entry)
                 left -= 1
-                self._levels[entry.level].remove(entry)
-                entry.counts_as = 0
-                self._levels[0].add(entry)
+                self._has_aged(entry)
+
+    def _has_aged(self, entry: Entry) -> None:
+        entry.aged = True
+        self._aged[entry.level].add(entry)
 
     def withdraw(self, task_id: str) -> bool:
         """Takes out a task that waits, whose flow does not pay for it; False when it does not."""
@@ -329,7 +352,10 @@ class Line:
         if entry.fallback_only:
             self._fallback_only.remove(entry)
         elif self._suspects.pop(entry.task_id, None) is None:
-            self._levels[entry.counts_as].remove(entry)
+            self._levels[entry.level].remove(entry)
+            if entry.aged:
+                self._aged[entry.level].remove(entry)
+                entry.aged = False
 
     # ---- turns
 
@@ -432,11 +458,18 @@ class Line:
         if entry.task_id in self._suspects:
             return _sum(takewhile(lambda each: each is not entry, self._suspects.values()))
         ahead = _sum(self._suspects.values())
+        standing = self._standing(entry)
         for number, level in enumerate(self._levels):
-            behind = (number - entry.counts_as) * self._head_start
-            rank = (entry.rank[0] - behind, entry.rank[1])
+            rank = entry.rank if number == entry.level else self._same_as(standing, number)
             ahead = _add(ahead, level.before_rank(rank))
         return ahead
+
+    def _same_as(self, standing: _Rank, level: int) -> _Rank:
+        """The rank that has this standing in a level: all lower ones, and no others, are served
+        before it."""
+        rank = standing[0] - level * self._head_start, standing[1]
+        aged = self._aged[level].last_before(standing)
+        return rank if aged is None else max(rank, (aged.rank[0], aged.rank[1] + 1))
 
 
 def _sum(entries: Iterable[Entry]) -> Ahead:

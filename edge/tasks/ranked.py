@@ -126,15 +126,30 @@ class Ranked(Generic[M]):
                 return next(member for member in block if member.marked)
         return None
 
+    def first_from(self, rank: tuple[float, int]) -> M | None:
+        """The first that has this rank or a higher one."""
+        at, place = self._at(rank)
+        return self._blocks[at][place] if at < len(self._blocks) else None
+
+    def last_before(self, rank: tuple[float, int]) -> M | None:
+        """The last that has a lower rank."""
+        at, place = self._at(rank)
+        if place:
+            return self._blocks[at][place - 1]
+        return self._blocks[at - 1][-1] if at else None
+
     def before(self, member: M) -> Ahead:
         """What stands before this member. ValueError when it is not there."""
         return self._before(*self._find(member))
 
     def before_rank(self, rank: tuple[float, int]) -> Ahead:
         """The same for a member of this rank, were it there."""
+        return self._before(*self._at(rank))
+
+    def _at(self, rank: tuple[float, int]) -> tuple[int, int]:
+        """The block, and the place in it, of the first that is not before this rank."""
         at = bisect_left(self._lasts, rank)
-        place = bisect_left(self._ranks[at], rank) if at < len(self._lasts) else 0
-        return self._before(at, place)
+        return at, bisect_left(self._ranks[at], rank) if at < len(self._lasts) else 0
 
     def _before(self, at: int, place: int) -> Ahead:
         here = self._blocks[at][:place] if place else []

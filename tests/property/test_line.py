@@ -149,6 +149,23 @@ class LineMachine(RuleBasedStateMachine):
         assert ageing <= set(self.waiting)
 
     @invariant()
+    def the_order_is_that_of_tags_and_head_starts(self) -> None:
+        """Of each level all that stand before one which has waited it out stand where it does."""
+        plain = [each for each in self.line.in_order() if not (each.alone or each.fallback_only)]
+        head_start = round(STEP_MS * self.line.tokens_per_ms)
+
+        def standing(entry: Entry) -> tuple[tuple[float, int], tuple[float, int]]:
+            own = entry.rank[0] + entry.level * head_start, entry.rank[1]
+            aged = (
+                each.rank
+                for each in plain
+                if each.aged and each.level == entry.level and each.rank >= entry.rank
+            )
+            return min(own, *aged, own), entry.rank
+
+        assert plain == sorted(plain, key=standing)
+
+    @invariant()
     def places_are_those_of_the_order(self) -> None:
         order = [each for each in self.line.in_order() if not each.fallback_only]
         for place, each in enumerate(order):

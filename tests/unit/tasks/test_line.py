@@ -116,6 +116,29 @@ def test_nobody_waits_for_longer_than_the_steps_of_its_level(line: Line) -> None
     assert now_ns == 3 * STEP_MS * NS_PER_MS
 
 
+def test_a_question_does_not_stand_behind_what_has_waited_long_at_its_level(line: Line) -> None:
+    fill(line, *(entry(f"batch{number}", "batch", level=5) for number in range(1_000)))
+    now_ns = 6 * STEP_MS * NS_PER_MS
+    held = line.grant(now_ns)
+    assert held is not None
+    fill(line, entry("chat", "chat", level=5), now_ns=now_ns)
+    line.release(held.key, 100)
+    ahead = line.ahead("chat", now_ns)
+    assert ahead is not None
+    assert ahead.members == 0
+    assert served(line, 2, now_ns) == ["chat", "batch1"]
+
+
+def test_what_has_waited_long_still_goes_before_what_is_new(line: Line) -> None:
+    fill(line, *(entry(f"old{number}", "old", level=5) for number in range(3)))
+    fill(line, entry("late", "late", 1_000, level=5), entry("late2", "late", level=5))
+    now_ns = 6 * STEP_MS * NS_PER_MS
+    fill(line, *(entry(f"new{number}", "new", level=0) for number in range(3)), now_ns=now_ns)
+    assert [each.task_id for each in line.in_order()][-1] == "late2"
+    order = served(line, now_ns=now_ns)
+    assert order.index("new0") < order.index("old1") < order.index("new2")
+
+
 def test_who_lost_its_turn_comes_back_to_its_place(line: Line) -> None:
     fill(line, *(entry(f"a{number}", "a") for number in range(3)), entry("b0", "b"))
     grant = line.grant(0)

@@ -65,3 +65,18 @@ def test_many_members_have_their_places_and_sums() -> None:
     for each in things:
         ranked.remove(each)
     assert not ranked
+
+
+def test_neighbours_of_a_rank() -> None:
+    ranked: Ranked[Thing] = Ranked()
+    assert (ranked.first_from((0.0, 0)), ranked.last_before((0.0, 0))) == (None, None)
+    things = [Thing((float(2 * number), 0)) for number in range(3 * BLOCK_MAX)]
+    for each in things:
+        ranked.add(each)
+    for number in range(1, 3 * BLOCK_MAX):
+        assert ranked.first_from((2.0 * number, 0)) is things[number]
+        assert ranked.first_from((2.0 * number - 1, 0)) is things[number]
+        assert ranked.last_before((2.0 * number, 0)) is things[number - 1]
+    assert ranked.first_from((2.0 * len(things), 0)) is None
+    assert ranked.last_before((0.0, 0)) is None
+    assert ranked.last_before((1e9, 0)) is things[-1]
