@@ -1,16 +1,36 @@
-"""Who is calling: names by their secrets, or everybody on this machine when there are none."""
+"""Who is calling: names by their secrets, or everybody on this machine when there are none.
+
+An open node has one client, who may see all. Its limits, and whose turn it is, still need somebody
+to be about: there it is the address. What a proxy writes into headers (``X-Forwarded-For``) is
+not read, as nowhere here: anybody can write that. Behind a proxy, callers are told apart by tokens.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.errors import Forbidden
+from edge.gateway.http.places import address_of, is_local
 
 LOCAL: Final = "local"
 """The name of every caller while no tokens are configured."""
+
+
+class Caller(NamedTuple):
+    """Who sent a request: the client whose tasks are in question, and the address that tells it
+    from others where no token does. ``operates``: it may pause the line that all wait in."""
+
+    client: str
+    address: str | None = None
+    operates: bool = False
+
+    @property
+    def account(self) -> str:
+        """Whom limits are about; see `edge.tasks.task.Request.account`."""
+        return self.address or self.client
 
 
 class Access:
@@ -47,6 +67,19 @@ class Access:
         """The name of who sent these headers. ``token`` came by another way, and counts when the
         headers have none. Forbidden as in `client`."""
         return self.client(bearer(headers.get("Authorization")) or token)
+
+    def caller_of(self, headers: Mapping[str, str], host: str | None) -> Caller:
+        """Who sent these headers from this host (an IP address; None when it has gone away).
+        Forbidden as in `client`.
+
+        There are no scopes of tokens yet: each token's client may pause the line. On an open node
+        that is for who calls from the machine itself, which is everybody unless a proxy of the
+        admin's passes others on."""
+        client = self.client_of(headers)
+        if not self.open:
+            return Caller(client, operates=True)
+        address = None if host is None else address_of(host)
+        return Caller(client, address, operates=address is not None and is_local(address))
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Whether who sent these headers is a client."""

@@ -94,6 +94,19 @@ def text(about: str) -> Field:
     return _optional(check, {"type": "string", "pattern": NOT_BLANK, "description": about})
 
 
+def name(chars_max: int, about: str) -> Field:
+    """Text that is not empty, of bounded length."""
+    unbounded = text(about)
+
+    def check(name: str, value: Any) -> Any:
+        checked = unbounded.check(name, value)
+        if checked is not None and len(checked) > chars_max:
+            raise InvalidRequest(f"{name} has to have 1 to {chars_max} characters", field=name)
+        return checked
+
+    return Field(check, unbounded.schema | {"maxLength": chars_max})
+
+
 def task_id(about: str) -> Field:
     """A UUID in any spelling, which becomes the canonical one."""
 

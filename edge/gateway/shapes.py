@@ -110,6 +110,7 @@ _TASK: Final = object_of(
         "state": {"type": "string", "enum": list(STATES)},
         "model": nullable(TEXT),
         "client": TEXT,
+        "user": about(nullable(TEXT), "For whom the client asked, if it said so."),
         "options": ref("Options"),
         "priority": COUNT,
         "attempt": COUNT,

@@ -23,6 +23,7 @@ STOP_CHARS_MAX: Final = 256
 MESSAGES_MAX: Final = 1_000
 METADATA_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
+USER_CHARS_MAX: Final = 128
 FINGERPRINT_BYTES: Final = 16
 """There is one of these for every task in memory."""
 DAY_MS: Final = 86_400_000
@@ -38,7 +39,12 @@ class Submission(NamedTuple):
 
 
 def parse(
-    body: bytes, *, client: str, idempotency_key: str | None, defaults: Defaults
+    body: bytes,
+    *,
+    client: str,
+    address: str | None = None,
+    idempotency_key: str | None,
+    defaults: Defaults,
 ) -> Submission:
     """Checks a body. Raises `MalformedBody` when it is no JSON object, `InvalidRequest` with the
     field's name for everything else."""
@@ -77,6 +83,8 @@ def parse(
         idempotency_key=idempotency_key,
         metadata=values.get("metadata"),
         submission=_fingerprint(values | {"metadata": given.get("metadata")}),
+        address=address,
+        user=values.get("user"),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
 
@@ -125,6 +133,10 @@ FIELDS: Final[dict[str, Field]] = {
     "max_attempts": fields.whole(1, 1_000, "How often it is tried."),
     "timeout_ms": fields.whole(1, 7 * DAY_MS, "How long one attempt may take."),
     "fallback": fields.flag("false: rather wait, or fail, than be answered without the model."),
+    "user": fields.name(
+        USER_CHARS_MAX,
+        "For whom you ask: your users wait for their own tasks, not for one another's.",
+    ),
     "metadata": fields.free_object(METADATA_BYTES_MAX, "Yours; comes back with the task."),
 }
 """The members of a submission. Which are there when none is given is for the settings to say."""

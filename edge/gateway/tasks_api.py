@@ -51,10 +51,11 @@ class TasksApi:
 
     async def submit(self, request: web.Request) -> web.Response:
         """``202`` once the task is committed."""
-        client = self._client(request)
+        caller = self._access.caller_of(request.headers, request.remote)
         wanted = submission.parse(
             await read_body(request),
-            client=client,
+            client=caller.client,
+            address=caller.address,
             idempotency_key=request.headers.get("Idempotency-Key"),
             defaults=self._settings.tasks,
         )

@@ -74,6 +74,10 @@ class Request:
     which is the nearest of 64 bits (RFC 8259 section 6), and members named twice: the last counts.
     ``submission`` is a fingerprint of all that was submitted but for the id, whatever defaults were
     put in; None where it is not known.
+
+    ``client`` may see the task. ``address`` tells callers apart where all of them are one client:
+    on an open node, the network that it came from; None where a token has named its client.
+    ``user`` is whom the client asks for, if it says so.
     """
 
     task_id: str
@@ -90,11 +94,24 @@ class Request:
     metadata: str | None = None
     # What came later has a value for requests that were stored before.
     submission: str | None = None
+    address: str | None = None
+    user: str | None = None
+
+    @property
+    def account(self) -> str:
+        """Who may have so many tasks at a time, all users together: the client, or the address."""
+        return self.address or self.client
+
+    @property
+    def flow(self) -> str:
+        """Whose tasks wait for one another, and not for those of others: a user's, or all of an
+        account that names none."""
+        return self.account if self.user is None else f"{self.account}\0{self.user}"
 
     @property
     def size_bytes(self) -> int:
         """What its texts take in memory, where a character may take four."""
-        texts = [self.prompt or "", self.metadata or "", *self.options.stop]
+        texts = [self.prompt or "", self.metadata or "", self.user or "", *self.options.stop]
         texts += (content for _, content in self.messages or ())
         return sum(map(sys.getsizeof, texts))
 
@@ -125,7 +142,10 @@ def request_from_json(data: bytes) -> Request:
     if messages is not None:
         fields["messages"] = tuple((role, text) for role, text in messages)
         check_all(tuple(chain.from_iterable(fields["messages"])), str)
-    fields["client"] = sys.intern(fields["client"])
+    for name in ("client", "address", "user"):
+        # Thousands of tasks have the same.
+        if fields.get(name) is not None:
+            fields[name] = sys.intern(fields[name])
     request = _checked(Request(**fields))
     for json in (request.metadata, request.options.response_format):
         if json is not None:

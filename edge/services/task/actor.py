@@ -381,7 +381,7 @@ class TaskActor(Actor):
         turns = self._deps.turns
         cost = turns.cost(task)
         entry = Entry(
-            task.task_id, request.client, request.priority, int(cost.prompt_tokens),
+            task.task_id, request.flow, request.priority, int(cost.prompt_tokens),
             int(cost.output_tokens), Owner(task, self.ref), tag=task.tag,
             alone=self._may_have_caused or task.ended_engine, fallback_only=effect.fallback_only,
             may_fall_back=fallback,

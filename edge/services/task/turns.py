@@ -135,7 +135,7 @@ class Turns:
         """Gives a task that is about to be accepted its place, before it is written down."""
         cost = self.cost(task)
         request = task.request
-        task.tag = self.line.reserve(request.task_id, request.client, int(sum(cost)))
+        task.tag = self.line.reserve(request.task_id, request.flow, int(sum(cost)))
 
     def refund(self, task: Task) -> None:
         """It was not accepted after all."""

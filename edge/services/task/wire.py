@@ -139,6 +139,7 @@ def document(
         **asked,
         "model": request.model,
         "client": request.client,
+        "user": request.user,
         "options": options_document(request.options),
         "priority": request.priority,
         "attempt": task.attempt,

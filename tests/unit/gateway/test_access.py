@@ -60,3 +60,31 @@ def test_a_client_is_known_by_its_header_or_else_by_another_token() -> None:
     assert access.client_of({}, "b") == "bob"
     with pytest.raises(Forbidden):
         access.client_of({"Authorization": "Bearer "})
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "operates"),
+    [
+        ("127.0.0.1", "127.0.0.1", True), ("::1", "::1", True), ("192.0.2.7", "192.0.2.7", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", False), ("2001:db8::7", "2001:db8::", False),
+        ("2001:db8::ffff:1", "2001:db8::", False), ("2001:db8:0:1::7", "2001:db8:0:1::", False),
+        ("fe80::1%eth0", "fe80::", False), (None, None, False),
+    ],
+)  # fmt: skip
+def test_callers_of_an_open_node_are_told_apart_by_their_networks(
+    host: str | None, address: str | None, operates: bool
+) -> None:
+    assert Access({}).caller_of({}, host) == (LOCAL, address, operates)
+
+
+def test_what_a_proxy_is_said_to_have_written_is_not_believed() -> None:
+    forwarded = {"X-Forwarded-For": "192.0.2.7", "Forwarded": "for=192.0.2.7"}
+    assert Access({}).caller_of(forwarded, "127.0.0.1").account == "127.0.0.1"
+
+
+def test_a_caller_with_a_token_is_known_by_that_wherever_it_is() -> None:
+    access = Access({"ada": "a"})
+    for host in ("127.0.0.1", "192.0.2.7", None):
+        assert access.caller_of({"Authorization": "Bearer a"}, host) == ("ada", None, True)
+    with pytest.raises(Forbidden):
+        access.caller_of({}, "127.0.0.1")

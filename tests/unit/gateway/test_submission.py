@@ -18,7 +18,7 @@ BAD: list[tuple[str, Any]] = [
     ("stop", 1), ("stop", [""]), ("stop", ["x"] * 17), ("stop", "x" * 257), ("ignore_eos", 1),
     ("priority", 10), ("schedule_in_ms", -1), ("max_attempts", 0), ("timeout_ms", 0),
     ("fallback", "yes"), ("metadata", []), ("metadata", {"x": "y" * 16_384}), ("promt", "x"),
-    ("messages", []), ("messages", "x"),
+    ("messages", []), ("messages", "x"), ("user", 1), ("user", " "), ("user", "x" * 129),
 ]  # fmt: skip
 
 
@@ -121,3 +121,19 @@ def test_a_request_from_before_there_were_fingerprints_is_taken_for_the_same() -
     del fields["submission"]
     assert request_from_json(orjson.dumps(fields)).is_repeated_by(submit({"prompt": "y"}).request)
     assert request_from_json(request.to_json()) == request
+
+
+def test_the_user_is_part_of_what_is_asked() -> None:
+    requests = {submit({"prompt": "hi", "user": user}, "k").request for user in ("ada", "bob")}
+    assert {each.user for each in requests} == {"ada", "bob"}
+    assert len({each.submission for each in requests}) == 2
+    assert submit({"prompt": "hi", "user": "x" * 128}).request.user == "x" * 128
+
+
+def test_who_asks_for_whom_and_from_where_is_kept() -> None:
+    body = orjson.dumps({"prompt": "hi", "user": "ada"})
+    asked = parse(
+        body, client="c", address="192.0.2.7", idempotency_key=None, defaults=Tasks()
+    ).request
+    assert request_from_json(asked.to_json()) == asked
+    assert (asked.client, asked.account) == ("c", "192.0.2.7")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -98,3 +100,19 @@ def test_who_has_ended_the_engine_is_known_by_the_last_error() -> None:
     assert task.ended_engine
     task.add_error(TaskError(2, 0, "timeout", "slow"))
     assert not task.ended_engine
+
+
+def test_users_have_flows_of_their_own_within_their_account() -> None:
+    plain = replace(REQUEST, client="c")
+    there = replace(plain, address="192.0.2.7")
+    assert (plain.account, plain.flow) == ("c", "c")
+    assert (there.account, there.flow) == ("192.0.2.7", "192.0.2.7")
+    users = [replace(plain, user=user) for user in ("ada", "bob", "c")]
+    assert {each.account for each in users} == {"c"}
+    assert len({each.flow for each in (plain, *users)}) == 4
+
+
+def test_a_request_from_before_there_were_users_can_be_read() -> None:
+    fields = orjson.loads(REQUEST.to_json())
+    del fields["address"], fields["user"]
+    assert request_from_json(orjson.dumps(fields)) == REQUEST
