@@ -13,6 +13,7 @@
     │   ├── KeyReused           another request was submitted with this Idempotency-Key before
     │   └── Forbidden           the caller may not do this
     ├── Overloaded              the request is fine, the node is full; try again later
+    │   └── LimitReached            the node has room, but this client has all that it may have
     ├── EngineError             the engine could not do this one thing; others are not affected
     │   └── EngineDead          the engine process is gone; whoever owns restarts will bring it back
     ├── StorageError            the database refused, for the reason in the message
@@ -111,6 +112,13 @@ class Overloaded(ElwiftError):
     def __init__(self, message: str, *, retry_after_ms: int) -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
+
+
+class LimitReached(Overloaded):
+    """The client has, or asks for, as much as one client may. Nothing was accepted; the same
+    request may succeed later, and sooner if the client asks for less."""
+
+    code = "limit_reached"
 
 
 class EngineError(ElwiftError):

@@ -237,6 +237,9 @@ class Parts:
             around,
             queue_per_client_max=settings.queue_per_client_max,
             held_bytes_max=settings.held_bytes_max or psutil.virtual_memory().total // 4,
+            tokens_per_client_max=settings.tokens_per_client_max,
+            submissions_per_second_max=settings.submissions_per_second_max,
+            submissions_burst_max=settings.submissions_burst_max,
         )
 
     def _socket_figures(self) -> dict[str, int]:

@@ -201,7 +201,7 @@ def _problem(status: int) -> Schema:
         "description": "; ".join(STATUSES[status]),
         "content": _AS_PROBLEM,
     }
-    if status == 503:
+    if status in (429, 503):
         retry_after = about({"type": "integer"}, "Seconds after which there may be room.")
         response["headers"] = {"Retry-After": {"schema": retry_after}}
     return response

@@ -19,6 +19,7 @@ from edge.errors import (
     Forbidden,
     IdReused,
     KeyReused,
+    LimitReached,
     NotFound,
     Overloaded,
     PromptTooLong,
@@ -61,6 +62,8 @@ _STATUS: Final[tuple[tuple[type[ElwiftError], int, str], ...]] = (
     (PromptTooLong, 422, "Prompt too long"),
     (Forbidden, 401, "Not allowed"),
     (ClientError, 422, "Invalid request"),
+    # RFC 6585 section 4: too many of this client's own.
+    (LimitReached, 429, "Limit of one client reached"),
     (Overloaded, 503, "Node is full"),
     (EngineError, 503, "Engine not available"),
     (StorageError, 503, "Database not available"),

@@ -166,7 +166,19 @@ class Tasks:
         100_000, "tasks waiting at most; more are refused with 503", at_least=1, at_most=10_000_000
     )
     queue_per_client_max: int = setting(
-        100_000, "tasks of one client that have not ended, at most", at_least=1, at_most=10_000_000
+        100_000, "tasks of one client that have not ended, at most; more are refused with 429",
+        at_least=1, at_most=10_000_000,
+    )  # fmt: skip
+    tokens_per_client_max: int = setting(
+        0, "tokens that all tasks of one client that have not ended are expected to take, prompts"
+        " and answers; more are refused with 429; 0 means no limit", at_least=0, at_most=1 << 50,
+    )  # fmt: skip
+    submissions_per_second_max: int = setting(
+        0, "tasks that one client may submit or run again a second; more are refused with 429; 0"
+        " means no limit", at_least=0, at_most=1_000_000,
+    )  # fmt: skip
+    submissions_burst_max: int = setting(
+        50, "of these, how many may come at once after a pause", at_least=1, at_most=1_000_000
     )
     held_bytes_max: int = setting(
         0, "bytes of requests in memory at most; more are refused with 503; 0 means a quarter of"

@@ -167,6 +167,11 @@ class Line:
         return len(self._entries)
 
     @property
+    def coming(self) -> int:
+        """How many are to come, since they have reserved a place."""
+        return len(self._coming)
+
+    @property
     def running(self) -> int:
         """How many have their turn."""
         return len(self._running)

@@ -6,10 +6,12 @@ The engine has one slot and makes a token a second, so that what runs goes on ru
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.node_inside import ScriptedNode, scripted_node
 
@@ -58,14 +60,6 @@ async def test_who_submits_at_once_is_told_a_place_of_its_own(tmp_path: Path) ->
         assert waits[0] < waits[-1]
 
 
-async def test_places_are_told_apart_whatever_the_priorities(tmp_path: Path) -> None:
-    async with busy_node(tmp_path) as node:
-        tried = [post(node, priority=9 - number % 10) for number in range(20)]
-        answers = [answer for _, answer, _ in await asyncio.gather(*tried)]
-        before = [each["position"] for each in answers]
-        assert len(set(before)) == 20
-
-
 async def test_who_need_not_wait_is_told_so(tmp_path: Path) -> None:
     async with scripted_node(tmp_path, *SLOW) as node:
         _, answer, _ = await post(node, max_tokens=1_000)
@@ -83,5 +77,140 @@ async def test_one_users_batch_does_not_push_out_anothers_chat(tmp_path: Path) -
             ]
             _, chat, _ = await post(node, headers, user="chat")
             assert chat["position"] <= 2
-            status, shown = await node.call("GET", f"/tasks/{batch[0]}") if not settings else (0, {})
+            status, shown = (
+                await node.call("GET", f"/tasks/{batch[0]}") if not settings else (0, {})
+            )
             assert status == 0 or shown["user"] == "batch"
+
+
+# ---- limits
+
+
+@asynccontextmanager
+async def commanded(
+    node: ScriptedNode, task_id: str
+) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
+    """Somebody on the task's channel: its commands, and what they are answered."""
+    url = f"{node.url}/socket/websocket?vsn=2.0.0"
+    async with node.http.ws_connect(url) as socket:
+        topic = f"task:{task_id}"
+        await socket.send_json(["1", "1", topic, "phx_join", {"stay": True}])
+
+        async def replied(ref: str) -> Any:
+            while True:
+                _, of, _, event, payload = await socket.receive_json(timeout=30)
+                if event == "phx_reply" and of == ref:
+                    return payload
+
+        async def command(event: str) -> Any:
+            await socket.send_json(["1", "2", topic, event, {}])
+            return await replied("2")
+
+        assert (await replied("1"))["status"] == "ok"
+        yield command
+
+
+async def many(node: ScriptedNode, count: int = 50, **fields: Any) -> list[tuple[int, Any, int]]:
+    """So many submissions in one moment."""
+    return await asyncio.gather(*(post(node, **fields) for _ in range(count)))
+
+
+def statuses(answers: list[tuple[int, Any, int]]) -> dict[int, int]:
+    told = [status for status, _, _ in answers]
+    return {status: told.count(status) for status in set(told)}
+
+
+async def test_so_many_wait_and_no_more_however_many_come_at_once(tmp_path: Path) -> None:
+    async with busy_node(tmp_path, tasks__queue_max=5) as node:
+        answers = await many(node)
+        assert statuses(answers) == {202: 5, 503: 45}
+        assert (await node.call("GET", "/healthz"))[1]["queued"] == 5
+        for status, problem, wait_s in answers:
+            if status == 503:
+                assert problem["type"] == "urn:elwift:problem:overloaded"
+                assert wait_s > 0
+
+
+@pytest.mark.parametrize("fields", [{}, {"schedule_in_ms": 600_000}])
+async def test_a_client_has_so_many_and_no_more_whatever_they_wait_for(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    async with busy_node(tmp_path, tasks__queue_per_client_max=5) as node:
+        answers = await many(node, **fields)
+        assert statuses(answers) == {202: 4, 429: 46}, "one runs"
+        for status, problem, wait_s in answers:
+            if status == 429:
+                assert problem["type"] == "urn:elwift:problem:limit_reached"
+                assert "of yours" in problem["detail"]
+                assert wait_s > 0
+        mine = next(answer["task_id"] for status, answer, _ in answers if status == 202)
+        assert (await node.call("DELETE", f"/tasks/{mine}"))[0] == 200
+        assert statuses(await many(node, **fields)) == {202: 1, 429: 49}
+
+
+async def test_the_limit_of_one_client_is_not_anothers(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"server__tokens": TOKENS, "tasks__queue_per_client_max": 2}
+    async with busy_node(tmp_path, **settings) as node:
+        told = [(await post(node, of("ada"), user=str(number)))[0] for number in range(3)]
+        assert told == [202, 429, 429], "whichever users it names"
+        assert (await post(node, of("bob")))[0] == 202
+
+
+async def test_a_client_has_so_many_tokens_in_flight(tmp_path: Path) -> None:
+    limit = 1_000 // 2 + 3 * 1_000 // 2 + 500
+    async with busy_node(tmp_path, tasks__tokens_per_client_max=limit) as node:
+        answers = await many(node, max_tokens=1_000)
+        assert statuses(answers) == {202: 3, 429: 47}
+        refused = next(answer for status, answer, _ in answers if status == 429)
+        assert "in flight" in refused["detail"]
+        assert (await post(node, max_tokens=10))[0] == 202
+
+
+async def test_a_client_submits_so_many_a_second(tmp_path: Path) -> None:
+    settings = {"tasks__submissions_per_second_max": 1, "tasks__submissions_burst_max": 3}
+    async with busy_node(tmp_path, **settings) as node:
+        answers = await many(node)
+        assert statuses(answers).keys() == {202, 429}
+        # The busy node's own was the first of the burst; a slow machine may give one drop more.
+        assert statuses(answers)[202] in (2, 3)
+        assert {wait_s for status, _, wait_s in answers if status == 429} <= {1, 2}
+
+
+async def test_what_was_accepted_before_is_no_submission_more(tmp_path: Path) -> None:
+    settings = {"tasks__submissions_per_second_max": 1, "tasks__submissions_burst_max": 2}
+    async with busy_node(tmp_path, tasks__queue_per_client_max=2, **settings) as node:
+        key = {"Idempotency-Key": "one"}
+        told = [await post(node, key) for _ in range(5)]
+        assert [status for status, _, _ in told] == [202] * 5
+        assert len({answer["task_id"] for _, answer, _ in told}) == 1
+
+
+async def test_who_runs_again_has_to_have_room(tmp_path: Path) -> None:
+    """Over HTTP and over the channel, however many want to at once."""
+    async with busy_node(tmp_path, tasks__queue_per_client_max=5) as node:
+        ended = []
+        for _ in range(10):
+            _, answer, _ = await post(node)
+            ended.append(answer["task_id"])
+            assert (await node.call("DELETE", f"/tasks/{ended[-1]}"))[0] == 200
+        told = await asyncio.gather(
+            *(node.call("POST", f"/tasks/{task_id}/retry") for task_id in ended)
+        )
+        assert sorted(status for status, _ in told) == [202] * 4 + [429] * 6
+        (left, *_) = [each for each, (status, _) in zip(ended, told, strict=True) if status == 429]
+        async with commanded(node, left) as command:
+            reply = await command("retry")
+            assert reply["status"] == "error"
+            assert "of yours" in reply["response"]["reason"]
+        running = next(each for each, (status, _) in zip(ended, told, strict=True) if status == 202)
+        status, problem = await node.call("POST", f"/tasks/{running}/retry")
+        assert (status, problem["type"]) == (409, "urn:elwift:problem:conflict")
+        assert (await node.call("DELETE", f"/tasks/{running}"))[0] == 200
+        assert (await node.call("POST", f"/tasks/{left}/retry"))[0] == 202
+
+
+async def test_the_limits_hold_over_a_restart(tmp_path: Path) -> None:
+    async with busy_node(tmp_path, tasks__queue_per_client_max=3) as node:
+        assert statuses(await many(node, 3)) == {202: 2, 429: 1}
+    async with scripted_node(tmp_path, *SLOW, tasks__queue_per_client_max=3) as node:
+        assert (await post(node))[0] == 429

@@ -46,7 +46,7 @@ class Walk:
         if answer.status != 200:
             self.over = True
             gone = bool(self.found) and self.found[-1]["task_id"] in world.disk.pruned
-            if not (answer.status == 404 and gone) and answer.status != 503:
+            if not (answer.status == 404 and gone) and answer.status not in (429, 503):
                 raise Violation("archive", f"{self._user}'s history was answered {answer}")
             return
         page = answer.document["tasks"]
@@ -100,7 +100,7 @@ class Archivist:
             )
 
     def _exported(self, user: str, answer: Answer, there: list[str]) -> None:
-        if answer.status == 503:
+        if answer.status in (429, 503):
             return
         if answer.status != 200:
             raise Violation("archive", f"{user}'s export was answered {answer}")

@@ -33,6 +33,8 @@ submit: more would not fit a mailbox."""
 REFUSALS: Final[dict[str, str]] = {
     "queue": "which is as many as this node takes",
     "per client": "which is as many as you may have",
+    "tokens": "in flight",
+    "rate": "you submit faster than",
     "held": "tasks are in memory",
     "bytes": "bytes of requests are in memory",
     "backlog": "more waits for the disk than this node can keep",
@@ -62,6 +64,8 @@ class Config:
     step_ms: int
     queue_max: int
     queue_per_client_max: int
+    tokens_per_client_max: int
+    submissions_per_second_max: int
     held_beyond_queue_max: int
     held_bytes_max: int
     connections_max: int
@@ -100,6 +104,8 @@ class Config:
             step_ms=rng.choice((3, 20, 100)),
             queue_max=rng.choice((30, 150, 1_000)) if big else rng.choice((3, 8, 100)),
             queue_per_client_max=rng.choice((20, 1_000)) if big else rng.choice((2, 5, 100)),
+            tokens_per_client_max=rng.choice((0, 0, 100)),
+            submissions_per_second_max=rng.choice((0, 0, 2)),
             held_beyond_queue_max=rng.choice((5, 100_000)),
             held_bytes_max=1_000 if seed % 5 == 0 else 0,
             connections_max=rng.choice((24, 24, 500)),
@@ -162,6 +168,9 @@ class Config:
         data.keep_tasks_max = self.keep_tasks_max
         tasks.queue_max = self.queue_max
         tasks.queue_per_client_max = self.queue_per_client_max
+        tasks.tokens_per_client_max = self.tokens_per_client_max
+        tasks.submissions_per_second_max = self.submissions_per_second_max
+        tasks.submissions_burst_max = 2
         tasks.held_bytes_max = self.held_bytes_max
         tasks.retry_max_ms = 10_000
         tasks.finished_keep_ms = self.finished_keep_ms

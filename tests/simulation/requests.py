@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Answered = Callable[[Answer], object]
 Failed = Callable[[Exception], object]
 
-LATER: Final = 503
-"""The answer that says: not now. All others have to be what was asked for."""
+LATER: Final = (429, 503)
+"""The answers that say: not now. All others have to be what was asked for."""
 
 
 class Requests:
@@ -53,7 +53,7 @@ class Requests:
         def answered(answer: Answer) -> None:
             if answer.status == 202:
                 self._accepted(entry, answer.document)
-            elif answer.status == LATER:
+            elif answer.status in LATER:
                 failed(OSError(answer.document["detail"]))
             else:
                 raise Violation("answers", f"submission {entry.number} was answered {answer}")
@@ -77,6 +77,7 @@ class Requests:
             "schedule_in_ms": entry.schedule_in_ms,
             "max_attempts": entry.max_attempts,
             "timeout_ms": entry.timeout_ms,
+            "user": entry.asks_for,
         }
         if entry.own_id:
             task_id = str(UUID(int=self._world.seed << 32 | entry.number, version=4))
@@ -136,7 +137,7 @@ class Requests:
             world.note(event, known.number, answer.status)
             if answer.status == 404 and known.task_id in world.truth.tasks:
                 raise Violation("never lost", f"task {known.number}: {answer}")
-            if answer.status not in (200, 202, 404, 409, LATER):
+            if answer.status not in (200, 202, 404, 409, *LATER):
                 raise Violation("answers", f"to {event} task {known.number}: {answer}")
 
         path = f"/tasks/{known.task_id}"
@@ -170,7 +171,7 @@ class Requests:
                 method, path, token=token_of(user), headers=headers, body=body
             )
             world.watched(checks.answering, life, answer)
-            if answer.status == LATER:
+            if answer.status in LATER:
                 world.reach(bound_of(answer.body.decode()))
             delay_ns = self._network.choice((0, 200_000, 9 * NS_PER_MS))
             del life.asking[request]

@@ -37,7 +37,8 @@ def is_kept(seed: int) -> bool:
 @dataclass(frozen=True)
 class Submit:
     """A client posts a task, again with the same body if it gets no answer. ``spelling`` is how
-    its id is written, if it makes one; ``watches``: by ``channel``, by ``events`` or not at all."""
+    its id is written, if it makes one; ``watches``: by ``channel``, by ``events`` or not at all;
+    ``asks_for`` is one of its users."""
 
     number: int
     client: str
@@ -53,6 +54,7 @@ class Submit:
     max_attempts: int
     timeout_ms: int | None
     watches: str
+    asks_for: str | None
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,7 @@ def _submit(rng: Random, number: int, at_us: int, due_us: int | None) -> Submit:
         max_attempts=rng.randrange(1, 5),
         timeout_ms=rng.choice((None, None, None, rng.randrange(50, 2_000))),
         watches=rng.choice(("channel",) * 6 + ("events",) * 2 + ("not",) * 2),
+        asks_for=rng.choice((None, None, "dee", "eli")),
     )
 
 

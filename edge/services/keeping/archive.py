@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from edge.clock import NS_PER_S
-from edge.errors import Overloaded
+from edge.errors import LimitReached, Overloaded
 from edge.services.task import wire
 from edge.services.task.journal import rebuild_to_show
 from edge.services.task.tasks import Tasks
@@ -113,15 +113,14 @@ class Archive:
 
     @contextmanager
     def exporting(self, client: str) -> Iterator[None]:
-        """A place for one export, until its file is gone. `Overloaded` when all are taken."""
+        """A place for one export, until its file is gone. `Overloaded` when all are taken,
+        `LimitReached` when the client has all that it may have."""
         if self.exports >= EXPORTS_MAX:
             sentence = f"{EXPORTS_MAX} exports are under way, which is as many as there may be"
-        elif self._exports[client] >= self._exports_per_client_max:
-            sentence = f"{self._exports[client]} exports of yours are under way"
-        else:
-            sentence = ""
-        if sentence:
             raise Overloaded(f"{sentence}; try again later", retry_after_ms=EXPORT_RETRY_MS)
+        if self._exports[client] >= self._exports_per_client_max:
+            sentence = f"{self._exports[client]} exports of yours are under way; wait for one"
+            raise LimitReached(sentence, retry_after_ms=EXPORT_RETRY_MS)
         self._exports[client] += 1
         try:
             yield

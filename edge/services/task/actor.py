@@ -15,7 +15,7 @@ from typing import Any, Final
 from edge.actors import NORMAL, Actor, Down, Reason, Ref, Reply
 from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
-from edge.errors import Conflict
+from edge.errors import Conflict, Overloaded
 from edge.inference import EngineLost
 from edge.services.task import wire
 from edge.services.task.audience import Audience
@@ -49,9 +49,10 @@ yet, so a crash of the node could still bring it back."""
 
 _JUST_ENDING: Final = "the task is just ending; try again in a moment"
 
-_Answer = Callable[[dict[str, Any] | Conflict], object]
-"""Where the outcome of a command goes: the task's document, or why not. It holds no actor, which
-would hold itself by it."""
+_Outcome = dict[str, Any] | Conflict | Overloaded
+"""What becomes of a command: the task's document, or why not."""
+_Answer = Callable[[_Outcome], object]
+"""Where the outcome goes. It holds no actor, which would hold itself by it."""
 
 _OF_A_TURN = (
     Admitted,
@@ -185,6 +186,8 @@ class TaskActor(Actor):
         except IllegalTransition:
             wish = "cancelled" if isinstance(request, CancelTask) else "run again"
             answer(Conflict(f"the task is {self.task.state} and cannot be {wish}"))
+        except Overloaded as refusal:
+            answer(refusal)
 
     def _answer_at_end(self, answer: _Answer) -> None:
         """A cancel is answered when the end is committed: not before, since a crash could take it
@@ -196,7 +199,7 @@ class TaskActor(Actor):
     def _answer_cancels(self) -> None:
         cancels, self._cancels = self._cancels, ()
         untold = self._end.untold
-        outcome: dict[str, Any] | Conflict
+        outcome: _Outcome
         if self.task.state is State.CANCELLED:
             outcome = self.document() | ({"state": CANCELLING} if untold else {})
         elif untold:
@@ -210,7 +213,9 @@ class TaskActor(Actor):
         """Written down before anything comes of it: or text of the new run could be in the hands of
         clients when a crash brings the old one back."""
         before = self.task.state
-        self._deps.on_opened(self.task.request)
+        if self.task.terminal:
+            # The last moment to refuse it, and the only one that nobody can come before.
+            self._deps.on_opened(self.task.request)
         record, *rest = machine.apply(self.task, events.Retry(), self.system.clock.moment())
         assert isinstance(record, effects.Record)
         version = self.task.version + 1
@@ -459,15 +464,15 @@ class TaskActor(Actor):
         return shown
 
 
-def _reply(reply: Reply, outcome: dict[str, Any] | Conflict) -> None:
-    if isinstance(outcome, Conflict):
+def _reply(reply: Reply, outcome: _Outcome) -> None:
+    if isinstance(outcome, Conflict | Overloaded):
         reply.fail(outcome)
     else:
         reply(outcome)
 
 
-def _tell_channel(channel: Ref, ref: object, outcome: dict[str, Any] | Conflict) -> None:
-    if isinstance(outcome, Conflict):
+def _tell_channel(channel: Ref, ref: object, outcome: _Outcome) -> None:
+    if isinstance(outcome, Conflict | Overloaded):
         channel.send(Commanded(ref, None, str(outcome)))
     else:
         channel.send(Commanded(ref, outcome, None))

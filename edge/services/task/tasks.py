@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine
-from typing import Any, NoReturn, Protocol
+from itertools import accumulate
+from typing import Any, Protocol
 
 from edge.actors import ActorDown, CallTimeout, ChildSpec, Crash, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS
@@ -17,6 +18,7 @@ from edge.errors import (
     Conflict,
     IdReused,
     KeyReused,
+    LimitReached,
     NotFound,
     Overloaded,
     StorageError,
@@ -35,6 +37,7 @@ from edge.services.task.messages import (
     RetryTask,
     TaskEvent,
 )
+from edge.services.task.quotas import Limits, Quotas
 from edge.services.task.turns import Turns
 from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
@@ -46,7 +49,10 @@ CALL_MS = 5_000
 COMMAND_TRIES = 3
 """A task's actor may expire, or crash, while a command is on its way to it."""
 HELD_BEYOND_QUEUE_MAX = 100_000
-"""Tasks that are kept besides those that may wait: scheduled, running, or ended a moment ago."""
+"""Tasks that are kept besides those that may wait: scheduled, running, or ended a moment ago. As
+many as may wait, where that is more."""
+OWN_LOOKED_AT_MAX = 8
+"""Of a client's waiting tasks, when it is estimated how soon some of them end."""
 RECOVER_BATCH = 500
 RECOVERING_SAID_MS = 10_000
 """How often it is said that a start still reads its tasks."""
@@ -106,19 +112,28 @@ class Tasks:
         *,
         queue_per_client_max: int,
         held_bytes_max: int,
+        tokens_per_client_max: int = 0,
+        submissions_per_second_max: int = 0,
+        submissions_burst_max: int = 1,
     ) -> None:
         self._system = system
         self._supervisor = supervisor
         self._store = store
         self._journal = journal
         self._deps = deps
-        self._queue_per_client_max = queue_per_client_max
+        self._quotas = Quotas(
+            Limits(
+                queue_per_client_max,
+                tokens_per_client_max,
+                submissions_per_second_max,
+                submissions_burst_max,
+            )
+        )
         self._held_bytes_max = held_bytes_max
         self._held_bytes = 0  # of all requests in `_live_tasks` and of those being accepted
         self._live_tasks: dict[str, LiveTask] = {}
         self._of_client: dict[str, dict[str, None]] = {}
         self._by_key: dict[tuple[str, str], str] = {}
-        self._open: dict[str, set[str]] = {}  # of each client, what has not ended
         self._accepting: dict[str, asyncio.Future[bool]] = {}
         self._runners: set[asyncio.Task[object]] = set()
         self._staying: dict[str, tuple[Ref, ...]] = {}
@@ -144,15 +159,17 @@ class Tasks:
         """Accepts a task; when this returns it is committed (or the answer says it is not).
 
         `own_id` says that the client made the id: then, and with an idempotency key, submitting
-        again gives the same task. Raises `Overloaded`; `KeyReused` and `IdReused` when that task
-        was submitted with another body; `NotFound` for a foreign task's id.
+        again gives the same task. Raises `Overloaded`, as `LimitReached` where that is the client's
+        own doing; `KeyReused` and `IdReused` when that task was submitted with another body;
+        `NotFound` for a foreign task's id.
         """
         before = await self.accepted_before(request, own_id=own_id)
         if before is not None:
             return before
         self._check_room(request)
         self._held_bytes += request.size_bytes
-        self.opened(request)
+        self._count(request)
+        self._submitted(request)
         task, _ = machine.accept(request, self._system.clock.moment(), schedule_in_ms)
         waits = task.state is State.AVAILABLE
         if waits:
@@ -165,13 +182,11 @@ class Tasks:
             durable = await self._commit(task)
             self._start(task.snapshot(), fresh=True)
             # Its actor has put it in its place, unless its turn came at once.
-            place = self.turns.position(task.task_id) or QueuePosition(1, 0)
             answer = {
                 "task_id": task.task_id,
                 "topic": wire.topic(task.task_id),
                 "state": task.state,
-                "position": place.position if waits else None,
-                "eta_ms": place.eta_ms if waits else schedule_in_ms,
+                **self._place(task, schedule_in_ms),
                 "durable": durable,
             }
             told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
@@ -187,7 +202,16 @@ class Tasks:
             del self._accepting[request.task_id]
             accepted.set_result(request.task_id in self._live_tasks)
         self.telemetry.emit("task.accepted", task_id=task.task_id, client=request.client)
-        return answer
+        # One commit is heard of by all that it is about, one after the other: once each has taken
+        # its place, no two of them are told the same.
+        await asyncio.sleep(0)
+        return answer | self._place(task, schedule_in_ms)
+
+    def _place(self, accepted: Task, schedule_in_ms: int) -> dict[str, Any]:
+        """Where a task stands that was just accepted, and for how long."""
+        if accepted.state is not State.AVAILABLE:
+            return {"position": None, "eta_ms": schedule_in_ms}
+        return (self.turns.position(accepted.task_id) or QueuePosition(0, 0))._asdict()
 
     async def accepted_before(self, request: Request, *, own_id: bool) -> dict[str, Any] | None:
         """The answer of `submit`, with its errors, if this was accepted before; else None."""
@@ -233,29 +257,77 @@ class Tasks:
             stored = await self._store.get(request.task_id, asker=client)
         return None if stored is None else rebuild_to_show(stored).request
 
-    def _check_room(self, request: Request) -> None:
+    def _check_room(self, request: Request, again: bool = False) -> None:
+        """Raises `Overloaded` unless there is room for one more task. ``again``: it is in memory,
+        and only wants to run once more."""
         if not self.accepts:
             raise Overloaded("the node is stopping; come back in a moment", retry_after_ms=2_000)
-        waiting = self.turns.waiting + len(self._accepting)
+        self._check_quota(request)
+        waiting_max = self.turns.waiting_max
+        waiting = self.turns.waiting + self.turns.coming
         held = len(self._live_tasks) + len(self._accepting)
-        if waiting >= self.turns.waiting_max:
+        held_max = waiting_max + max(HELD_BEYOND_QUEUE_MAX, waiting_max)
+        bytes_max = self._held_bytes_max if self._held_bytes else request.size_bytes
+        if waiting >= waiting_max:
             sentence = f"{waiting} tasks are waiting, which is as many as this node takes"
-        elif held >= self.turns.waiting_max + HELD_BEYOND_QUEUE_MAX:
-            sentence = f"{held} tasks are in memory, with those scheduled for later"
-        elif self._held_bytes and self._held_bytes + request.size_bytes > self._held_bytes_max:
-            sentence = f"{self._held_bytes} bytes of requests are in memory, and no room for yours"
-        else:
-            self._check_room_of(request.client)
+            retry_after_ms = self.turns.wait_ms_at_front()
+        elif again:
             return
-        self._refuse(sentence)
+        elif held >= held_max:
+            sentence = f"{held} tasks are in memory, with those scheduled for later"
+            retry_after_ms = self._until_forgotten_ms()
+        elif self._held_bytes + request.size_bytes > bytes_max:
+            sentence = f"{self._held_bytes} bytes of requests are in memory, and no room for yours"
+            retry_after_ms = self._until_forgotten_ms()
+        else:
+            return
+        raise Overloaded(sentence + "; try again later", retry_after_ms=retry_after_ms)
 
-    def _check_room_of(self, client: str) -> None:
-        own = len(self._open.get(client, ()))
-        if own >= self._queue_per_client_max:
-            self._refuse(f"{own} tasks of yours have not ended, which is as many as you may have")
+    def _check_quota(self, request: Request) -> None:
+        """Raises `LimitReached` when the client has as much as it may."""
+        account, now_ns = request.account, self._system.clock.now_ns()
+        excess = self._quotas.excess(account, self.turns.expected_tokens(request), now_ns)
+        if excess is None:
+            return
+        if excess.wait_ns is not None:
+            retry_after_ms = -(-excess.wait_ns // NS_PER_MS)
+        else:
+            retry_after_ms = self._until_given_back_ms(account, excess.tokens)
+        sentence = f"{excess.sentence}; wait, or cancel some of them"
+        raise LimitReached(sentence, retry_after_ms=retry_after_ms)
 
-    def _refuse(self, sentence: str) -> NoReturn:
-        raise Overloaded(sentence + "; try again later", retry_after_ms=self.turns.wait_ms_at_end())
+    def _until_given_back_ms(self, account: str, tokens: int) -> int:
+        """The estimate until so many tasks of this account have ended that they had so many tokens,
+        or as many as are looked at: all that run, and the first of the others."""
+        costs = {
+            task.task_id: self._quotas.cost(account, task.task_id)
+            for task in self.turns.running_tasks()
+            if task.request.account == account
+        }
+        if sum(costs.values()) < tokens or not costs:
+            costs |= self._quotas.first(account, OWN_LOOKED_AT_MAX)
+        ends = sorted((self._end_ms(task_id), cost) for task_id, cost in costs.items())
+        given_back = accumulate(cost for _, cost in ends)
+        enough = (end for end, cost in zip(ends, given_back, strict=True) if cost >= tokens)
+        return next(enough, ends[-1])[0]
+
+    def _end_ms(self, task_id: str) -> int:
+        """The estimate until one of the tasks in memory ends."""
+        live = self._live_tasks.get(task_id)
+        if live is None:  # it is being accepted
+            return self.turns.wait_ms_at_end()
+        task = live.task
+        left_ms = self.turns.left_ms(task)
+        if task.due_ns is not None and task.state in (State.SCHEDULED, State.RETRYABLE):
+            due_in_ns = task.due_ns - self._system.clock.moment().schedule_ns
+            return left_ms + max(0, due_in_ns) // NS_PER_MS
+        place = self.turns.position(task_id)
+        return left_ms + (place.eta_ms if place else 0)
+
+    def _until_forgotten_ms(self) -> int:
+        """The estimate until a task leaves the memory: it stays there when it has ended."""
+        ends = (self.turns.left_ms(task) for task in self.turns.running_tasks())
+        return min(ends, default=0) + self._deps.finished_keep_ms
 
     async def _commit(self, task: Task) -> bool:
         """Whether it is written down. If not it lives in memory, and the answer says so; if it can
@@ -295,19 +367,26 @@ class Tasks:
             )
         )
 
-    def opened(self, request: Request) -> None:
+    def _count(self, request: Request) -> None:
         """The task counts for its client until it is `closed`."""
-        self._open.setdefault(request.client, set()).add(request.task_id)
+        tokens = self.turns.expected_tokens(request)
+        self._quotas.open(request.account, request.task_id, tokens)
+
+    def _submitted(self, request: Request) -> None:
+        self._quotas.submitted(request.account, self._system.clock.now_ns())
+
+    def opened(self, request: Request) -> None:
+        """A task that had ended runs again, and counts like a new one. `Overloaded` when there is
+        no room for it."""
+        self._check_room(request, True)
+        self._submitted(request)
+        self._count(request)
 
     # ---- what has ended
 
     def closed(self, request: Request) -> None:
         """The task has ended, or was not accepted after all."""
-        own = self._open.get(request.client)
-        if own is not None:
-            own.discard(request.task_id)
-            if not own:
-                del self._open[request.client]
+        self._quotas.close(request.account, request.task_id)
 
     def forget(self, task_id: str) -> None:
         """The task's actor has ended normally; from now on the store knows it."""
@@ -473,16 +552,15 @@ class Tasks:
         return await self._command(task_id, client, CancelTask())
 
     async def retry(self, task_id: str, client: str) -> dict[str, Any]:
-        """Runs an ended task again. `Conflict` while it has not ended, `Overloaded` when its client
-        has as many as it may."""
-        self._check_room_of(client)
+        """Runs an ended task again. `Conflict` while it has not ended, `Overloaded` when there is
+        no room for it, as in `submit`."""
         return await self._command(task_id, client, RetryTask())
 
     async def _command(
         self, task_id: str, client: str, request: CancelTask | RetryTask
     ) -> dict[str, Any]:
         for _ in range(COMMAND_TRIES):
-            ref = self.live_of(client, task_id) or await self._revive(task_id, client)
+            ref = self.live_of(client, task_id) or await self._revive(task_id, client, request)
             try:
                 return _own(await self._ask(ref, request), client, task_id)
             except ActorDown:
@@ -500,14 +578,21 @@ class Tasks:
             sentence = "the node is too busy, or its disk too slow, to answer in time; ask again"
             raise Overloaded(sentence, retry_after_ms=BEHIND_MS) from error
 
-    async def _revive(self, task_id: str, client: str) -> Ref:
+    async def _revive(self, task_id: str, client: str, wish: CancelTask | RetryTask) -> Ref:
         """The actor of an ended task that was no longer in memory. Conflict when what is stored of
-        it cannot be read."""
+        it cannot be read, `Overloaded` when it is to run again and there is no room for it."""
         stored = await self._read(task_id, client)
         if stored is None:
             raise _not_found(task_id)
         try:
-            return self.live(task_id) or self._bring_back(rebuild(stored))
+            ref = self.live(task_id)
+            if ref is not None:
+                return ref
+            snapshot = rebuild(stored)
+            if isinstance(wish, RetryTask):
+                # Before it takes any: its actor looks again, when it really begins.
+                self._check_room(snapshot.request)
+            return self._bring_back(snapshot)
         except Unreadable as error:
             raise Conflict(f"{error}, so nothing can be done with it") from error
 
@@ -533,7 +618,7 @@ class Tasks:
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
             self._bring_back(snapshot)
             request = snapshot.request
-            self.opened(request)
+            self._count(request)
             if request.idempotency_key is not None:
                 self._by_key[request.client, request.idempotency_key] = request.task_id
             if number % RECOVER_BATCH == 0:

@@ -19,7 +19,8 @@ from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
 from edge.services.task.wire import QueuePosition
 from edge.tasks.estimate import Estimator, Job
 from edge.tasks.line import Entry, Grant, Line
-from edge.tasks.task import State, Task
+from edge.tasks.ranked import Ahead
+from edge.tasks.task import Request, State, Task
 
 ENGINE_NAME: Final = "engine"
 
@@ -100,6 +101,11 @@ class Turns:
         return self.line.waiting
 
     @property
+    def coming(self) -> int:
+        """How many tasks are being accepted that will wait."""
+        return self.line.coming
+
+    @property
     def busy(self) -> int:
         """How many tasks have their turn."""
         return self.line.running
@@ -171,7 +177,7 @@ class Turns:
 
     def saw_prompt(self, task: Task) -> None:
         """The engine has told how many tokens the task's prompt has."""
-        self.estimator.saw_prompt(_chars(task), task.usage.prompt_tokens)
+        self.estimator.saw_prompt(_chars(task.request), task.usage.prompt_tokens)
 
     def cleared(self, key: int) -> None:
         """The task that runs alone has made a token: others may run beside it."""
@@ -248,6 +254,18 @@ class Turns:
         """The estimated wait of a task that came now and stood behind all others."""
         return self.estimator.wait_ms(self._slots_known, self._running(), self.line.all())
 
+    def wait_ms_at_front(self) -> int:
+        """The estimated wait of whoever is next: then there is a place for another to wait."""
+        return self.estimator.wait_ms(self._slots_known, self._running(), Ahead(0, 0, 0))
+
+    def running_tasks(self) -> Iterator[Task]:
+        """The tasks that have their turn."""
+        return (each.entry.owner.task for each in self.line.turns())
+
+    def expected_tokens(self, request: Request) -> int:
+        """What a task of this request is expected to cost: its prompt and its answer."""
+        return int(sum(self._cost(request)))
+
     def left_ms(self, task: Task) -> int:
         """Until a running task ends, as far as its answer is as long as is expected."""
         job = self._left(task)
@@ -255,9 +273,11 @@ class Turns:
 
     def cost(self, task: Task) -> Job:
         """What the whole task is expected to cost."""
-        request = task.request
+        return self._cost(task.request)
+
+    def _cost(self, request: Request) -> Job:
         return Job(
-            self.estimator.prompt_tokens(_chars(task)),
+            self.estimator.prompt_tokens(_chars(request)),
             self.estimator.output_tokens(request.client, request.options.max_tokens),
         )
 
@@ -352,8 +372,7 @@ class Turns:
         ref.send(place)
 
 
-def _chars(task: Task) -> int:
-    request = task.request
+def _chars(request: Request) -> int:
     if request.messages is None:
         return len(request.prompt or "")
     return sum(len(content) for _, content in request.messages)
