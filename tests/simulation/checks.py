@@ -319,13 +319,8 @@ def nothing_left(world: World) -> None:
         "running": turns.busy,
         "turns held": turns._held,
         "flows": turns.line._flows,
-<<<<<<< HEAD
-        "open": tasks._open,
-        "lives": tasks._live_tasks,
-=======
         "open": tasks._quotas._open,
-        "lives": tasks._lives,
->>>>>>> bd26638 (A client's own limit is 429, the node's 503; tasks run again count, tokens in flight and submissions a second have limits)
+        "lives": tasks._live_tasks,
         "keys": tasks._by_key,
         "bytes": tasks._held_bytes,
         "accepting": tasks._accepting,

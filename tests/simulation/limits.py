@@ -104,8 +104,6 @@ class Config:
             step_ms=rng.choice((3, 20, 100)),
             queue_max=rng.choice((30, 150, 1_000)) if big else rng.choice((3, 8, 100)),
             queue_per_client_max=rng.choice((20, 1_000)) if big else rng.choice((2, 5, 100)),
-            tokens_per_client_max=rng.choice((0, 0, 100)),
-            submissions_per_second_max=rng.choice((0, 0, 2)),
             held_beyond_queue_max=rng.choice((5, 100_000)),
             held_bytes_max=1_000 if seed % 5 == 0 else 0,
             connections_max=rng.choice((24, 24, 500)),
@@ -135,6 +133,8 @@ class Config:
             drain_ms=rng.choice((0, 300, 3_000)),
             prune_every_ms=rng.choice((1_000, 5_000)) if prunes else 86_400_000,
             keep_tasks_max=rng.choice((0, 2, 1_000)),
+            tokens_per_client_max=100 if seed % 7 == 0 else 0,
+            submissions_per_second_max=2 if seed % 11 == 0 else 0,
         )
 
     @property
