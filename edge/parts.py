@@ -48,6 +48,7 @@ from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
 from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
+from edge.gateway.queue_api import QueueApi
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
@@ -58,6 +59,7 @@ from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, A
 from edge.services.task.audience import Followers
 from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
+from edge.services.task.queue_page import QueuePages
 from edge.services.task.tasks import RECOVER_BATCH, Tasks
 from edge.services.task.turns import EngineFollower, Turns
 from edge.services.watchers.channel import Channels
@@ -284,6 +286,10 @@ class Parts:
         )
         ArchiveApi(archive, access, self.system.clock, settings.server.write_ms).mount(app)
         TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
+        QueueApi(
+            self.turns, QueuePages(self.turns, self.system.clock), access, self.telemetry,
+            lambda: self._figures.tokens_per_second,
+        ).mount(app)  # fmt: skip
         OpenApi().mount(app)
         HealthApi(self.system, self.turns, self._facts, access, settings.health.limit_ms).mount(app)
         mount(app, "/socket", self.sockets)

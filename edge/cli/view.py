@@ -15,6 +15,13 @@ from rich.text import Text
 from edge.cli.output import harmless, note
 
 
+def how_long(eta_ms: int | None) -> str:
+    """An estimated wait, in words."""
+    if eta_ms is None:
+        return "the queue is paused"
+    return f"about {eta_ms / 1000:.1f} s to wait"
+
+
 class View(Protocol):
     """Shows one task."""
 
@@ -58,8 +65,8 @@ class TaskView:
                 self.error = document["errors"][-1]
         elif event == "queued":
             self.state = "queued"
-            wait_s = payload["eta_ms"] / 1000
-            self.note = f"place {payload['position']}, about {wait_s:.1f} s to wait"
+            wait = how_long(payload["eta_ms"])
+            self.note = f"place {payload['position']}, {wait}"
         elif event == "progress":
             self.state = payload["state"]
             reading = payload["phase"] == "prefill"

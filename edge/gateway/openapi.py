@@ -13,11 +13,12 @@ import orjson
 from aiohttp import web
 
 from edge import __version__
-from edge.gateway import shapes
+from edge.gateway import queue_api, shapes
 from edge.gateway.archive_api import CONTENT_TYPES, PAGE_DEFAULT, PAGE_MAX
 from edge.gateway.problems import CONTENT_TYPE, STATUSES
 from edge.gateway.shapes import STATES, TIME, Schema, about, ref
 from edge.gateway.submission import FIELDS, KEY_CHARS_MAX
+from edge.services.task.queue_page import CURSOR_CHARS_MAX
 from edge.storage import ExportFormat
 
 PATH: Final = "/openapi.json"
@@ -78,6 +79,24 @@ _BEFORE: Final = _parameter(
 )
 _FORMAT: Final = _parameter(
     "query", "format", {"type": "string", "enum": list(get_args(ExportFormat))}, "JSON by lines."
+)
+_QUEUE_LIMIT: Final = _parameter(
+    "query",
+    "limit",
+    {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": queue_api.PAGE_MAX,
+        "default": queue_api.PAGE_DEFAULT,
+    },
+    "At most so many.",
+)
+_AFTER: Final = _parameter(
+    "query",
+    "after",
+    {"type": "string", "maxLength": CURSOR_CHARS_MAX},
+    "Go on behind this place, the next of the page before; it stays where it is while the queue"
+    " moves.",
 )
 _KEY: Final = _parameter(
     "header",
@@ -163,6 +182,21 @@ OPERATIONS: Final = (
         "get", "/stats", "showStats", "How your tasks ended and how long they took.",
         {200: _json(ref("Figures"), "Percentiles; of the last day unless told otherwise.")},
         (422,), (_SINCE, _UNTIL),
+    ),
+    Operation(
+        "get", "/queue", "showQueue",
+        "A page of the tasks that run and of those that wait, in the order of their turns.",
+        {200: _json(ref("Queue"), "The page; foreign tasks are without id, client and user.")},
+        (422,), (_QUEUE_LIMIT, _AFTER),
+    ),
+    Operation(
+        "post", "/queue/pause", "pauseQueue",
+        "Give no more turns: what runs ends, what comes waits. A start of the node resumes.",
+        {200: _json(ref("QueueTotals"), "It is paused.")},
+    ),
+    Operation(
+        "post", "/queue/resume", "resumeQueue", "Give turns again.",
+        {200: _json(ref("QueueTotals"), "It goes on.")},
     ),
     Operation(
         "get", "/healthz", "isAlive", "Whether the process is alive.",

@@ -120,7 +120,10 @@ _TASK: Final = object_of(
         "started_at": nullable(TIME),
         "finished_at": nullable(TIME),
         "position": about(nullable(COUNT), "Its place in the queue while it waits; 1 is next."),
-        "eta_ms": about(nullable(COUNT), "Until its turn while it waits, until its end after."),
+        "eta_ms": about(
+            nullable(COUNT),
+            "Until its turn while it waits, until its end after; null while the queue is paused.",
+        ),
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "tokens": COUNT,
         "fallback": nullable(ref("Fallback")),
@@ -144,9 +147,36 @@ _ACCEPTED: Final = object_of(
         "task_id": UUID,
         "topic": TEXT,
         "state": {"type": "string", "enum": list(STATES)},
-        "position": nullable(COUNT),
-        "eta_ms": nullable(COUNT),
+        "position": about(
+            nullable(COUNT), "1 is next, 0 has its turn at once; null when it waits for its time."
+        ),
+        "eta_ms": about(nullable(COUNT), "Until its turn; null while the queue is paused."),
         "durable": FLAG,
+    }
+)
+
+_TOTALS: Final[Schema] = {
+    "paused": about(FLAG, "No turns are given until it is resumed, or the node started anew."),
+    "waiting": COUNT,
+    "running": COUNT,
+    "slots": about(COUNT, "Tasks that the engine runs side by side; 0 while it is out."),
+    "tokens_per_second": about(COUNT, "What the model wrote in the last whole second."),
+    "eta_ms": about(
+        nullable(COUNT), "How long a task would wait that came now; null while paused."
+    ),
+}
+
+_QUEUED: Final = object_of(
+    {
+        "state": {"type": "string", "enum": [str(State.EXECUTING), str(State.AVAILABLE)]},
+        "position": about(nullable(COUNT), "1 is next; null when it runs."),
+        "task_id": about(nullable(UUID), "Null, as client and user, for a foreign task."),
+        "client": nullable(TEXT),
+        "user": nullable(TEXT),
+        "priority": COUNT,
+        "since": about(TIME, "Since when it waits, or runs."),
+        "eta_ms": about(nullable(COUNT), "Until its turn while it waits, until its end after."),
+        "expected_tokens": object_of({"prompt": COUNT, "output": COUNT}),
     }
 )
 
@@ -217,6 +247,15 @@ COMPONENTS: Final[Schema] = {
     "Page": object_of({"tasks": list_of(ref("Task"))}),
     "Percentiles": _PERCENTILES,
     "Problem": _PROBLEM,
+    "Queue": object_of(
+        _TOTALS
+        | {
+            "tasks": list_of(ref("QueuedTask")),
+            "next": about(nullable(TEXT), "Where the next page goes on; null on the last one."),
+        }
+    ),
+    "QueueTotals": object_of(_TOTALS),
+    "QueuedTask": _QUEUED,
     "Ready": _READY,
     "Result": _RESULT,
     "Task": _TASK,

@@ -88,6 +88,15 @@ class Entry:
         return self.prompt_tokens + self.output_tokens
 
 
+class Mark(NamedTuple):
+    """A place in the order that stays where it is, whoever comes and goes: the part of the line (0
+    for those that run alone, then the levels, then those for the fallback) and the rank in it."""
+
+    part: int
+    tag: float
+    number: int
+
+
 class Grant(NamedTuple):
     """It is this entry's turn, under ``key``; on the engine, or on the fallback."""
 
@@ -190,6 +199,10 @@ class Line:
         """All that have their turn."""
         return iter(self._running.values())
 
+    def turns_by_key(self) -> Iterable[tuple[int, Running]]:
+        """The same with their keys, the first given first."""
+        return self._running.items()
+
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._entries
 
@@ -203,10 +216,43 @@ class Line:
         return islice(self._all(), start, stop)
 
     def _all(self) -> Iterator[Entry]:
-        yield from self._suspects.values()
-        for _, entry in merge(*map(self._with_standings, range(LEVELS)), key=itemgetter(0)):
-            yield entry
-        yield from self._fallback_only
+        return self.behind(Mark(0, -math.inf, 0))
+
+    def mark(self, entry: Entry) -> Mark:
+        """The place of one that waits."""
+        if entry.fallback_only:
+            part = LEVELS + 1
+        else:
+            part = 0 if entry.task_id in self._suspects else entry.level + 1
+        return Mark(part, *entry.rank)
+
+    def behind(self, mark: Mark) -> Iterator[Entry]:
+        """Those that wait, in order, from behind a place on; also when nobody stands there any
+        more. Of those that run alone, who are few, all are said again then."""
+        here = mark.tag, mark.number
+        if mark.part == 0:
+            ranks = [each.rank for each in self._suspects.values()]
+            begun = ranks.index(here) + 1 if here in ranks else 0
+            yield from islice(self._suspects.values(), begun, None)
+        if mark.part <= LEVELS:
+            parts = (
+                self._with_standings(level, self._from(mark, level)) for level in range(LEVELS)
+            )
+            for _, entry in merge(*parts, key=itemgetter(0)):
+                yield entry
+        rank = _behind(here) if mark.part > LEVELS else _FIRST
+        yield from self._fallback_only.iter_from(rank)
+
+    def _from(self, mark: Mark, level: int) -> _Rank:
+        """From which rank on a level is behind this place."""
+        if mark.part == 0:
+            return _FIRST
+        here, own = (mark.tag, mark.number), mark.part - 1
+        if own == level:
+            return _behind(here)
+        aged = self._aged[own].first_from(here)
+        standing = mark.tag + own * self._head_start, mark.number
+        return self._same_as(_behind(standing if aged is None else min(standing, aged.rank)), level)
 
     # ---- coming and going
 
@@ -312,11 +358,11 @@ class Line:
         standing = tag + entry.level * self._head_start, number
         return standing if aged is None else min(standing, aged.rank)
 
-    def _with_standings(self, level: int) -> Iterator[tuple[_Rank, Entry]]:
-        """All of a level with their standings, in order."""
-        all_aged = iter(self._aged[level])
+    def _with_standings(self, level: int, rank: _Rank) -> Iterator[tuple[_Rank, Entry]]:
+        """All of a level from a rank on, with their standings, in order."""
+        all_aged = self._aged[level].iter_from(rank)
         aged = next(all_aged, None)
-        for entry in self._levels[level]:
+        for entry in self._levels[level].iter_from(rank):
             while aged is not None and aged.rank < entry.rank:
                 aged = next(all_aged, None)
             yield self._before_aged(entry, aged), entry
@@ -475,6 +521,15 @@ class Line:
         rank = standing[0] - level * self._head_start, standing[1]
         aged = self._aged[level].last_before(standing)
         return rank if aged is None else max(rank, (aged.rank[0], aged.rank[1] + 1))
+
+
+_FIRST: Final = (-math.inf, 0)
+"""The rank of nobody: all are behind it."""
+
+
+def _behind(rank: _Rank) -> _Rank:
+    """The next rank, or standing."""
+    return rank[0], rank[1] + 1
 
 
 def _sum(entries: Iterable[Entry]) -> Ahead:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 BLOCK_MAX: Final = 1_024
@@ -114,6 +115,13 @@ class Ranked(Generic[M]):
         self._prompts[at] -= member.prompt_tokens
         self._outputs[at] -= member.output_tokens
         self._marks[at] -= member.marked
+
+    def iter_from(self, rank: tuple[float, int]) -> Iterator[M]:
+        """Those that have this rank or a higher one."""
+        at, place = self._at(rank)
+        for block in islice(self._blocks, at, None):
+            yield from islice(block, place, None)
+            place = 0
 
     def first(self) -> M | None:
         """The first of all."""

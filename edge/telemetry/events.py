@@ -17,6 +17,8 @@ EVENTS: Final[dict[str, str]] = {
     # name: fields, with units in their names
     "node.started": "url, model, database",
     "node.draining": "running, queued",
+    "queue.paused": "running, queued",
+    "queue.resumed": "queued",
     "node.stopped": "orphaned: tasks left for the next start",
     "clock.set": "by_ms: how far somebody set the wall clock",
     "actor.crashed": "name, error: the exception",

@@ -28,6 +28,12 @@ _SENTENCES: Final[dict[str, tuple[int, str]]] = {
         logging.WARNING,
         "the wall clock was set by {by_ms} ms; dates follow it, and nothing else does",
     ),
+    "queue.paused": (
+        logging.WARNING,
+        "the queue is paused: {running} tasks end, {queued} wait until it is resumed, or the node"
+        " is started anew",
+    ),
+    "queue.resumed": (logging.WARNING, "the queue goes on; {queued} tasks wait"),
     "engine.stalled": (logging.WARNING, "the engine is silent for {silent_ms} ms"),
     "engine.died": (logging.ERROR, "the engine died: {reason}; {running} tasks were running"),
     "engine.given_up": (logging.ERROR, "the engine was given up: {reason}"),

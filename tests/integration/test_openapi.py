@@ -31,6 +31,7 @@ SAMPLES: dict[str, str] = {
     "since": "2020-01-01T00:00:00Z",
     "until": "2100-01-01T00:00:00Z",
     "limit": "7",
+    "after": "w:6:0.0:1",
     "format": "csv",
 }
 """Of each parameter of a query one that is right, but for ids of tasks."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.node import Channel
 from tests.support.node_inside import ScriptedNode, scripted_node
 
 SLOW = ("--rate", "1", "--slots", "1")
@@ -214,3 +215,106 @@ async def test_the_limits_hold_over_a_restart(tmp_path: Path) -> None:
         assert statuses(await many(node, 3)) == {202: 2, 429: 1}
     async with scripted_node(tmp_path, *SLOW, tasks__queue_per_client_max=3) as node:
         assert (await post(node))[0] == 429
+
+
+# ---- pages and pauses
+
+
+async def queue(node: ScriptedNode, query: str = "", client: str | None = None) -> Any:
+    headers = of(client) if client else None
+    async with node.http.get(f"{node.url}/queue{query}", headers=headers) as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_the_queue_is_shown_page_by_page(tmp_path: Path) -> None:
+    async with busy_node(tmp_path) as node:
+        waiting = [(await post(node, user="u"))[1]["task_id"] for _ in range(5)]
+        page = await queue(node, "?limit=3")
+        totals = [page[name] for name in ("paused", "waiting", "running", "slots")]
+        assert totals == [False, 5, 1, 1]
+        assert [row["position"] for row in page["tasks"]] == [None, 1, 2]
+        rest = await queue(node, f"?limit=3&after={page['next']}")
+        assert rest["next"] is None
+        rows = page["tasks"][1:] + rest["tasks"]
+        assert [row["task_id"] for row in rows] == waiting
+        assert {(row["client"], row["user"], row["priority"]) for row in rows} == {
+            ("local", "u", 5)
+        }
+        waits = [row["eta_ms"] for row in rows]
+        assert waits == sorted(waits)
+        assert page["eta_ms"] > waits[-1]
+
+
+async def test_foreign_tasks_have_no_names_in_the_queue(tmp_path: Path) -> None:
+    async with busy_node(tmp_path, server__tokens=TOKENS) as node:
+        await post(node, of("ada"), user="a user of ada's")
+        _, own, _ = await post(node, of("bob"))
+        page = await queue(node, client="bob")
+        shown = [row["task_id"] for row in page["tasks"]]
+        assert sorted(filter(None, shown)) == [own["task_id"]]
+        assert len(shown) == 3
+        assert "ada" not in str(page)
+        async with node.http.get(f"{node.url}/queue") as response:
+            assert response.status == 401
+
+
+async def test_a_queue_that_is_paused_accepts_and_gives_no_turns(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, "--rate", "100", "--slots", "1") as node:
+        for _ in range(2):
+            status, told = await node.call("POST", "/queue/pause")
+            assert (status, told["paused"], told["eta_ms"]) == (200, True, None)
+        assert len(node.heard.of("queue.paused")) == 1
+        _, answer, _ = await post(node, max_tokens=2)
+        assert (answer["state"], answer["position"], answer["eta_ms"]) == ("available", 1, None)
+        assert (await node.task(answer["task_id"]))["eta_ms"] is None
+        (row,) = (await queue(node))["tasks"]
+        assert (row["state"], row["eta_ms"]) == ("available", None)
+        status, report = await node.call("GET", "/readyz")
+        assert (status, report["status"]) == (200, "degraded")
+        assert "the queue is paused" in " ".join(report["reasons"])
+        status, told = await node.call("POST", "/queue/resume")
+        assert (status, told["paused"]) == (200, False)
+        assert (await node.ended(answer["task_id"]))["state"] == "completed"
+        assert "paused" not in " ".join((await node.call("GET", "/readyz"))[1]["reasons"])
+
+
+async def test_a_pause_lets_end_what_runs_and_is_forgotten_by_a_start(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, "--rate", "50", "--slots", "1") as node:
+        running = await node.submit("a story", max_tokens=20)
+        await node.heard.next("task.started")
+        waiting = await node.submit("another", max_tokens=2)
+        await node.call("POST", "/queue/pause")
+        assert (await node.ended(running))["state"] == "completed"
+        assert (await node.task(waiting))["state"] == "available"
+    async with scripted_node(tmp_path, "--rate", "50", "--slots", "1") as node:
+        assert (await queue(node))["paused"] is False
+        assert (await node.ended(waiting))["state"] == "completed"
+
+
+async def until_told(channel: Channel, *, paused: bool) -> None:
+    """Hears its place, until that comes with an estimate or without one."""
+    while True:
+        await channel.until("queued")
+        assert channel.last["position"] == 1
+        if (channel.last["eta_ms"] is None) is paused:
+            return
+
+
+async def test_who_watches_is_told_of_a_pause(tmp_path: Path) -> None:
+    async with busy_node(tmp_path, tasks__position_push_ms=10) as node:
+        _, answer, _ = await post(node)
+        async with node.watch(answer["task_id"]) as channel:
+            await node.call("POST", "/queue/pause")
+            await until_told(channel, paused=True)
+            await node.call("POST", "/queue/resume")
+            await until_told(channel, paused=False)
+
+
+async def test_a_stranger_pauses_nothing(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path, server__tokens=TOKENS) as node:
+        for path in ("pause", "resume"):
+            assert (await node.call("POST", f"/queue/{path}"))[0] == 401
+        url = f"{node.url}/queue/pause"
+        async with node.http.post(url, headers=of("bob")) as response:
+            assert response.status == 200

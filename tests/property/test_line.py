@@ -79,8 +79,11 @@ class LineMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def withdraws(self, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from(sorted(self.waiting)))
+        mark = self.line.mark(self.waiting[task_id])
         assert self.line.withdraw(task_id)
         del self.waiting[task_id]
+        behind, order = list(self.line.behind(mark)), list(self.line.in_order())
+        assert behind == order[len(order) - len(behind) :], "its place is still there"
 
     @rule()
     def is_granted(self) -> None:
@@ -132,6 +135,12 @@ class LineMachine(RuleBasedStateMachine):
         for flow in "abcd":
             own = sum(each.flow == flow for each in self.waiting.values())
             assert self.line.waiting_of(flow) == own
+
+    @invariant()
+    def what_is_behind_a_place_is_the_rest_of_the_order(self) -> None:
+        order = list(self.line.in_order())
+        for number, entry in enumerate(order, 1):
+            assert list(self.line.behind(self.line.mark(entry))) == order[number:]
 
     @invariant()
     def none_goes_before_an_earlier_one_of_its_client(self) -> None:

@@ -39,6 +39,12 @@ _PROBE: Final = Generate(
     sampling=Sampling(max_tokens=1, temperature=0.0),
 )
 
+PAUSED: Final = (
+    "the queue is paused: tasks are accepted and wait until somebody resumes it"
+    " (elwift queue resume)"
+)
+"""What the admin has to know then; a start of the node resumes it, too."""
+
 Status = Literal["ok", "degraded", "failed"]
 Probed = Callable[[StorageError | None, int], object]
 
@@ -287,9 +293,13 @@ class HealthActor(Actor):
 
     def _queue_part(self) -> Part:
         turns = self._sources.turns
-        figures = {"waiting": turns.waiting, "waiting_max": turns.waiting_max}
+        figures = {
+            "waiting": turns.waiting, "waiting_max": turns.waiting_max, "paused": turns.paused
+        }  # fmt: skip
         if not self._sources.accepts():
             return Part("failed", "the node is stopping", figures)
+        if turns.paused:
+            return Part("degraded", PAUSED, figures)
         if turns.full:
             return Part("degraded", "the queue is full", figures)
         return Part("ok", None, figures)

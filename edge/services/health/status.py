@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from edge.actors import Actor
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.phoenix import Encoded
-from edge.services.health.readiness import unreadable
+from edge.services.health.readiness import PAUSED, unreadable
 from edge.services.task import wire
 from edge.services.task.turns import Turns
 from edge.services.watchers.channel import Channel, Decision, Ok
@@ -88,6 +88,11 @@ class Figures:
         elif event.name == "engine.ready":
             self._engine = _process(fields["pid"])
 
+    @property
+    def tokens_per_second(self) -> int:
+        """What the model has written in the last second."""
+        return self._tokens.read(self._clock.now_ns())
+
     def read(self) -> dict[str, Any]:
         """The figures as they are now; ``degraded`` lists what is wrong, one sentence each."""
         sources, turns = self._sources, self._sources.turns
@@ -97,6 +102,8 @@ class Figures:
             degraded.append(f"the engine is {turns.engine}")
         if turns.outage:
             degraded.append("tasks that allow it are answered without the model")
+        if turns.paused:
+            degraded.append(PAUSED)
         if not durable:
             degraded.append("the database refuses to write; tasks live in memory alone")
         if sources.quarantined is not None:
@@ -114,7 +121,7 @@ class Figures:
             "running": turns.busy,
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),
-            "tokens_per_second": self._tokens.read(now_ns),
+            "tokens_per_second": self.tokens_per_second,
             "ended": self._ended,
             "memory_bytes": self._process.memory_info().rss,
             "engine_memory_bytes": _resident_bytes(self._engine),

@@ -38,7 +38,7 @@ from edge.services.task.messages import (
     TaskEvent,
 )
 from edge.services.task.quotas import Limits, Quotas
-from edge.services.task.turns import Turns
+from edge.services.task.turns import PAUSED_MS, Turns
 from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
@@ -322,7 +322,9 @@ class Tasks:
             due_in_ns = task.due_ns - self._system.clock.moment().schedule_ns
             return left_ms + max(0, due_in_ns) // NS_PER_MS
         place = self.turns.position(task_id)
-        return left_ms + (place.eta_ms if place else 0)
+        if place is None:
+            return left_ms
+        return left_ms + (PAUSED_MS if place.eta_ms is None else place.eta_ms)
 
     def _until_forgotten_ms(self) -> int:
         """The estimate until a task leaves the memory: it stays there when it has ended."""

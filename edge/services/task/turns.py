@@ -8,9 +8,10 @@ the engine. A dead actor's turn comes back through the watch on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from edge.actors import Actor, Down, Reason, Ref, System
@@ -31,6 +32,9 @@ FAR_MAX: Final = 32
 """Of those further back so many are told at a time; each look-up takes some 0.1 ms."""
 FAR_SHARE: Final = 20
 """And only when their place has changed by a twentieth."""
+
+PAUSED_MS: Final = 30_000
+"""When to come back to a line that is paused: nobody knows for how long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,15 @@ class Owner(NamedTuple):
 @dataclass(slots=True)
 class _Watched:
     position: int = 0  # that was told last
-    eta_ms: int = 0
+    eta_ms: int | None = 0
 
 
 class Turns:
     """See the module. ``waiting_max`` tasks may wait; that is for who accepts tasks to hold.
 
-    ``engine`` says how the engine is, in words; "ready" when it takes requests. While ``draining``
-    no turns are given, and ``when_idle`` is called once none is held.
+    ``engine`` says how the engine is, in words; "ready" when it takes requests. While ``paused`` no
+    turns are given, and waits are not estimated. While ``draining`` none are given either, and
+    ``when_idle`` is called once none is held.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Turns:
         self.estimator = Estimator()
         self.engine = "starting"
         self.draining = False
+        self.paused = False
         self.when_idle: Callable[[], object] = lambda: None
         self._system = system
         self._push_ms = push_ms
@@ -206,6 +212,19 @@ class Turns:
                 engine.send(Abort(key))
         self._go_on()
 
+    # ---- for operators
+
+    def pause(self) -> None:
+        """No turns are given until `resume`. What has its turn keeps it, and what comes waits, with
+        nobody knowing for how long."""
+        self.paused = True
+        self._go_on()
+
+    def resume(self) -> None:
+        """Turns are given again."""
+        self.paused = False
+        self._go_on()
+
     # ---- for who follows the engine
 
     def engine_up(self, slots: int) -> None:
@@ -242,6 +261,8 @@ class Turns:
         ahead = self.line.ahead(task_id, self._now_ns())
         if ahead is None:
             return None
+        if self.paused:
+            return QueuePosition(ahead.members + 1, None)
         if ahead.members >= NEAR_MAX:
             wait_ms = self.estimator.wait_ms(self._slots_known, self._running(), ahead)
         else:
@@ -250,12 +271,37 @@ class Turns:
             wait_ms = int(start_ms)
         return QueuePosition(ahead.members + 1, wait_ms)
 
+    def positions(self, entries: Sequence[Entry]) -> list[QueuePosition]:
+        """Where those stand that follow one another in the line. For a page of it: those next in
+        line are estimated one by one, of those further back the first and the last."""
+        found: list[QueuePosition] = []
+        for for_fallback, group in groupby(entries, key=attrgetter("fallback_only")):
+            found += self._positions(list(group), 0 if for_fallback else NEAR_MAX)
+        return found
+
+    def _positions(self, entries: list[Entry], near_max: int) -> list[QueuePosition]:
+        first, last = self.position(entries[0].task_id), self.position(entries[-1].task_id)
+        assert first is not None, "it waits"
+        assert last is not None, "it waits"
+        places = range(first.position, first.position + len(entries))
+        if first.eta_ms is None or last.eta_ms is None:
+            return [QueuePosition(place, None) for place in places]
+        each_ms = (last.eta_ms - first.eta_ms) / max(1, len(entries) - 1)
+        waits_ms = [first.eta_ms + number * each_ms for number in range(len(entries))]
+        if first.position <= near_max:
+            near = self._starts_ms(self.line.in_order(0, min(places.stop - 1, near_max)))
+            exact = list(near)[first.position - 1 :]
+            waits_ms[: len(exact)] = exact
+        return [QueuePosition(*each) for each in zip(places, map(int, waits_ms), strict=True)]
+
     def wait_ms_at_end(self) -> int:
         """The estimated wait of a task that came now and stood behind all others."""
         return self.estimator.wait_ms(self._slots_known, self._running(), self.line.all())
 
     def wait_ms_at_front(self) -> int:
         """The estimated wait of whoever is next: then there is a place for another to wait."""
+        if self.paused:
+            return PAUSED_MS
         return self.estimator.wait_ms(self._slots_known, self._running(), Ahead(0, 0, 0))
 
     def running_tasks(self) -> Iterator[Task]:
@@ -306,10 +352,9 @@ class Turns:
 
     def _go_on(self) -> None:
         """Gives all turns that there are to give."""
-        if self.draining:
-            self.line.paused = True
-            if not self.busy:
-                self.when_idle()
+        self.line.paused = self.paused or self.draining
+        if self.draining and not self.busy:
+            self.when_idle()
         while (grant := self.line.grant(self._now_ns())) is not None:
             self._give(grant)
         self._change()
@@ -351,7 +396,7 @@ class Turns:
         starts_ms = self._starts_ms(iter(near))
         for position, (entry, start_ms) in enumerate(zip(near, starts_ms, strict=True), 1):
             watched = self._watched.get(entry.task_id)
-            place = QueuePosition(position, int(start_ms))
+            place = QueuePosition(position, None if self.paused else int(start_ms))
             if watched is not None and place != (watched.position, watched.eta_ms):
                 self._tell(entry.owner.ref, watched, place)
 

@@ -42,10 +42,11 @@ CATCH_UP: Final = "catch_up"
 
 
 class QueuePosition(NamedTuple):
-    """Where a waiting task stands: 1 is next; ``eta_ms`` is the estimated wait for a slot."""
+    """Where a waiting task stands: 1 is next, and 0 means that its turn has come; ``eta_ms`` is the
+    estimated wait for a slot, None while the line is paused, when nobody knows."""
 
     position: int
-    eta_ms: int
+    eta_ms: int | None
 
 
 def topic(task_id: str) -> str:

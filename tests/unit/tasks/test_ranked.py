@@ -80,3 +80,14 @@ def test_neighbours_of_a_rank() -> None:
     assert ranked.first_from((2.0 * len(things), 0)) is None
     assert ranked.last_before((0.0, 0)) is None
     assert ranked.last_before((1e9, 0)) is things[-1]
+
+
+def test_from_a_rank_on() -> None:
+    ranked: Ranked[Thing] = Ranked()
+    assert list(ranked.iter_from((0.0, 0))) == []
+    things = [Thing((float(2 * number), 0)) for number in range(3 * BLOCK_MAX)]
+    for each in things:
+        ranked.add(each)
+    for start in (0, 1, BLOCK_MAX // 2, BLOCK_MAX, 2 * BLOCK_MAX + 1, 3 * BLOCK_MAX):
+        assert list(ranked.iter_from((2.0 * start, 0))) == things[start:]
+        assert list(ranked.iter_from((2.0 * start - 1, 0))) == things[start:]

@@ -7,7 +7,15 @@ import pytest
 from edge.actors import Crash, Down, Ref
 from edge.engine.messages import Ready
 from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
-from edge.services.task.turns import FAR_MAX, NEAR_MAX, EngineFollower, Owner, Turn, Turns
+from edge.services.task.turns import (
+    FAR_MAX,
+    NEAR_MAX,
+    PAUSED_MS,
+    EngineFollower,
+    Owner,
+    Turn,
+    Turns,
+)
 from edge.services.task.wire import QueuePosition
 from edge.tasks.line import Entry
 from edge.tasks.task import Options, Request, State, Task, Usage
@@ -195,6 +203,15 @@ def test_those_far_back_are_told_a_few_at_a_time(desk: Desk) -> None:
     assert desk.clock.timers_pending() == 0, "until there is news"
 
 
+def estimated_ms(desk: Desk, name: str, position: int) -> int:
+    """The estimated wait of who stands there."""
+    place = desk.turns.position(name)
+    assert place is not None
+    assert place.position == position
+    assert place.eta_ms is not None
+    return place.eta_ms
+
+
 def test_a_place_has_an_estimate_of_what_is_before_it(desk: Desk) -> None:
     desk.turns.engine_up(1)
     running = desk.wait("a")
@@ -202,23 +219,17 @@ def test_a_place_has_an_estimate_of_what_is_before_it(desk: Desk) -> None:
     desk.wait("c")
     for _ in range(200):
         desk.turns.estimator.saw_step(10.0, 1, 0)
-    first, second = desk.turns.position("b"), desk.turns.position("c")
-    assert first is not None
-    assert second is not None
-    assert (first.position, second.position) == (1, 2)
-    assert second.eta_ms - first.eta_ms == pytest.approx(100, abs=20)
+    first_ms, second_ms = estimated_ms(desk, "b", 1), estimated_ms(desk, "c", 2)
+    assert second_ms - first_ms == pytest.approx(100, abs=20)
     running.tokens = [7] * 3
-    nearer = desk.turns.position("b")
-    assert nearer is not None
-    assert nearer.eta_ms < first.eta_ms
+    nearer_ms = estimated_ms(desk, "b", 1)
+    assert nearer_ms < first_ms
     assert desk.turns.position("a") is None
-    assert desk.turns.wait_ms_at_end() > second.eta_ms
+    assert desk.turns.wait_ms_at_end() > second_ms
     # An engine that is down comes back with as many slots.
     desk.turns.engine_down("restarting: it died")
     assert desk.turns.position("c") == desk.turns.position("c")
-    assert desk.turns.position("c") == QueuePosition(
-        2, second.eta_ms - (first.eta_ms - nearer.eta_ms)
-    )
+    assert desk.turns.position("c") == QueuePosition(2, second_ms - (first_ms - nearer_ms))
 
 
 def test_steps_and_answers_are_learnt_from(desk: Desk) -> None:
@@ -259,3 +270,52 @@ def test_the_follower_tells_of_the_engine_and_its_successor(desk: Desk) -> None:
     assert desk.turns.slots == 0
     assert isinstance(follower.actor(), EngineFollower)
     assert not desk.engine.of(Down)
+
+
+def test_a_pause_gives_no_turns_and_says_that_nobody_knows_for_how_long(desk: Desk) -> None:
+    desk.turns.engine_up(2)
+    desk.wait("a")
+    desk.turns.pause()
+    desk.wait("b")
+    desk.turns.watch("b")
+    desk.advance(PUSH_MS)
+    assert desk.turn("a").key, "it keeps its turn"
+    assert desk.ears["b"].heard == [QueuePosition(1, None)]
+    assert desk.turns.position("b") == QueuePosition(1, None)
+    assert desk.turns.wait_ms_at_front() == PAUSED_MS
+    desk.turns.release(desk.turn("a").key, 11)
+    desk.work()
+    assert desk.turns.busy == 0
+    desk.turns.resume()
+    desk.work()
+    assert desk.turn("b").key
+
+
+def test_a_drain_stays_whoever_resumes(desk: Desk) -> None:
+    desk.turns.engine_up(1)
+    desk.turns.draining = True
+    desk.turns.pause()
+    desk.wait("a")
+    desk.turns.resume()
+    desk.work()
+    assert not desk.ears["a"].heard
+
+
+def test_places_of_a_part_of_the_line_are_those_of_its_members(desk: Desk) -> None:
+    """Near the front exactly; further back they do not go down."""
+    count = NEAR_MAX + 60
+    for number in range(count):
+        desk.wait(f"{number}")
+    desk.wait("never", fallback_only=True)
+    desk.wait("ever", fallback_only=True)
+    order = list(desk.turns.line.in_order())
+    for start, stop in ((0, 5), (3, 4), (NEAR_MAX - 30, NEAR_MAX + 30), (count - 5, count + 2)):
+        found = desk.turns.positions(order[start:stop])
+        own = [desk.turns.position(each.task_id) for each in order[start:stop]]
+        assert [each.position for each in found] == [each.position for each in own if each]
+        for each, exact in zip(found, own, strict=True):
+            if each.position <= NEAR_MAX:
+                assert each == exact
+    waits_ms = [each.eta_ms or 0 for each in desk.turns.positions(order[:-2])]
+    assert waits_ms == sorted(waits_ms)
+    assert desk.turns.positions([]) == []
