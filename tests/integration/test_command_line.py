@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import termios
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -194,8 +194,14 @@ class Terminal:
         return "\n".join(line.rstrip() for line in [*above, *self.screen.display])
 
 
-async def in_terminal(*words: str, columns: int = 40, lines: int = 10) -> Terminal:
-    """Runs ``elwift`` to its end in a terminal of this size."""
+Step = Callable[[asyncio.subprocess.Process], Awaitable[object]]
+
+
+async def in_terminal(
+    *words: str, columns: int = 40, lines: int = 10, steps: Sequence[tuple[str, Step]] = ()
+) -> Terminal:
+    """Runs ``elwift`` to its end in a terminal of this size. Each step is taken once the terminal
+    shows its words, one after the other."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (lines, columns))
     process = await asyncio.create_subprocess_exec(
@@ -206,6 +212,9 @@ async def in_terminal(*words: str, columns: int = 40, lines: int = 10) -> Termin
     terminal = Terminal(columns, lines)
     while data := await asyncio.to_thread(_read, ours):
         terminal.feed(data)
+        if steps and steps[0][0] in terminal.text:
+            (_, step), *steps = steps
+            await step(process)
     os.close(ours)
     terminal.code = await process.wait()
     return terminal
@@ -238,3 +247,39 @@ async def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> N
     assert r"\x1b[2J\x1b]0;owned\x07 hello" in listed.text
     assert listed.screen.title == ""
     assert r"\x1b[31m\x9b2J" in shown.text.replace("\n", "")
+
+
+async def test_the_queue_is_printed_once_without_a_terminal(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path / "data", "--rate", "1", "--slots", "1") as node:
+        ids = [await node.submit("hello", user="\x1b[2J", max_tokens=1_000) for _ in range(2)]
+        ended = await elwift("queue", "--url", node.url)
+        assert ended.code == 0, ended.err
+        assert [task_id for task_id in ids if task_id in ended.out] == ids
+        assert "\x1b" not in ended.out
+        told = json.loads((await elwift("queue", "--json", "--url", node.url)).out)
+        assert [row["task_id"] for row in told["queue"]["tasks"]] == ids
+        paused = await elwift("queue", "pause", "--url", node.url)
+        assert "the queue is paused: 1 tasks run, 1 wait" in paused.out
+        told = json.loads((await elwift("queue", "resume", "--json", "--url", node.url)).out)
+        assert told["paused"] is False
+
+
+async def test_the_queue_is_shown_live_until_it_is_interrupted(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path / "data", "--rate", "1", "--slots", "1") as node:
+        task_id = await node.submit("hello", max_tokens=1_000)
+
+        async def pause(_process: asyncio.subprocess.Process) -> None:
+            await node.call("POST", "/queue/pause")
+
+        async def interrupt(process: asyncio.subprocess.Process) -> None:
+            process.send_signal(signal.SIGINT)
+
+        terminal = await in_terminal(
+            *("queue", "--url", node.url), columns=100, lines=20,
+            # It looks again by itself: nobody has told it of the pause.
+            steps=[(task_id, pause), ("paused", interrupt)],
+        )  # fmt: skip
+        assert terminal.code == 130
+        assert terminal.text.count(task_id) == 1, "drawn over, not below"
+        once = await in_terminal("queue", "--once", "--url", node.url, columns=100, lines=20)
+        assert (once.code, once.text.count(task_id)) == (0, 1)
