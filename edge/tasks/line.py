@@ -10,6 +10,11 @@ answers has tags far ahead, and one that comes with a single question is next; w
 running counts, and an answer of 4,000 tokens costs four hundred times one of 10. Once the true cost
 is known the flow is settled by the difference.
 
+A client may ask for several users: then each has a flow, and they share what the client gets. While
+n of its flows have something, a task ends its flow n times as much later; and those who had nothing
+come in one after the other, as the tasks of one flow would. So one user's thousand does not stand
+before another's question, and who makes users up gains little.
+
 A priority is a bounded head start. Level n stands behind what level 0 could do in n steps of time,
 and no task waits longer than those n steps for being of its level: then it stands where its tag
 alone puts it, and those of its level that are before it stand there too. Within a level the order
@@ -50,6 +55,9 @@ FLOWS_KEPT_MIN: Final = 1_024
 
 _Rank: TypeAlias = tuple[float, int]
 
+ACCOUNT_END: Final = "\0"
+"""Between the name of a client and its user's, in the name of a flow."""
+
 _CAME_BACK: Final = -(1 << 62)
 """Of equal tags, those that had their turn already go first, in the order in which they come."""
 
@@ -77,6 +85,7 @@ class Entry:
     rank: _Rank = field(default=(0.0, 0), init=False)
     aged_ns: int = field(default=0, init=False)
     aged: bool = field(default=False, init=False)
+    weight: int = field(default=1, init=False)
 
     @property
     def marked(self) -> bool:
@@ -114,6 +123,16 @@ class Running(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Account:
+    """The client of some flows: how many of them have something, and the tag of its next newcomer,
+    so that they come in one after the other."""
+
+    name: str
+    busy: int = 0
+    newcomer: float = -math.inf
+
+
+@dataclass(slots=True)
 class _Flow:
     """``finish`` is where its last task ends as far as is known; ``latest`` the highest tag of
     those that wait or are coming: who comes later does not go before them, however much less they
@@ -124,6 +143,7 @@ class _Flow:
     waiting: int = 0
     coming: int = 0
     running: int = 0
+    account: _Account | None = None  # while it has something
 
     @property
     def idle(self) -> bool:
@@ -155,7 +175,9 @@ class Line:
         self._last_key = 0
         self._flows: dict[str, _Flow] = {}
         self._entries: dict[str, Entry] = {}  # all that wait
-        self._coming: dict[str, tuple[str, int]] = {}  # flows and costs of those that are coming
+        self._accounts: dict[str, _Account] = {}
+        # Of those that are coming: flow, cost and weight.
+        self._coming: dict[str, tuple[str, int, int]] = {}
         # Of each level, all by their tags, and those that have waited it out. How far one stands
         # behind the level before changes with the pace of the model; within one the order does not.
         self._levels: list[Ranked[Entry]] = [Ranked() for _ in range(LEVELS)]
@@ -264,14 +286,35 @@ class Line:
     def reserve(self, task_id: str, flow: str, cost_tokens: int) -> float:
         """The tag of a task of this flow that is coming: it is written down with the task before
         that stands in the line."""
-        self._coming[task_id] = flow, cost_tokens
         known = self._flow(flow)
+        weight = self._begin(flow, known)
+        self._coming[task_id] = flow, cost_tokens, weight
         known.coming += 1
-        return self._next_tag(known, cost_tokens)
+        return self._next_tag(known, cost_tokens, weight)
 
-    def _next_tag(self, flow: _Flow, cost_tokens: int) -> float:
+    def _begin(self, name: str, flow: _Flow) -> int:
+        """The flow has something from now on; how many of its account have."""
+        if flow.account is None:
+            account = name.partition(ACCOUNT_END)[0]
+            flow.account = self._accounts.setdefault(account, _Account(account))
+            flow.account.busy += 1
+        return flow.account.busy
+
+    def _rest(self, flow: _Flow) -> None:
+        """It has nothing any more, if that is so."""
+        account = flow.account
+        if account is not None and flow.idle:
+            flow.account = None
+            account.busy -= 1
+            if not account.busy:
+                del self._accounts[account.name]
+
+    def _next_tag(self, flow: _Flow, cost_tokens: int, weight: int) -> float:
         start = max(self._virtual, flow.finish)
-        flow.finish = start + cost_tokens
+        if weight > 1 and flow.finish <= self._virtual and flow.account is not None:
+            start = max(start, flow.account.newcomer)
+            flow.account.newcomer = start + cost_tokens
+        flow.finish = start + weight * cost_tokens
         # By one at least: of two that are coming, who is written down first must not matter.
         flow.latest = max(start, flow.latest + 1)
         return flow.latest
@@ -280,9 +323,9 @@ class Line:
         """What was reserved does not come after all."""
         coming = self._coming.get(task_id)
         if coming is not None:
-            name, cost_tokens = coming
+            name, cost_tokens, weight = coming
             self._came(task_id)
-            self._settle(name, -cost_tokens)
+            self._settle(name, -weight * cost_tokens)
 
     def _came(self, task_id: str) -> None:
         """It is coming no longer, if it was."""
@@ -314,13 +357,19 @@ class Line:
             entry.tag, number = before.tag, before.rank[1]
             self._take_out(before)
         flow = self._flow(entry.flow)
+        weight = self._begin(entry.flow, flow)
         flow.waiting += 1
+        if before is not None:
+            entry.weight = before.weight
+        elif entry.task_id in self._coming:
+            *_, entry.weight = self._coming[entry.task_id]
         self._came(entry.task_id)
         if entry.tag is None:
-            entry.tag = self._next_tag(flow, entry.cost_tokens)
+            entry.weight = weight
+            entry.tag = self._next_tag(flow, entry.cost_tokens, weight)
         else:
             # It was charged when it got its tag; after a start the flow has to learn of that.
-            flow.finish = max(flow.finish, entry.tag + entry.cost_tokens)
+            flow.finish = max(flow.finish, entry.tag + entry.weight * entry.cost_tokens)
             flow.latest = max(flow.latest, entry.tag)
         self._entries[entry.task_id] = entry
         entry.rank = (entry.tag, number)
@@ -392,7 +441,7 @@ class Line:
             return False
         self._take_out(entry)
         self._stop_ageing(entry)
-        self._settle(entry.flow, -entry.cost_tokens)
+        self._settle(entry.flow, -entry.weight * entry.cost_tokens)
         return True
 
     def _take_out(self, entry: Entry) -> None:
@@ -465,14 +514,19 @@ class Line:
             return False
         self.cleared(key)
         self._busy_slots -= not running.fallback
-        self._flows[running.entry.flow].running -= 1
-        if spent_tokens is not None:
-            self._settle(running.entry.flow, spent_tokens - running.entry.cost_tokens)
+        entry = running.entry
+        flow = self._flows[entry.flow]
+        flow.running -= 1
+        if spent_tokens is None:
+            self._rest(flow)
+        else:
+            self._settle(entry.flow, entry.weight * (spent_tokens - entry.cost_tokens))
         return True
 
     def _settle(self, flow: str, more_tokens: int) -> None:
         """A task of this flow has cost so much more than it was charged."""
         self._flows[flow].finish += more_tokens
+        self._rest(self._flows[flow])
         if not (self._entries or self._coming or self._running):
             # A busy period is over: what was used in it is nobody's debt in the next.
             self._virtual = max([self._virtual, *(each.finish for each in self._flows.values())])

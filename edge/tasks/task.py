@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from edge.tasks.kinds import Kinds, check_all
-from edge.tasks.line import LEVEL_DEFAULT
+from edge.tasks.line import ACCOUNT_END, LEVEL_DEFAULT
 
 _T = TypeVar("_T")
 
@@ -106,7 +106,7 @@ class Request:
     def flow(self) -> str:
         """Whose tasks wait for one another, and not for those of others: a user's, or all of an
         account that names none."""
-        return self.account if self.user is None else f"{self.account}\0{self.user}"
+        return self.account if self.user is None else self.account + ACCOUNT_END + self.user
 
     @property
     def size_bytes(self) -> int:

@@ -9,7 +9,7 @@ from edge.clock import NS_PER_MS
 from edge.tasks.line import LEVELS, Entry, Line
 
 STEP_MS = 100
-FLOWS = st.sampled_from("abcd")
+FLOWS = st.sampled_from(("a", "b", "c\0one", "c\0two", "c\0three"))
 
 
 class LineMachine(RuleBasedStateMachine):
@@ -132,9 +132,13 @@ class LineMachine(RuleBasedStateMachine):
         order = list(self.line.in_order())
         assert {each.task_id for each in order} == set(self.waiting)
         assert (self.line.waiting, self.line.running) == (len(self.waiting), len(self.held))
-        for flow in "abcd":
-            own = sum(each.flow == flow for each in self.waiting.values())
-            assert self.line.waiting_of(flow) == own
+        busy = {each.flow for each in (*self.waiting.values(), *self.held.values(), *self.coming)}
+        accounts = {name: each.busy for name, each in self.line._accounts.items()}
+        own = [flow.partition("\0")[0] for flow in busy]
+        assert accounts == {name: own.count(name) for name in own}
+        for flow in busy:
+            count = sum(each.flow == flow for each in self.waiting.values())
+            assert self.line.waiting_of(flow) == count
 
     @invariant()
     def what_is_behind_a_place_is_the_rest_of_the_order(self) -> None:

@@ -248,3 +248,59 @@ def test_clients_that_have_gone_are_forgotten(line: Line) -> None:
         fill(line, entry(f"task{number}", f"client{number}", 1))
         served(line)
     assert len(line._flows) <= 2 * FLOWS_KEPT_MIN
+
+
+# ---- users of one client
+
+
+def user(number: int) -> str:
+    return f"many\0user {number}"
+
+
+def test_one_users_batch_does_not_stand_before_anothers_question(line: Line) -> None:
+    fill(line, *(entry(f"batch{number}", user(1)) for number in range(1_000)))
+    fill(line, entry("chat", user(2)))
+    assert "chat" in served(line, 2)
+
+
+@pytest.mark.parametrize("how", ["in turns", "one after the other"])
+def test_who_asks_for_many_users_gets_little_more_than_who_asks_for_none(
+    line: Line, how: str
+) -> None:
+    users, each_has = 10, 30
+    numbers = [(one, task) for one in range(users) for task in range(each_has)]
+    if how == "in turns":
+        numbers.sort(key=lambda pair: pair[1])
+    fill(line, *(entry(f"many {one} {task}", user(one)) for one, task in numbers))
+    fill(line, *(entry(f"other{number}", "other") for number in range(100)))
+    others = sum(name.startswith("other") for name in served(line, 80))
+    # With a share for each user it would be one in eleven.
+    assert others >= 80 // 4
+
+
+def test_a_thousand_users_with_a_question_each_are_like_one_with_a_thousand(line: Line) -> None:
+    fill(line, *(entry(f"many{number}", user(number)) for number in range(1_000)))
+    fill(line, *(entry(f"other{number}", "other") for number in range(50)))
+    assert sum(name.startswith("other") for name in served(line, 80)) >= 35
+
+
+def test_users_of_one_client_share_alike(line: Line) -> None:
+    fill(line, *(entry(f"{one} {task}", user(one)) for task in range(50) for one in range(3)))
+    first = served(line, 60)
+    for one in range(3):
+        assert sum(name.startswith(f"{one} ") for name in first) == pytest.approx(20, abs=4)
+
+
+def test_what_users_did_not_use_is_given_back(line: Line) -> None:
+    """Each charge is taken back by as much as it was made for, whoever came and went meanwhile."""
+    for one in range(2):
+        line.reserve(f"coming{one}", user(one), 100)
+    fill(line, entry("waits", user(0)), entry("runs", "other"))
+    held = line.grant(0)
+    assert held is not None
+    for one in range(2):
+        line.refund(f"coming{one}")
+    line.withdraw("waits")
+    line.release(held.key, 0)
+    assert line._virtual == 0.0
+    assert not line._accounts
