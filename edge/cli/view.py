@@ -15,11 +15,12 @@ from rich.text import Text
 from edge.cli.output import harmless, note
 
 
-def how_long(eta_ms: int | None) -> str:
-    """An estimated wait, in words."""
+def how_long(eta_ms: int | None, waits_for: str | None = None) -> str:
+    """An estimated wait, in words; ``waits_for`` is what else is waited for, as the node says."""
     if eta_ms is None:
-        return "the queue is paused"
-    return f"about {eta_ms / 1000:.1f} s to wait"
+        return waits_for or "the queue is paused"
+    about = f"about {eta_ms / 1000:.1f} s to wait"
+    return f"{about}, {waits_for}" if waits_for else about
 
 
 class View(Protocol):
@@ -65,7 +66,7 @@ class TaskView:
                 self.error = document["errors"][-1]
         elif event == "queued":
             self.state = "queued"
-            wait = how_long(payload["eta_ms"])
+            wait = how_long(payload["eta_ms"], payload.get("waits_for"))
             self.note = f"place {payload['position']}, {wait}"
         elif event == "progress":
             self.state = payload["state"]

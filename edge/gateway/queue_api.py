@@ -85,7 +85,7 @@ class QueueApi:
             "running": turns.busy,
             "slots": turns.slots,
             "tokens_per_second": self._tokens_per_second(),
-            "eta_ms": None if turns.paused else turns.wait_ms_at_end(),
+            "eta_ms": turns.wait_ms_at_end(),
         }
 
 

@@ -122,8 +122,9 @@ _TASK: Final = object_of(
         "position": about(nullable(COUNT), "Its place in the queue while it waits; 1 is next."),
         "eta_ms": about(
             nullable(COUNT),
-            "Until its turn while it waits, until its end after; null while the queue is paused.",
+            "Until its turn while it waits, until its end after; null when nobody knows.",
         ),
+        "waits_for": about(nullable(TEXT), "What it waits for besides its turn, in words."),
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "tokens": COUNT,
         "fallback": nullable(ref("Fallback")),
@@ -150,7 +151,8 @@ _ACCEPTED: Final = object_of(
         "position": about(
             nullable(COUNT), "1 is next, 0 has its turn at once; null when it waits for its time."
         ),
-        "eta_ms": about(nullable(COUNT), "Until its turn; null while the queue is paused."),
+        "eta_ms": about(nullable(COUNT), "Until its turn; null when nobody knows."),
+        "waits_for": about(nullable(TEXT), "What it waits for besides its turn, in words."),
         "durable": FLAG,
     }
 )

@@ -1,9 +1,14 @@
 """How long until a waiting task starts and a running one ends, from what the engine has shown.
 
 What is learnt: how long a step takes by how many sequences it serves, how long a token of a prompt
-takes, and how long the answers of a client are. What is computed from it is list scheduling, which
-is what the line does: each slot serves one task after the other, in their order. A prompt that is
-read holds up all slots alike, so it counts for each of them.
+takes, how many tokens a prompt has and how many of them are in the cache already, and how long the
+answers of each client are (`edge.tasks.lengths`). What is computed from it is list scheduling,
+which is what the line does: each slot serves one task after the other, in their order. A prompt
+that is read holds up all slots alike, so it counts for each of them.
+
+Who is near is told the mean of several such schedules, in each of which the answers have other
+lengths: of sixteen that run the first ends long before one of mean length would. For who is far
+back the sums of what is before it say as much.
 
 Pure. Times are milliseconds; means are exponentially weighted, so that they follow a change of load
 within some ten tasks or some hundred steps.
@@ -16,13 +21,14 @@ from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from typing import Any, Final, NamedTuple
 
+from edge.tasks.lengths import Distribution, Lengths
 from edge.tasks.ranked import Ahead
 
 STEP_WEIGHT: Final = 0.05
 """Share of the newest step in a mean: steps come by the hundred a second, and single ones are late
 for reasons of the machine's own."""
-LENGTH_WEIGHT: Final = 0.2
-"""Share of the newest answer."""
+PROMPT_WEIGHT: Final = 0.2
+"""Share of the newest prompt."""
 
 STEP_MS_MIN: Final = 0.001
 STEP_MS_GUESS: Final = 20.0
@@ -30,10 +36,12 @@ PROMPT_MS_GUESS: Final = 1.0
 """Of a small model on a small box, until the engine has shown its own."""
 CHARS_GUESS: Final = 4.0
 """Of a token of English text."""
-SHARE_GUESS: Final = 0.5
-"""Of what an answer may have, until one has shown what it takes."""
-LENGTHS_MAX: Final = 4_096
-"""Clients whose answers' lengths are remembered."""
+CLIENTS_MAX: Final = 1_024
+"""Clients of whom is kept how much of their prompts is in the cache."""
+SCHEDULES: Final = 8
+"""Schedules whose mean is told; each costs a microsecond for a task."""
+_GOLDEN: Final = 0.618034
+"""Multiples of the golden ratio: however many there are, their fractions are spread evenly."""
 
 
 class Job(NamedTuple):
@@ -43,14 +51,45 @@ class Job(NamedTuple):
     output_tokens: float
 
 
+class Work(NamedTuple):
+    """The same as far as it is known: tokens to read, tokens written of the ``most`` that there may
+    be, and how long an answer may be."""
+
+    prompt_tokens: float
+    made: int
+    most: int
+    lengths: Distribution
+
+    def expected(self) -> Job:
+        """On average."""
+        return Job(self.prompt_tokens, self.lengths.left(self.made, self.most))
+
+    def at(self, share: float) -> Job:
+        """Were it longer than this share of its like."""
+        return Job(self.prompt_tokens, self.lengths.left_at(share, self.made, self.most))
+
+
+@dataclass(slots=True)
+class _Mean:
+    """Of the first few all count alike; later ones take the weight off older ones."""
+
+    value: float
+    count: int = 0
+
+    def add(self, value: float, weight: float) -> None:
+        self.count += 1
+        self.value += max(weight, 1 / self.count) * (value - self.value)
+
+
 @dataclass(slots=True)
 class Estimator:
-    """Learns from steps and from answers, and estimates."""
+    """Learns from steps, prompts and answers, and estimates."""
 
-    prompt_ms: float = PROMPT_MS_GUESS
-    token_chars: float = CHARS_GUESS
-    _steps_ms: dict[int, float] = field(default_factory=dict)
-    _lengths: dict[str, float] = field(default_factory=dict)
+    lengths: Lengths = field(default_factory=Lengths)
+    _prompt_ms: _Mean = field(default_factory=lambda: _Mean(PROMPT_MS_GUESS))
+    _token_chars: _Mean = field(default_factory=lambda: _Mean(CHARS_GUESS))
+    _steps_ms: dict[int, _Mean] = field(default_factory=dict)
+    _unread: dict[str, _Mean] = field(default_factory=dict)
 
     # ---- learning
 
@@ -60,93 +99,110 @@ class Estimator:
         # A clock may be too coarse to see one.
         step_ms = max(step_ms, STEP_MS_MIN)
         if prompt_tokens == 0 and sequences:
-            known_ms = self._steps_ms.get(sequences)
-            self._steps_ms[sequences] = (
-                step_ms if known_ms is None else known_ms + STEP_WEIGHT * (step_ms - known_ms)
-            )
+            known = self._steps_ms.get(sequences)
+            if known is None:
+                known = self._steps_ms[sequences] = _Mean(step_ms)
+            known.add(step_ms, STEP_WEIGHT)
         elif prompt_tokens and (not sequences or self._steps_ms):
             # What the step would have taken without its prompts is no time of theirs.
             rest_ms = max(0.0, step_ms - self.step_ms(sequences)) if sequences else step_ms
-            self.prompt_ms += STEP_WEIGHT * (rest_ms / prompt_tokens - self.prompt_ms)
+            self._prompt_ms.add(rest_ms / prompt_tokens, STEP_WEIGHT)
 
-    def saw_prompt(self, chars: int, tokens: int) -> None:
-        """A prompt of so many characters had so many tokens, its template's included."""
-        if chars and tokens:
-            self.token_chars += LENGTH_WEIGHT * (chars / tokens - self.token_chars)
-
-    def saw_answer(self, client: str, output_tokens: int, max_tokens: int) -> None:
-        """An answer to this client had so many tokens of those it might have had."""
-        share = output_tokens / max(1, max_tokens)
-        known = self._lengths.pop(client, share)
-        self._lengths[client] = known + LENGTH_WEIGHT * (share - known)
-        if len(self._lengths) > LENGTHS_MAX:
-            del self._lengths[next(iter(self._lengths))]  # not heard of for longest
+    def saw_prompt(self, client: str, chars: int, tokens: int, cached_tokens: int) -> None:
+        """A prompt of so many characters had so many tokens, its template's included; some were in
+        the engine's cache already."""
+        if not (chars and tokens):
+            return
+        self._token_chars.add(chars / tokens, PROMPT_WEIGHT)
+        unread = self._unread.pop(client, None) or _Mean(1.0)
+        unread.add(1 - cached_tokens / tokens, PROMPT_WEIGHT)
+        self._unread[client] = unread
+        if len(self._unread) > CLIENTS_MAX:
+            del self._unread[next(iter(self._unread))]  # not heard of for longest
 
     # ---- what follows
 
-    def output_tokens(self, client: str, max_tokens: int) -> int:
-        """How long an answer to this client is expected to be, from 1 to ``max_tokens``."""
-        share = self._lengths.get(client, SHARE_GUESS)
-        return max(1, min(max_tokens, round(share * max_tokens)))
+    @property
+    def prompt_ms(self) -> float:
+        """How long it takes to read one token of a prompt."""
+        return self._prompt_ms.value
 
     def prompt_tokens(self, chars: int) -> int:
         """How many tokens a prompt of so many characters is expected to have."""
-        return round(chars / self.token_chars)
+        return round(chars / self._token_chars.value)
+
+    def unread(self, client: str) -> float:
+        """Which share of a prompt of this client is not in the cache."""
+        known = self._unread.get(client)
+        return 1.0 if known is None else known.value
 
     def step_ms(self, sequences: int) -> float:
         """How long a step for so many sequences takes; between two known numbers on the line
         through them, beyond all known ones like the nearest."""
-        known = self._steps_ms
-        if sequences in known:
-            return known[sequences]
-        if not known:
+        steps = self._steps_ms
+        known = steps.get(sequences)
+        if known is not None:
+            return known.value
+        if not steps:
             return STEP_MS_GUESS
-        below = max((each for each in known if each < sequences), default=None)
-        above = min((each for each in known if each > sequences), default=None)
-        if below is None or above is None:
-            return known[below if above is None else above]  # type: ignore[index]  # one is there
+        below = max((each for each in steps if each < sequences), default=0)
+        above = min((each for each in steps if each > sequences), default=0)
+        if not (below and above):
+            return steps[below or above].value
         share = (sequences - below) / (above - below)
-        return known[below] + share * (known[above] - known[below])
+        return steps[below].value + share * (steps[above].value - steps[below].value)
 
     def tokens_per_ms(self, slots: int) -> float:
         """What the engine writes at most."""
         return max(1, slots) / self.step_ms(max(1, slots))
 
-    def left_ms(self, job: Job, sequences: int) -> float:
+    def left_ms(self, work: Work, sequences: int) -> float:
         """Until a running task ends, of which so much is left, among so many sequences."""
-        return job.prompt_tokens * self.prompt_ms + job.output_tokens * self.step_ms(sequences)
+        prompt_tokens, output_tokens = work.expected()
+        return prompt_tokens * self.prompt_ms + output_tokens * self.step_ms(sequences)
 
-    def starts_ms(self, slots: int, running: Sequence[Job], jobs: Iterable[Job]) -> Iterator[float]:
-        """Until each of the jobs, in their order, gets its slot. ``running`` is what the running
-        ones have left."""
-        free_ms = self._free_ms(slots, running)
-        heapify(free_ms)
-        for job in jobs:
-            yield free_ms[0]
-            heapreplace(free_ms, free_ms[0] + self._took_ms(job, len(free_ms)))
-
-    def wait_ms(self, slots: int, running: Sequence[Job], ahead: Ahead) -> int:
-        """Until a task gets its slot, before which stand ``ahead``: by the sums, as for one of many
-        of them."""
-        free_ms = self._free_ms(slots, running)
-        slots = len(free_ms)
-        if not ahead.members:
-            return int(min(free_ms))
-        work_ms = self._took_ms(Job(ahead.prompt_tokens, ahead.output_tokens), slots)
-        # Slots end their work evenly spread over one task's time; ours begins with the first.
-        spread_ms = work_ms / ahead.members * (slots - 1) / (2 * slots)
-        return int(max(min(free_ms), (sum(free_ms) + work_ms) / slots - spread_ms))
-
-    def _free_ms(self, slots: int, running: Sequence[Job]) -> list[float]:
-        """When each slot is free."""
-        slots = max(1, slots)
-        free_ms = [self._took_ms(each, slots) for each in running[:slots]]
-        return free_ms + [0.0] * (slots - len(free_ms))
-
-    def _took_ms(self, job: Job, slots: int) -> float:
+    def held_ms(self, job: Job, slots: int) -> float:
         """How long a job holds its slot. While a prompt is read all slots stand still, so in effect
         each waits for the prompts of all."""
         return job.prompt_tokens * self.prompt_ms * slots + job.output_tokens * self.step_ms(slots)
+
+    def starts_ms(self, slots: int, running: Sequence[Work], jobs: Sequence[Work]) -> list[float]:
+        """Until each of the jobs, in their order, gets its slot. ``running`` is what the running
+        ones have left."""
+        slots = max(1, slots)
+        certain = all(each.lengths.certain for each in (*running, *jobs))
+        schedules = 1 if certain else SCHEDULES
+        starts_ms = [0.0] * len(jobs)
+        for number in range(schedules):
+            shift = number / schedules
+            free_ms = self._free_ms(slots, _drawn(running, shift))
+            for place, job in enumerate(_drawn(jobs, shift + 0.5)):
+                start_ms = free_ms[0]
+                starts_ms[place] += start_ms
+                heapreplace(free_ms, start_ms + self.held_ms(job, slots))
+        return [each / schedules for each in starts_ms]
+
+    def wait_ms(
+        self, slots: int, running: Sequence[Work], ahead: Ahead, residual: float = 0.5
+    ) -> float:
+        """Until a task gets its slot, before which stand ``ahead``: by the sums, as for one of many
+        of them. ``residual`` is what an answer has left on average, at a moment at which it runs,
+        of the mean of all."""
+        slots = max(1, slots)
+        free_ms = self._free_ms(slots, (each.expected() for each in running))
+        if not ahead.members:
+            return free_ms[0]
+        work_ms = self.held_ms(Job(ahead.prompt_tokens, ahead.output_tokens), slots)
+        # When ours begins, the other slots are in the midst of something.
+        others_ms = work_ms / ahead.members * residual * (slots - 1)
+        return max(free_ms[0], (sum(free_ms) + work_ms - others_ms) / slots)
+
+    def _free_ms(self, slots: int, running: Iterable[Job]) -> list[float]:
+        """When each slot is free, as a heap."""
+        free_ms = [self.held_ms(each, slots) for each in running][:slots]
+        free_ms += [0.0] * (slots - len(free_ms))
+        heapify(free_ms)
+        return free_ms
 
     # ---- over a restart
 
@@ -154,15 +210,32 @@ class Estimator:
         """All that was learnt."""
         return {
             "prompt_ms": self.prompt_ms,
-            "token_chars": self.token_chars,
-            "steps_ms": {str(number): ms for number, ms in self._steps_ms.items()},
-            "lengths": self._lengths,
+            "token_chars": self._token_chars.value,
+            "steps_ms": {str(number): mean.value for number, mean in self._steps_ms.items()},
+            "unread": {client: mean.value for client, mean in self._unread.items()},
+            "lengths": self.lengths.to_json(),
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Estimator:
-        """What `to_json` gave. ValueError, TypeError or KeyError when it did not."""
-        steps_ms = {int(number): float(ms) for number, ms in value["steps_ms"].items()}
-        lengths = {str(client): float(share) for client, share in value["lengths"].items()}
-        prompt_ms, token_chars = float(value["prompt_ms"]), float(value["token_chars"])
-        return cls(prompt_ms, token_chars, steps_ms, lengths)
+    def from_json(cls, value: Any) -> Estimator:
+        """What `to_json` gave. `UNREADABLE` when it did not."""
+        return cls(
+            Lengths.from_json(value["lengths"]),
+            _mean(value["prompt_ms"], STEP_MS_MIN / 1_000),
+            _mean(value["token_chars"], 0.1),
+            {int(number): _mean(ms, STEP_MS_MIN) for number, ms in value["steps_ms"].items()},
+            {str(client): _mean(share, 0.0) for client, share in value["unread"].items()},
+        )
+
+
+def _drawn(works: Iterable[Work], shift: float) -> Iterator[Job]:
+    """Lengths that are spread as those of their like are."""
+    for number, work in enumerate(works):
+        yield work.at((number * _GOLDEN + shift) % 1)
+
+
+def _mean(value: Any, least: float) -> _Mean:
+    """A mean that was kept: it counts as one of a few. ValueError or TypeError when it is none."""
+    if not least <= float(value) < 1e9:
+        raise ValueError(f"{value} is no mean")
+    return _Mean(float(value), 4)

@@ -217,6 +217,10 @@ class Line:
         found = self._flows.get(flow)
         return found.waiting if found else 0
 
+    def turn(self, key: int) -> Running | None:
+        """The turn of this key, while it lasts."""
+        return self._running.get(key)
+
     def turns(self) -> Iterator[Running]:
         """All that have their turn."""
         return iter(self._running.values())
@@ -568,6 +572,16 @@ class Line:
             rank = entry.rank if number == entry.level else self._same_as(standing, number)
             ahead = _add(ahead, level.before_rank(rank))
         return ahead
+
+    def lead(self, entry: Entry, flow: str) -> float:
+        """How much work another flow could come with now, at the default level, so that all of it
+        starts before this task does; 0 or less when none of it would."""
+        known = self._flows.get(flow)
+        starts = self._virtual if known is None else max(self._virtual, known.finish, known.latest)
+        # Those of one level go by their tags, whether they have waited it out or not.
+        late = not entry.aged or entry.level == LEVEL_DEFAULT
+        levels = (entry.level if late else 0) - LEVEL_DEFAULT
+        return entry.rank[0] + levels * self._head_start - starts
 
     def _same_as(self, standing: _Rank, level: int) -> _Rank:
         """The rank that has this standing in a level: all lower ones, and no others, are served

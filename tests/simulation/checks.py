@@ -330,7 +330,7 @@ def nothing_left(world: World) -> None:
         "followers": tasks.followers._of,
         "streams": life.parts.streams._open,
         "sockets": life.parts.sockets.sockets,
-        "watched": turns._watched,
+        "watched": turns.news._watched,
         "channels": life.system.registry.names("channel:"),
         "coroutines": life.loop.runners,
         "requests": life.asking,

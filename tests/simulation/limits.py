@@ -11,7 +11,7 @@ from typing import Any, Final
 from unittest import mock
 
 from edge.services.keeping import archive
-from edge.services.task import audience, tasks, turns
+from edge.services.task import audience, forecast, tasks
 from edge.services.watchers import mine_channel
 from edge.settings import Settings
 from tests.simulation import script
@@ -24,7 +24,7 @@ _CONSTANTS: Final[dict[str, tuple[Any, str]]] = {
     "listed_max": (mine_channel, "LISTED_MAX"),
     "offsets_max": (mine_channel, "OFFSETS_MAX"),
     "asked_max": (mine_channel, "ASKED_MAX"),
-    "places_max": (turns, "NEAR_MAX"),
+    "places_max": (forecast, "NEAR_MAX"),
     "exports_max": (archive, "EXPORTS_MAX"),
 }
 """Where the bounds are that nobody can set. As many tasks are brought back at a time as clients can

@@ -21,6 +21,7 @@ from edge.services.task import wire
 from edge.services.task.audience import Audience
 from edge.services.task.current_turn import FALLBACK_NAME, CurrentTurn, Timeout
 from edge.services.task.end_commit import Committed, EndCommit, WriteAgain
+from edge.services.task.forecast import Owner
 from edge.services.task.live_task import Dependencies, LiveTask
 from edge.services.task.messages import (
     CancelTask,
@@ -32,7 +33,7 @@ from edge.services.task.messages import (
     NoAnswer,
     Watch,
 )
-from edge.services.task.turns import Owner, Turn
+from edge.services.task.turns import Turn
 from edge.services.task.wire import QueuePosition
 from edge.tasks import effects, events, machine
 from edge.tasks.line import Entry
@@ -287,7 +288,7 @@ class TaskActor(Actor):
             held.answered()
         if isinstance(message, Admitted):
             self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
-            self._deps.turns.saw_prompt(self.task)
+            self._deps.turns.forecast.saw_prompt(self.task)
         elif isinstance(message, Finished):
             self._finished(message)
         elif isinstance(message, FoundAnswer):
@@ -394,7 +395,7 @@ class TaskActor(Actor):
         turns.enqueue(entry, returning=effect.front, first=self._most_likely_caused)
         task.tag = entry.tag
         if self._audience:
-            turns.watch(task.task_id)
+            turns.news.watch(task.task_id)
 
     def _release(self) -> None:
         held, self._held = self._held, None
@@ -430,11 +431,11 @@ class TaskActor(Actor):
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
-            self._deps.turns.watch(task.task_id)
+            self._deps.turns.news.watch(task.task_id)
 
     def _moved(self, position: QueuePosition) -> None:
         if not self._audience:
-            self._deps.turns.unwatch(self.task.task_id)
+            self._deps.turns.news.unwatch(self.task.task_id)
         elif self.task.state is State.AVAILABLE:
             self._audience.tell("queued", position._asdict())
 

@@ -38,7 +38,7 @@ from edge.services.task.messages import (
     TaskEvent,
 )
 from edge.services.task.quotas import Limits, Quotas
-from edge.services.task.turns import PAUSED_MS, Turns
+from edge.services.task.turns import UNKNOWN_MS, Turns
 from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
@@ -210,7 +210,7 @@ class Tasks:
     def _place(self, accepted: Task, schedule_in_ms: int) -> dict[str, Any]:
         """Where a task stands that was just accepted, and for how long."""
         if accepted.state is not State.AVAILABLE:
-            return {"position": None, "eta_ms": schedule_in_ms}
+            return {"position": None, "eta_ms": schedule_in_ms, "waits_for": None}
         return (self.turns.position(accepted.task_id) or QueuePosition(0, 0))._asdict()
 
     async def accepted_before(self, request: Request, *, own_id: bool) -> dict[str, Any] | None:
@@ -315,16 +315,13 @@ class Tasks:
         """The estimate until one of the tasks in memory ends."""
         live = self._live_tasks.get(task_id)
         if live is None:  # it is being accepted
-            return self.turns.wait_ms_at_end()
+            wait_ms = self.turns.wait_ms_at_end()
+            return UNKNOWN_MS if wait_ms is None else wait_ms
         task = live.task
-        left_ms = self.turns.left_ms(task)
         if task.due_ns is not None and task.state in (State.SCHEDULED, State.RETRYABLE):
             due_in_ns = task.due_ns - self._system.clock.moment().schedule_ns
-            return left_ms + max(0, due_in_ns) // NS_PER_MS
-        place = self.turns.position(task_id)
-        if place is None:
-            return left_ms
-        return left_ms + (PAUSED_MS if place.eta_ms is None else place.eta_ms)
+            return self.turns.left_ms(task) + max(0, due_in_ns) // NS_PER_MS
+        return self.turns.until_end_ms(task)
 
     def _until_forgotten_ms(self) -> int:
         """The estimate until a task leaves the memory: it stays there when it has ended."""
@@ -475,7 +472,7 @@ class Tasks:
     async def answer(self, task_id: str, client: str) -> dict[str, Any]:
         """What a submission is answered with, for a task that exists already."""
         shown = await self.document(task_id, client)
-        names = ("task_id", "topic", "state", "position", "eta_ms", "durable")
+        names = ("task_id", "topic", "state", "position", "eta_ms", "waits_for", "durable")
         return {name: shown[name] for name in names}
 
     def fetch(self, task_id: str, client: str, channel: Ref) -> None:

@@ -43,10 +43,12 @@ CATCH_UP: Final = "catch_up"
 
 class QueuePosition(NamedTuple):
     """Where a waiting task stands: 1 is next, and 0 means that its turn has come; ``eta_ms`` is the
-    estimated wait for a slot, None while the line is paused, when nobody knows."""
+    estimated wait for a slot, None where nobody knows. ``waits_for`` says what it waits for besides
+    its turn, if anything."""
 
     position: int
     eta_ms: int | None
+    waits_for: str | None = None
 
 
 def topic(task_id: str) -> str:
@@ -151,6 +153,7 @@ def document(
         "finished_at": rfc3339(task.finished_ns),
         "position": position.position if position else None,
         "eta_ms": position.eta_ms if position else eta_ms,
+        "waits_for": position.waits_for if position else None,
         "progress": progress_share(task),
         "tokens": task.tokens_made,
         "fallback": fallback_document(task),

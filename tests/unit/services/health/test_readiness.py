@@ -24,7 +24,8 @@ from edge.services.health.readiness import (
     Probed,
     _TimeUp,
 )
-from edge.services.task.turns import Owner, Turns
+from edge.services.task.forecast import Owner
+from edge.services.task.turns import Turns
 from edge.settings import Health
 from edge.tasks.line import Entry
 from edge.tasks.task import Task
@@ -69,7 +70,7 @@ class Node:
         self.telemetry = Telemetry()
         self.system = System(self.clock, lambda _pump: None)
         self.turns = Turns(self.system, waiting_max=2, step_ms=0)
-        self.turns.engine = "ready"
+        self.turns.forecast.engine.why = "ready"
         self.disk = Disk()
         self.engine = Engine()
         self.engine_ref = self.system.spawn(self.engine, name="engine")
@@ -177,10 +178,10 @@ def test_a_new_engine_is_asked_anew(node: Node) -> None:
     node.busy()
     node.look()
     node.idle()
-    node.turns.engine = "restarting: killed"
+    node.turns.forecast.engine.why = "restarting: killed"
     node.advance(LIMITS.limit_ms)
     assert node.answer()["reasons"] == ["the engine is restarting: killed"]
-    node.turns.engine = "ready"
+    node.turns.forecast.engine.why = "ready"
     node.telemetry.emit("engine.ready", pid=1)
     node.advance(60_000)
     node.look()
@@ -260,7 +261,7 @@ def test_an_engine_that_fails_the_probe_says_why(node: Node, end: object) -> Non
 
 
 def test_an_engine_that_restarts_is_not_asked(node: Node) -> None:
-    node.turns.engine = "restarting: killed"
+    node.turns.forecast.engine.why = "restarting: killed"
     node.look()
     answer = node.answer()
     assert (answer["status"], node.engine.probes) == ("unavailable", [])
@@ -268,7 +269,7 @@ def test_an_engine_that_restarts_is_not_asked(node: Node) -> None:
 
 
 def test_a_node_with_a_fallback_is_degraded_while_its_engine_restarts(node: Node) -> None:
-    node.turns.engine = "restarting: killed"
+    node.turns.forecast.engine.why = "restarting: killed"
     node.turns.line.fallback_slots = 1
     node.look()
     answer = node.answer()
@@ -281,10 +282,10 @@ def test_a_node_with_a_fallback_is_degraded_while_its_engine_restarts(node: Node
 def test_an_engine_that_comes_up_while_the_store_is_waited_for_has_to_prove_itself(
     node: Node,
 ) -> None:
-    node.turns.engine = "starting"
+    node.turns.forecast.engine.why = "starting"
     node.disk.hangs = True
     node.look()
-    node.turns.engine = "ready"
+    node.turns.forecast.engine.why = "ready"
     node.advance(LIMITS.limit_ms)
     assert node.answer()["parts"]["engine"]["status"] == "failed"
     node.disk.hangs = False
@@ -373,7 +374,7 @@ def test_a_store_that_hangs_is_found_while_the_engine_is_out_too(node: Node) -> 
     node.look()
     node.advance(LIMITS.limit_ms)
     node.answer()
-    node.turns.engine = "given up: no memory"
+    node.turns.forecast.engine.why = "given up: no memory"
     node.disk.hangs = True
     node.look()
     node.advance(LIMITS.limit_ms)

@@ -30,7 +30,7 @@ class Node:
         self.durable = True
         self.house = House((STATUS_TOPIC, lambda: StatusChannel("status", self.figures)))
         self.turns = Turns(self.house.system, waiting_max=10, step_ms=0)
-        self.turns.engine = "ready"
+        self.turns.forecast.engine.why = "ready"
         self.figures = Figures(
             Sources(
                 self.turns, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}, quarantined
@@ -112,7 +112,7 @@ def test_the_reply_has_the_figures(node: Node) -> None:
 
 def test_what_is_wrong_is_said(node: Node) -> None:
     node.durable = False
-    node.turns.engine = "restarting: killed"
+    node.turns.forecast.engine.why = "restarting: killed"
     node.turns.line.outage = True
     figures = join(node.client())
     assert figures["status"] == "degraded"

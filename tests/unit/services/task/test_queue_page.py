@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.clock import NS_PER_MS
+from edge.services.task.forecast import Owner
 from edge.services.task.queue_page import CURSOR_CHARS_MAX, QueuePages, read_cursor
-from edge.services.task.turns import Owner, Turns
+from edge.services.task.turns import Turns
 from edge.tasks.line import Entry
 from edge.tasks.task import Options, Request, State, Task
 from tests.support.ears import Quiet
