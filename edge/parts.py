@@ -13,6 +13,7 @@ The supervision tree::
     ├── status       tells the node's figures to who joined ``node:status``
     ├── health       has the parts prove that they work, for ``/readyz``
     ├── janitor      clears the database of what need not be kept
+    ├── learning     has it remembered what the estimates have learnt
     └── timekeeper   has it remembered how long the node has run
 
 Status and the fallback's three have budgets of their own: they may fail for good without harm to
@@ -55,6 +56,7 @@ from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.process import StartProcess, Worker
 from edge.services.health.readiness import free_memory_bytes
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
+from edge.services.keeping import learning
 from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.task.audience import Followers
 from edge.services.task.journal import Journal
@@ -142,6 +144,7 @@ class Parts:
             fallback_slots=fallback.slots if fallback.enabled else 0,
             push_ms=settings.tasks.position_push_ms,
         )
+        learning.resume(self.turns.forecast, _identity(outside.model), store.learnt, self.telemetry)
         self.pubsub = PubSub()
         own = EngineCommand(outside.model, settings.model)
         self._command = outside.command or own
@@ -200,7 +203,7 @@ class Parts:
             ChildSpec("status", lambda: StatusActor(self.pubsub, self._figures), own_budget=True),
             *upkeep_branch.children(
                 settings, self.turns, outside.store, self.telemetry, self._accepts,
-                outside.memory_free_bytes,
+                outside.memory_free_bytes, model=_identity(outside.model),
             ),
         )  # fmt: skip
 
@@ -362,6 +365,11 @@ class Parts:
 def cannot_go_on(reason: object) -> str:
     """What is said when the tree, or the store, has ended by itself."""
     return f"the node cannot go on ({reason}), which is a defect; its log has the details"
+
+
+def _identity(model: ModelFile) -> str:
+    """By which a model is told from another of the same name."""
+    return f"{model.name} {model.size_bytes}"
 
 
 class _Watcher:

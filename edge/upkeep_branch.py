@@ -8,6 +8,7 @@ from edge.actors import ChildSpec
 from edge.clock import NS_PER_S
 from edge.services.health.readiness import HealthActor, HealthSources, free_memory_bytes
 from edge.services.keeping.janitor import Janitor
+from edge.services.keeping.learning import Learning
 from edge.services.keeping.timekeeper import Timekeeper
 from edge.services.task.turns import Turns
 from edge.settings import Settings
@@ -22,8 +23,10 @@ def children(
     telemetry: Telemetry,
     accepts: Callable[[], bool],
     memory_free_bytes: Callable[[], int] = free_memory_bytes,
+    *,
+    model: str,
 ) -> list[ChildSpec]:
-    """The children. `accepts` says whether the node takes new tasks."""
+    """The children. `accepts` says whether the node takes new tasks, `model` which one it runs."""
     data = settings.data
 
     async def prune() -> Pruned:
@@ -38,6 +41,9 @@ def children(
         ),
         ChildSpec(
             "janitor", lambda: Janitor(prune, telemetry, data.prune_every_ms), own_budget=True
+        ),
+        ChildSpec(
+            "learning", lambda: Learning(turns.forecast, model, store.keep_learnt), own_budget=True
         ),
         ChildSpec("timekeeper", lambda: Timekeeper(store.note_time, telemetry), own_budget=True),
     ]

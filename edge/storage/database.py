@@ -18,7 +18,7 @@ import duckdb
 
 from edge.clock import Seen
 from edge.storage.memory import is_out_of_memory, more_mib, set_limit
-from edge.storage.queries import LAST_SEEN
+from edge.storage.queries import LAST_SEEN, LEARNT
 from edge.storage.rows import Row
 from edge.storage.schema import TABLE, migrate, values
 
@@ -254,6 +254,15 @@ class Database:
         """Remembers when the node was last seen running. `duckdb.Error` as for `probe`."""
         columns = ", ".join(f"{name} = ?" for name in Seen._fields)
         self._put(f"UPDATE last_seen SET {columns}", seen)
+
+    def keep_learnt(self, text: str) -> None:
+        """Remembers this text in place of the one before. `duckdb.Error` as for `probe`."""
+        self._put("UPDATE learnt SET value = ?", [text])
+
+    def learnt(self) -> str:
+        """What `keep_learnt` was given last; empty when that was never."""
+        ((text,),) = self.ask(LEARNT)
+        return str(text)
 
     def _put(self, sql: str, parameters: Sequence[object] = ()) -> None:
         try:

@@ -38,11 +38,12 @@ class Kept(NamedTuple):
 
 class Opened(NamedTuple):
     """The open database; what could not be read of it, if anything; ``last_seen`` is when a node
-    was last seen with it."""
+    was last seen with it, ``learnt`` what was kept by `Database.keep_learnt`."""
 
     database: Database
     kept: Kept | None
     last_seen: Seen = NEVER
+    learnt: str = ""
 
 
 def check_name(path: Path) -> None:
@@ -126,7 +127,7 @@ async def open_database(
 
 def _open(path: Path, memory_mib_max: int, kept: Kept | None) -> Opened:
     database = Database(path, memory_mib_max=memory_mib_max)
-    return Opened(database, kept, database.last_seen())
+    return Opened(database, kept, database.last_seen(), database.learnt())
 
 
 async def _look(

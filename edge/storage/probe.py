@@ -19,7 +19,7 @@ import duckdb
 from edge.storage.database import connect
 from edge.storage.examiner import BEGUN
 from edge.storage.memory import set_limit
-from edge.storage.queries import LAST_SEEN
+from edge.storage.queries import LAST_SEEN, LEARNT
 from edge.storage.schema import MIGRATIONS, LaterVersion, applied
 from edge.storage.unfinished import pages
 from edge.storage.verdict import Found, judge
@@ -48,6 +48,7 @@ def _read(connection: duckdb.DuckDBPyConnection) -> None:
     version = applied(connection)
     if version == len(MIGRATIONS):
         connection.execute(LAST_SEEN).fetchall()
+        connection.execute(LEARNT).fetchall()
     if version > 0:
         for _ in pages(lambda sql, values: connection.execute(sql, values).fetchall()):
             pass

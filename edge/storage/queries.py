@@ -73,6 +73,8 @@ LAST_SEEN: Final = """
     FROM last_seen
 """
 
+LEARNT: Final = "SELECT value FROM learnt"
+
 # One row that is damaged hides no other.
 AUDIT: Final = """
     SELECT task_id::VARCHAR, created_ns, coalesce(try(details->>'event'), 'unreadable'),

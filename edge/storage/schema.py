@@ -55,6 +55,8 @@ MIGRATIONS: Final = (
     );
     INSERT INTO last_seen VALUES (0, 0, 0, 0, '');
     """,
+    # One row, written again and again: what the estimates have learnt, as JSON.
+    "CREATE TABLE learnt (value VARCHAR); INSERT INTO learnt VALUES ('');",
 )
 
 TABLE: Final = "journal"

@@ -71,7 +71,8 @@ class Store(Reads):
     ``durable`` is False while the disk refuses: what is written meanwhile is kept in memory and
     written down once it works again. ``dead`` has a result once the thread that writes has ended by
     a defect: nothing is written any more, and only a new start helps. ``quarantined`` names where
-    an unreadable file was put.
+    an unreadable file was put. ``learnt`` is the text that `keep_learnt` was given last before
+    this opening; empty when that was never.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Store(Reads):
         options: StoreOptions,
     ) -> None:
         self.path = path
+        self.learnt = opened.learnt
         self.quarantined = None if opened.kept is None else str(opened.kept.kept_as)
         self.durable = True
         self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
@@ -249,14 +251,21 @@ class Store(Reads):
         """Has the file remember this moment, as the last at which the node was seen; what a kill
         takes away is what has passed since. A disk that refuses is told to telemetry."""
         seen = self._clock.seen()
+        self._put(lambda: self._database.note(seen), "the time")
 
+    def keep_learnt(self, text: str) -> None:
+        """Has the file remember this text in place of the one before, between two commits. A disk
+        that refuses is told to telemetry."""
+        self._put(lambda: self._database.keep_learnt(text), "what was learnt")
+
+    def _put(self, put: Callable[[], None], what: str) -> None:
         def tell(errand: Future[None]) -> None:
             error = errand.exception()
             if error is not None:
-                failed = StorageError(f"the database does not take the time: {error}")
+                failed = StorageError(f"the database does not take {what}: {error}")
                 self._on_loop(lambda: self._say_failed(failed))
 
-        self._writer.call(lambda: self._database.note(seen)).add_done_callback(tell)
+        self._writer.call(put).add_done_callback(tell)
 
     # ---- the end
 

@@ -40,6 +40,7 @@ EVENTS: Final[dict[str, str]] = {
     "store.failed": "error, rows_waiting",
     "store.recovered": "rows",
     "store.pruned": "tasks, versions",
+    "estimates.forgotten": "reason: why what an earlier run has learnt is not used",
     "store.prune_failed": "error",
     "tasks.recovering": "tasks: read so far",
     "task.accepted": "task_id, client",

@@ -24,6 +24,10 @@ _SENTENCES: Final[dict[str, tuple[int, str]]] = {
     "store.recovered": (logging.WARNING, "the database works again; {rows} rows had waited"),
     "store.prune_failed": (logging.WARNING, "{error}"),
     "store.pruned": (logging.INFO, "pruned {tasks} tasks and {versions} replaced versions"),
+    "estimates.forgotten": (
+        logging.WARNING,
+        "waits are estimated without what was learnt before: {reason}",
+    ),
     "clock.set": (
         logging.WARNING,
         "the wall clock was set by {by_ms} ms; dates follow it, and nothing else does",

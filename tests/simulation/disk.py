@@ -59,6 +59,7 @@ class Disk:
         self.by_key: dict[tuple[str, str], list[str]] = {}
         self.trails: dict[str, dict[AuditRow, None]] = {}
         self.last_seen = NEVER
+        self.learnt = ""
         self._found: list[tuple[Any, ...]] = []
         self.refuses_writes = False
         self.refuses_reads = False
@@ -227,6 +228,10 @@ class _Connection:
     def note(self, _moment: object) -> None:
         self._disk.change(())
 
+    def keep_learnt(self, text: str) -> None:
+        self._disk.change(())
+        self._disk.learnt = text
+
     def checkpoint(self) -> None: ...
 
     def fold_log(self) -> bool:
@@ -325,7 +330,7 @@ def open_store(
 ) -> Store:
     """The real store on this disk; has to be called on the node's loop."""
     kind = type("SimWriter", (SimWriter,), {"disk": disk, "alive": staticmethod(alive)})
-    opened = opening.Opened(_Connection(disk), None)  # type: ignore[arg-type]
+    opened = opening.Opened(_Connection(disk), None, learnt=disk.learnt)  # type: ignore[arg-type]
     clock.resume(disk.last_seen)
     disk.last_seen = clock.seen()
     with mock.patch.object(store_module, "Writer", kind):

@@ -258,3 +258,14 @@ async def test_an_opening_that_is_given_up_leaves_the_file_to_others(
         with pytest.raises(asyncio.CancelledError):
             await being_opened
     await (await open_store(path)).close()
+
+
+async def test_what_was_learnt_is_there_at_the_next_opening(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    assert store.learnt == ""
+    store.keep_learnt('{"it": "is \\u0000 text"}')
+    store.keep_learnt('{"the": "last"}')
+    await store.close()
+    again = await open_store(tmp_path / "edge.duckdb")
+    assert again.learnt == '{"the": "last"}'
+    await again.close()
