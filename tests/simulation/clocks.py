@@ -78,7 +78,7 @@ def _fresh(world: World, task: Task, version: int) -> bool:
 
 
 def _not_before_its_turn(world: World, life: Life, task: Task) -> None:
-    """Of one client and priority, who was accepted first runs first, over restarts, too. Not where
+    """Of one user and priority, who was accepted first runs first, over restarts, too. Not where
     actors crash: whoever comes back then stands at the end."""
     if world.has_crashes or not _fresh(world, task, 2):
         return
@@ -89,8 +89,8 @@ def _not_before_its_turn(world: World, life: Life, task: Task) -> None:
         if (
             place is not None
             and other.state is State.AVAILABLE
-            and (other.request.client, other.request.priority)
-            == (task.request.client, task.request.priority)
+            and (other.request.flow, other.request.priority)
+            == (task.request.flow, task.request.priority)
             and _fresh(world, other, 1)
             and order.get(other.task_id, place) < place
         ):

@@ -31,6 +31,7 @@ from edge.services.task.end_commit import Committed, EndCommit
 from edge.services.task.journal import Journal
 from edge.services.task.live_task import LiveTask
 from edge.services.task.tasks import Tasks
+from edge.services.task.turns import Turns
 from edge.services.task.wire import ProgressUpdate
 from edge.services.watchers import mine_channel
 from edge.services.watchers.mine_channel import Updates
@@ -41,6 +42,7 @@ from edge.storage.reads import Reads
 from edge.storage.retention import prune
 from edge.storage.writer import Writer
 from edge.tasks import effects, events, machine
+from edge.tasks.line import Grant, Line
 from edge.tasks.task import State, Task
 from tests.simulation.disk import SimWriter
 from tests.simulation.script import is_big, is_kept
@@ -289,6 +291,16 @@ def _checked_by(name: str, check: Callable[[str, Any], Any]) -> Break:
     return lambda: mock.patch.dict(submission.FIELDS, {name: field})
 
 
+def _gives_turns_all_the_same() -> AbstractContextManager[object]:
+    grant = Line.grant
+
+    def broken(self: Line, now_ns: int) -> Grant | None:
+        self.paused = False
+        return grant(self, now_ns)
+
+    return mock.patch.object(Line, "grant", broken)
+
+
 def _fault_is_no_matter(name: str, value: Any) -> Any:
     return None
 
@@ -304,6 +316,8 @@ OF_TASKS: Final[dict[str, tuple[Break, set[str]]]] = {
         _replaced(Tasks, "_find_same", _finds_nothing),
         {"idempotency", "versions"},
     ),
+    "a resume is forgotten": (_replaced(Turns, "resume", lambda _turns: None), {"queue"}),
+    "a line that is paused gives turns": (_gives_turns_all_the_same, {"queue"}),
     "the queue has no bounds": (_replaced(Tasks, "_check_room", lambda *_given: None), {"bounds"}),
     "a lost task does not stand in line again": (
         _without(State.EXECUTING, events.Lose, effects.Enqueue),

@@ -24,6 +24,10 @@ KEPT_EVERY: Final = 20
 tasks are cleared away."""
 
 
+PAUSED_EVERY: Final = 6
+"""Of so many worlds one has somebody who pauses its line."""
+
+
 def is_big(seed: int) -> bool:
     """Whether the world of this seed has hundreds of tasks."""
     return seed % BIG_EVERY == BIG_EVERY - 1
@@ -110,6 +114,14 @@ class Export:
 
     user: str
     times: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Somebody pauses the line for ``ms``, and reads it meanwhile."""
+
+    user: str
+    ms: int
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,7 @@ class SetClock:
 Entry = (
     Submit | Repeat | Invalid | Watch | Leave | Follow | Unfollow | Listen | Command | Page
     | Export | LookAtHealth | Network | Engine | DiskFault | CrashActor | KillNode | SetClock
-    | Freeze
+    | Freeze | Pause
 )  # fmt: skip
 Script = tuple[tuple[int, Entry], ...]
 """Entries with their times in microseconds, in order."""
@@ -242,7 +254,17 @@ def draw(seed: int) -> Script:
                 # While one of the tasks runs, probably.
                 at_us = rng.choice(entries)[0] + moment_us(1_500_000)
             entries.append((at_us, _TROUBLES[name](rng, submissions)))
+    if seed % PAUSED_EVERY == PAUSED_EVERY - 1:
+        entries += _pauses(Random(f"{seed} pauses"), span_us)
     return tuple(sorted(entries, key=lambda entry: entry[0]))
+
+
+def _pauses(rng: Random, span_us: int) -> list[tuple[int, Entry]]:
+    """Now and then, for longer than tasks take and for no time at all."""
+    return [
+        (rng.randrange(span_us), Pause(rng.choice(USERS), rng.choice((0, 400, 3_000))))
+        for _ in range(rng.randrange(1, 4))
+    ]
 
 
 def _submit(rng: Random, number: int, at_us: int, due_us: int | None) -> Submit:

@@ -15,7 +15,7 @@ from unittest import mock
 from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
 from edge.gateway import submission
 from edge.telemetry import Event
-from tests.simulation import checks, clocks, health, script, troubles
+from tests.simulation import checks, clocks, health, line, script, troubles
 from tests.simulation.archive import Archivist
 from tests.simulation.client import Client
 from tests.simulation.disk import Disk
@@ -71,6 +71,7 @@ class World:
         self.accepted_ns: dict[str, int] = {}
         self.listeners: list[Listener] = []
         self.reached: set[str] = set()
+        self._line = line.Watch()
         self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
         self.broken: Exception | None = None
         self.life: Life | None = None
@@ -148,6 +149,7 @@ class World:
         while (life := self.life) is not None and not life.frozen and len(life.loop):
             life.loop.breath()
             checks.after_a_breath(self, life)
+            self._line.look(self)
             if self._breaths.random() < 0.3:
                 self._pass(self._breaths.choice((20_000, 200_000, 1_000_000)))
 
@@ -278,6 +280,8 @@ class World:
                 self.archivist.walk(user, limit)
             case script.Export(user, times):
                 self.archivist.export(user, times)
+            case script.Pause():
+                line.pause(self, entry)
             case script.LookAtHealth():
                 health.look(self)
             case script.Watch(number, device):
