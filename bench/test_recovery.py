@@ -29,6 +29,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from edge.actors import Supervisor, System
 from edge.clock import SystemClock
 from edge.services.task.audience import Followers
+from edge.services.task.ends import Ends
 from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.tasks import Tasks
@@ -82,7 +83,7 @@ class House:
         journal = Journal(store, clock, 500)
         around = Dependencies(
             turns=self.turns, journal=journal, telemetry=telemetry, retry=RetryPolicy(),
-            rng=Random(0), followers=Followers(), finished_keep_ms=60_000,
+            rng=Random(0), followers=Followers(), ends=Ends(), finished_keep_ms=60_000,
             on_ended=lambda _task_id: None, on_opened=lambda _request: None,
             on_closed=lambda _request: None,
         )  # fmt: skip

@@ -54,11 +54,12 @@ from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.process import StartProcess, Worker
-from edge.services.health.readiness import free_memory_bytes
+from edge.services.health.readiness import HealthSources, Steps, free_memory_bytes
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.keeping import learning
 from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
 from edge.services.task.audience import Followers
+from edge.services.task.ends import Ends
 from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.queue_page import QueuePages
@@ -71,11 +72,7 @@ from edge.services.watchers.task_channel import TaskChannel
 from edge.settings import Settings
 from edge.storage import Store
 from edge.tasks.retry import RetryPolicy
-from edge.telemetry import Event, Telemetry
-
-TOLD_MS: Final = 100
-"""From the last end being written down to its having been told to those who watch."""
-
+from edge.telemetry import Telemetry
 
 READ_BYTES_MAX: Final = 262_144
 """The event loops, asyncio's and uvloop, read so much at once."""
@@ -149,17 +146,21 @@ class Parts:
         own = EngineCommand(outside.model, settings.model)
         self._command = outside.command or own
         self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
+        self.ends = Ends()
+        self._steps = Steps(clock)
+        self._given_up: dict[str, str] = {}  # actors without which the node goes on, and why
         self._figures = Figures(
             Sources(
-                self.turns, self._facts.durable, lambda: self._facts.model, self._socket_figures,
-                store.quarantined,
+                self.turns, self.ends, self._facts.durable, lambda: self._facts.model,
+                self._socket_figures, lambda: self._facts.engine_pid, store.quarantined,
             ),
-            self.telemetry,
             clock,
         )  # fmt: skip
         self._tasks: Tasks | None = None
         self._sockets: SocketApp | None = None
-        self.root = self.system.spawn(Supervisor(self._children()), name="node")
+        self.root = self.system.spawn(
+            Supervisor(self._children(), on_exhausted=self._gave_up), name="node"
+        )
         self.root.add_watcher(_Watcher(self.root_end))
         self.listener = EngineListener(self._facts)
         self.system.spawn(self.listener, name="engine listener")
@@ -187,7 +188,7 @@ class Parts:
                 policy=policy_of(settings.model),
                 rng=outside.rng,
                 start_process=outside.start_process,
-                on_step=self.turns.saw_step,
+                on_step=self._stepped,
             ),
             shutdown_ms=15_000,
         )
@@ -202,10 +203,23 @@ class Parts:
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
             ChildSpec("status", lambda: StatusActor(self.pubsub, self._figures), own_budget=True),
             *upkeep_branch.children(
-                settings, self.turns, outside.store, self.telemetry, self._accepts,
-                outside.memory_free_bytes, model=_identity(outside.model),
+                settings, self.system, outside.store, self.telemetry,
+                HealthSources(
+                    self.turns, outside.store, self._steps, self._accepts,
+                    outside.memory_free_bytes, self._given_up,
+                ),
+                model=_identity(outside.model),
             ),
         )  # fmt: skip
+
+    def _stepped(self, tokens: int, prompt_tokens: int, running: int) -> None:
+        """The engine made a step. Called for each, before anything else is done in this turn."""
+        self.turns.saw_step(tokens, prompt_tokens, running)
+        self._figures.saw_tokens(tokens)
+        self._steps.saw()
+
+    def _gave_up(self, name: str, reason: Reason) -> None:
+        self._given_up[name] = str(reason)
 
     def _accepts(self) -> bool:
         return self._tasks is not None and self._tasks.accepts
@@ -227,6 +241,7 @@ class Parts:
             retry=RetryPolicy(settings.retry_base_ms, settings.retry_max_ms),
             rng=self._outside.rng,
             followers=Followers(),
+            ends=self.ends,
             finished_keep_ms=settings.finished_keep_ms,
             on_ended=lambda task_id: self.tasks.forget(task_id),
             on_opened=lambda request: self.tasks.opened(request),
@@ -332,26 +347,26 @@ class Parts:
 
     async def _drain(self) -> None:
         """Waits until no task runs, within the limit; waiting ones keep waiting."""
-        turns, clock = self.turns, self.system.clock
+        turns, ends = self.turns, self.ends
         turns.draining = turns.line.paused = True
         self.telemetry.emit("node.draining", running=turns.busy, queued=turns.waiting)
-        if not turns.busy:
-            return
-        idle = asyncio.Event()
-        # Those who watch are to hear the last end, which is told once it is written down.
-        turns.when_idle = lambda: clock.call_after(TOLD_MS * NS_PER_MS, idle.set)
+        changed, late = asyncio.Event(), False
 
-        def hear(event: Event) -> None:
-            if event.name == "task.finished" and not turns.busy:
-                idle.set()
+        def time_up() -> None:
+            nonlocal late
+            late = True
+            changed.set()
 
-        detach = self.telemetry.attach(hear)
-        timer = clock.call_after(self.settings.server.drain_ms * NS_PER_MS, idle.set)
+        turns.when_idle = ends.on_told = changed.set
+        timer = self.system.clock.call_after(self.settings.server.drain_ms * NS_PER_MS, time_up)
         try:
-            await idle.wait()
+            # Looked at after the turn of whoever says so: a task gives its slot back first, and is
+            # among those whose end is not told, which is once it is written down, only then.
+            while not late and (turns.busy or ends.untold):
+                changed.clear()
+                await changed.wait()
         finally:
             timer.cancel()
-            detach()
 
     async def end(self) -> int:
         """Ends the tree, and has the journal take what is left; how many tasks that is."""

@@ -12,7 +12,7 @@ from edge.storage import Store
 
 class NodeFacts:
     """The node as its handlers see it. ``context_tokens`` is 0 as long as it is not known, and
-    ``longest_token_bytes`` too; see `Ready`."""
+    ``longest_token_bytes`` too; see `Ready`. ``engine_pid`` is None while there is no engine."""
 
     def __init__(self, system: System, store: Store, model: str, context_tokens: int = 0) -> None:
         self._system = system
@@ -21,6 +21,7 @@ class NodeFacts:
         self.context_tokens = context_tokens
         self.longest_token_bytes = 0
         self.safe_mode = False
+        self.engine_pid: int | None = None
 
     @property
     def quarantined(self) -> str | None:
@@ -60,11 +61,14 @@ class EngineListener(Actor):
             self._facts.context_tokens = message.ready.context_tokens
             self._facts.longest_token_bytes = message.ready.longest_token_bytes
             self._facts.safe_mode = message.ready.safe_mode
+            self._facts.engine_pid = message.pid
             self._say(message.ready)
-        elif isinstance(message, EngineGivenUp):
-            self._say(message)
-        elif isinstance(message, Down):
-            self._subscribe()
+        else:
+            self._facts.engine_pid = None
+            if isinstance(message, EngineGivenUp):
+                self._say(message)
+            elif isinstance(message, Down):
+                self._subscribe()
 
     def _say(self, word: Ready | EngineGivenUp) -> None:
         if not self.first_word.done():

@@ -290,7 +290,7 @@ class EngineActor(Actor):
             slots=ready.slots,
             load_ms=(self.system.clock.now_ns() - self._spawned_ns) / NS_PER_MS,
         )
-        self._announce(EngineUp(ready))
+        self._announce(EngineUp(ready, self._worker.pid))
 
     def _exited(self, code: int | None, reason: str) -> None:
         pid = self._worker.pid if self._worker is not None else None

@@ -100,9 +100,10 @@ class EngineLost:
 
 @dataclass(frozen=True, slots=True)
 class EngineUp:
-    """The model is loaded and requests are taken."""
+    """The model is loaded and requests are taken, by the process ``pid``."""
 
     ready: Ready
+    pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

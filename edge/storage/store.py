@@ -71,8 +71,9 @@ class Store(Reads):
     ``durable`` is False while the disk refuses: what is written meanwhile is kept in memory and
     written down once it works again. ``dead`` has a result once the thread that writes has ended by
     a defect: nothing is written any more, and only a new start helps. ``quarantined`` names where
-    an unreadable file was put. ``learnt`` is the text that `keep_learnt` was given last before
-    this opening; empty when that was never.
+    an unreadable file was put. ``on_committed`` is told of each commit, how many rows it wrote.
+    ``learnt`` is the text that `keep_learnt` was given last before this opening; empty when that
+    was never.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Store(Reads):
         self.learnt = opened.learnt
         self.quarantined = None if opened.kept is None else str(opened.kept.kept_as)
         self.durable = True
+        self.on_committed: Callable[[int], object] | None = None
         self.dead: asyncio.Future[StorageError] = asyncio.get_running_loop().create_future()
         self._lock = lock
         self._telemetry = telemetry
@@ -228,6 +230,8 @@ class Store(Reads):
                 commits_waiting=len(report.done),
                 commit_us=report.commit_us,
             )
+            if self.on_committed is not None:
+                self.on_committed(report.rows)
         for done in report.done:
             self._tell(done, report.error)
         for refused, error in report.refused:

@@ -18,10 +18,9 @@ import pytest
 
 from edge.actors import Actor, System
 from edge.clock import SystemClock
-from edge.services.health.readiness import HealthActor, HealthSources, Look
+from edge.services.health.readiness import HealthActor, HealthSources, Look, Steps
 from edge.services.task.turns import Turns
 from edge.settings import Health
-from edge.telemetry import Telemetry
 from tests.support.node import RunningNode, serving, start_node
 from tests.support.rows import open_store
 
@@ -97,11 +96,9 @@ async def test_a_store_whose_writer_hangs_is_not_ready(tmp_path: Path) -> None:
     system = System(clock, asyncio.get_running_loop().call_soon)
     system.spawn(Actor(), name="engine")
     turns = Turns(system, waiting_max=1, step_ms=0)
-    telemetry = Telemetry()
     limits = Health(limit_ms=100, disk_free_min_mib=0, memory_free_min_mib=0, lag_max_ms=60_000)
-    health = system.spawn(
-        HealthActor(HealthSources(turns, store, lambda: True), telemetry, limits), name="health"
-    )
+    sources = HealthSources(turns, store, Steps(clock), lambda: True)
+    health = system.spawn(HealthActor(sources, limits), name="health")
     release = threading.Event()
     hanging = store._writer.call(release.wait)
     report: Any = await health.call(Look(), deadline_ms=20_000)

@@ -14,6 +14,7 @@ from edge.engine.messages import Finished, Generate, Output, Ready
 from edge.errors import StorageError
 from edge.inference import Abort, EngineLost, EngineUp, Run, Subscribe
 from edge.services.task.audience import Followers
+from edge.services.task.ends import Ends
 from edge.services.task.journal import Journal
 from edge.services.task.live_task import Dependencies
 from edge.services.task.messages import CancelTask, Command, Commanded, RetryTask
@@ -113,6 +114,7 @@ class Workshop(House):
         self.shelf = shelf or Shelf()
         self.turns = Turns(self.system, waiting_max=1_000, step_ms=1_000, push_ms=250)
         self.engine = PlayedEngine()
+        self.ends = Ends()
         self.journal = Journal(self.shelf, self.clock, 500)
         supervisor = Supervisor(
             (
@@ -135,6 +137,7 @@ class Workshop(House):
             retry=RetryPolicy(1_000, 60_000),
             rng=Random(0),
             followers=Followers(),
+            ends=self.ends,
             finished_keep_ms=KEEP_MS,
             on_ended=lambda task_id: self.tasks.forget(task_id),
             on_opened=lambda request: self.tasks.opened(request),

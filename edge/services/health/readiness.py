@@ -8,20 +8,19 @@ pass for well, and whoever asks is answered within the limit, whatever hangs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
-from edge.actors import Actor, Reason, Ref, Reply
-from edge.clock import NS_PER_MS
+from edge.actors import Actor, Down, Ref, Reply
+from edge.clock import NS_PER_MS, Clock
 from edge.engine.messages import Finished, Generate, Output, Rejected, Sampling
 from edge.errors import StorageError
-from edge.inference import EngineLost, Run
-from edge.services.task.turns import Turns
+from edge.inference import EngineDown, EngineGivenUp, EngineLost, Run, Subscribe
+from edge.services.task.turns import ENGINE_NAME, Turns
 from edge.settings import Health
-from edge.telemetry import Event, Telemetry
 
 FRESH_MS: Final = 1_000
 """An older proof proves nothing any more."""
@@ -67,6 +66,10 @@ class Look:
 
 class _Tick:
     """It is time to see how late the loop is."""
+
+
+class _Stepped:
+    """The engine has made a step, which somebody waited for."""
 
 
 class _TimeUp:
@@ -118,6 +121,11 @@ class Proof:
         """It works, or it said why not."""
         self._answered_ns, self._asked_ns, self.error = now_ns, None, error
 
+    def seen(self, at_ns: int) -> None:
+        """It worked at this time, unasked: that answers what was asked before."""
+        if at_ns >= max(self._answered_ns or 0, self._asked_ns or 0):
+            self.answer(at_ns)
+
     @property
     def known(self) -> bool:
         """The question is answered."""
@@ -128,6 +136,36 @@ class Proof:
         return 0 if self._asked_ns is None else (now_ns - self._asked_ns) // NS_PER_MS
 
 
+class Steps:
+    """When the engine last made a step: whoever hears of all of them calls `saw`.
+
+    That is between the engine's bytes and the first frame, so a look at the health is only sent a
+    message, and only while it waits for one: its own work, and its own faults, stay its own.
+    """
+
+    __slots__ = ("_clock", "_waiting", "last_ns")
+
+    def __init__(self, clock: Clock) -> None:
+        self.last_ns: int | None = None
+        self._clock = clock
+        self._waiting: Ref | None = None
+
+    def saw(self) -> None:
+        """There was one just now."""
+        self.last_ns = self._clock.now_ns()
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.send(_Stepped())
+
+    def tell_next(self, ref: Ref) -> None:
+        """The health's actor is told of the next one."""
+        self._waiting = ref
+
+    def forget(self) -> None:
+        """They were another engine's."""
+        self.last_ns = None
+
+
 def free_memory_bytes() -> int:
     """What new work may take of the machine's memory."""
     return int(psutil.virtual_memory().available)
@@ -135,18 +173,21 @@ def free_memory_bytes() -> int:
 
 @dataclass(frozen=True, slots=True)
 class HealthSources:
-    """Where the node's state is read. ``accepts`` says whether new tasks are taken."""
+    """Where the node's state is read. ``accepts`` says whether new tasks are taken, ``given_up``
+    has the actors that failed for good although the node goes on, and why each did."""
 
     turns: Turns
     store: ProbedStore
+    steps: Steps
     accepts: Callable[[], bool]
     memory_free_bytes: Callable[[], int] = free_memory_bytes
+    given_up: Mapping[str, str] = field(default_factory=dict)
 
 
 class HealthActor(Actor):
     """Answers `Look`. Between two questions it measures the loop's lag and nothing else."""
 
-    def __init__(self, sources: HealthSources, telemetry: Telemetry, limits: Health) -> None:
+    def __init__(self, sources: HealthSources, limits: Health) -> None:
         self._sources = sources
         self._limits = limits
         self._engine = Proof()
@@ -156,13 +197,16 @@ class HealthActor(Actor):
         self._waiting: list[Reply] = []
         self._lags_ms: list[int] = []
         self._tick_due_ns = 0
-        self._detach = telemetry.attach(self._hear)
 
     def started(self) -> None:
         self._arm_tick()
+        self._follow_engine()
 
-    def stopped(self, _reason: Reason) -> None:
-        self._detach()
+    def _follow_engine(self) -> None:
+        engine = self.system.registry.whereis(ENGINE_NAME)
+        if engine is not None:
+            self.monitor(engine)
+            engine.send(Subscribe(self.ref))
 
     def handle(self, message: object) -> None:
         if isinstance(message, _Tick):
@@ -172,6 +216,12 @@ class HealthActor(Actor):
             return
         if isinstance(message, Finished | Rejected | EngineLost | Output):
             self._probe_answered(message)
+        elif isinstance(message, EngineDown | EngineGivenUp | Down):
+            # What this engine has done, or was asked, proves nothing of the next one.
+            self._engine, self._probing = Proof(), False
+            self._sources.steps.forget()
+            if isinstance(message, Down):
+                self._follow_engine()
         self._settle()
         if isinstance(message, _TimeUp) and self._waiting:
             # A timer of the loop may be early, by a millisecond.
@@ -185,14 +235,6 @@ class HealthActor(Actor):
 
     # ---- proofs
 
-    def _hear(self, event: Event) -> None:
-        if event.name == "engine.step":
-            self._engine.answer(self.system.clock.now_ns())
-            self._settle()
-        elif event.name == "engine.ready":
-            # What another engine was asked is not for this one to answer.
-            self._engine, self._probing = Proof(), False
-
     def _ask(self, now_ns: int) -> None:
         since_ns = now_ns - FRESH_MS * NS_PER_MS
         turns = self._sources.turns
@@ -205,7 +247,7 @@ class HealthActor(Actor):
             self._sources.store.probe(self._store_answered)
 
     def _probe_engine(self) -> None:
-        engine: Ref | None = self.system.registry.whereis("engine")
+        engine: Ref | None = self.system.registry.whereis(ENGINE_NAME)
         if engine is not None and engine.send(Run(_PROBE, self.ref)):
             self._probing = True
         else:
@@ -232,6 +274,8 @@ class HealthActor(Actor):
         """Answers everybody who waits, once all is known and known of now, or one has failed."""
         if not self._waiting:
             return
+        if self._sources.steps.last_ns is not None:
+            self._engine.seen(self._sources.steps.last_ns)
         now_ns = self.system.clock.now_ns()
         # Of an engine that is out nothing is asked.
         engine_overdue = self._sources.turns.engine == "ready" and self._is_overdue(
@@ -242,6 +286,7 @@ class HealthActor(Actor):
             self._ask(now_ns)
             engine_known = self._engine.known or self._sources.turns.engine != "ready"
             if not (engine_known and self._store.known):
+                self._sources.steps.tell_next(self.ref)
                 return
         shown = report(self._parts(now_ns))
         waiting, self._waiting = self._waiting, []
@@ -262,6 +307,7 @@ class HealthActor(Actor):
             "loop": _at_most("the event loop was late by", lag_ms, limits.lag_max_ms, "lag_ms"),
             "disk": _room("disk", self._disk_free_bytes, limits.disk_free_min_mib),
             "memory": _room("memory", free, limits.memory_free_min_mib),
+            "helpers": _helpers_part(self._sources.given_up),
         }
 
     def _engine_part(self, now_ns: int) -> Part:
@@ -315,6 +361,15 @@ def unreadable(kept_as: str) -> str:
         "the database could not be read when the node started; it is kept as"
         f" {kept_as}, and its tasks are unknown here"
     )
+
+
+def _helpers_part(given_up: Mapping[str, str]) -> Part:
+    """Those without which the node goes on, though not for ever."""
+    figures = {"given_up": sorted(given_up)}
+    if not given_up:
+        return Part("ok", None, figures)
+    failed = "; ".join(f"the {name} has failed for good ({given_up[name]})" for name in given_up)
+    return Part("degraded", f"{failed}; start the node anew", figures)
 
 
 def _at_most(sentence: str, value_ms: int, max_ms: int, name: str) -> Part:

@@ -16,14 +16,13 @@ from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.phoenix import Encoded
 from edge.services.health.readiness import PAUSED, unreadable
 from edge.services.task import wire
+from edge.services.task.ends import Ends
 from edge.services.task.turns import Turns
 from edge.services.watchers.channel import Channel, Decision, Ok
 from edge.services.watchers.pubsub import PubSub
-from edge.telemetry import Event, Telemetry
 
 STATUS_TOPIC: Final = "node:status"
 PUSH_MS: Final = 1_000
-ENDS: Final = ("completed", "cancelled", "discarded")
 
 
 class Rate:
@@ -57,36 +56,31 @@ class Rate:
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket;
-    ``quarantined`` is where an unreadable database was put at the start."""
+    ``quarantined`` is where an unreadable database was put at the start; ``engine_pid`` the
+    engine's process, None while there is none."""
 
     turns: Turns
+    ends: Ends
     durable: Callable[[], bool]
     model: Callable[[], str]
     sockets: Callable[[], Mapping[str, int]]
+    engine_pid: Callable[[], int | None]
     quarantined: str | None = None
 
 
 class Figures:
-    """The node's figures: some counted from its events, the others read on demand."""
+    """The node's figures: the tokens are counted, the others read on demand."""
 
-    def __init__(self, sources: Sources, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(self, sources: Sources, clock: Clock) -> None:
         self._sources = sources
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._tokens = Rate()
-        self._ended = dict.fromkeys(ENDS, 0)
         self._process = psutil.Process()
-        self._engine: psutil.Process | None = None
-        telemetry.attach(self._hear)
 
-    def _hear(self, event: Event) -> None:
-        fields: dict[str, Any] = event.fields
-        if event.name == "engine.step":
-            self._tokens.add(fields["tokens"], self._clock.now_ns())
-        elif event.name == "task.finished":
-            self._ended[fields["state"]] += 1
-        elif event.name == "engine.ready":
-            self._engine = _process(fields["pid"])
+    def saw_tokens(self, count: int) -> None:
+        """The engine has generated so many."""
+        self._tokens.add(count, self._clock.now_ns())
 
     @property
     def tokens_per_second(self) -> int:
@@ -122,23 +116,16 @@ class Figures:
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),
             "tokens_per_second": self.tokens_per_second,
-            "ended": self._ended,
+            "ended": sources.ends.counts,
             "memory_bytes": self._process.memory_info().rss,
-            "engine_memory_bytes": _resident_bytes(self._engine),
+            "engine_memory_bytes": _resident_bytes(sources.engine_pid()),
             "sockets": sources.sockets(),
         }
 
 
-def _process(pid: int) -> psutil.Process | None:
+def _resident_bytes(pid: int | None) -> int | None:
     try:
-        return psutil.Process(pid)
-    except psutil.Error:  # it is gone already
-        return None
-
-
-def _resident_bytes(process: psutil.Process | None) -> int | None:
-    try:
-        return None if process is None else int(process.memory_info().rss)
+        return None if pid is None else int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:  # it has died, and its successor is not ready yet
         return None
 

@@ -10,7 +10,7 @@ from typing import Final
 from edge.actors import Actor, Crash, Reason
 from edge.errors import StorageError
 from edge.storage import Pruned
-from edge.telemetry import Event, Telemetry
+from edge.telemetry import Telemetry
 
 ROWS_BETWEEN: Final = 100_000
 """So many new rows are reason enough: most of them are versions that later ones have replaced."""
@@ -21,6 +21,13 @@ class _Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """So many more rows are in the database."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Over:
     """The clearing has ended, in one way or the other."""
 
@@ -28,7 +35,7 @@ class _Over:
 
 
 class Janitor(Actor):
-    """Has `prune` run every ``every_ms``, and sooner when many rows were written; one at a time. A
+    """Has `prune` run every ``every_ms``, and sooner when many rows are `Written`; one at a time. A
     disk that refuses is told to telemetry and tried again in its turn; a defect ends the actor."""
 
     def __init__(
@@ -39,26 +46,22 @@ class Janitor(Actor):
         self._every_ms = every_ms
         self._rows = 0
         self._runner: asyncio.Task[Pruned] | None = None
-        self._detach = telemetry.attach(self._hear)
 
     def started(self) -> None:
         self.send_after(self._every_ms, _Due())
 
     def stopped(self, _reason: Reason) -> None:
-        self._detach()
         if self._runner is not None:
             self._runner.cancel()
-
-    def _hear(self, event: Event) -> None:
-        if event.name == "store.committed":
-            self._rows += int(str(event.fields["rows"]))
-            if self._rows >= ROWS_BETWEEN:
-                self._begin()
 
     def handle(self, message: object) -> None:
         if isinstance(message, _Due):
             self._begin()
             self.send_after(self._every_ms, _Due())
+        elif isinstance(message, Written):
+            self._rows += message.rows
+            if self._rows >= ROWS_BETWEEN:
+                self._begin()
         elif isinstance(message, _Over):
             self._tell(message.outcome)
 

@@ -43,13 +43,14 @@ class EndCommit:
     """The commit of a task's end, for the actor whose `Ref` gets `Committed` and `WriteAgain`. What
     it knows is in the `LiveTask`, so that the actor's successor goes on with it."""
 
-    __slots__ = ("_audience", "_journal", "_live", "_ref", "_telemetry", "_untaken")
+    __slots__ = ("_audience", "_ends", "_journal", "_live", "_ref", "_telemetry", "_untaken")
 
     def __init__(self, ref: Ref, live: LiveTask, deps: Dependencies, audience: Audience) -> None:
         self._ref = ref
         self._live = live
         self._journal = deps.journal
         self._telemetry = deps.telemetry
+        self._ends = deps.ends
         self._audience = audience
         self._untaken: Callable[[Done], bool] | None = None  # what the journal had no room for
 
@@ -69,6 +70,7 @@ class EndCommit:
         # after a retry, maybe years later, has a higher one.
         self._live.task.seq += 1
         self._live.untold, self._live.unwritten = before, True
+        self._ends.began(self._live.task.task_id)
         self._journal.forget(self._live)
         self._record(effect, before, None)
 
@@ -123,6 +125,7 @@ class EndCommit:
         """Tells everybody of the end."""
         task = self._live.task
         self._audience.tell(*wire.end_event(wire.document(task)), last=True)
+        self._ends.told(task.task_id, str(task.state))
         self._telemetry.emit(
             "task.finished",
             task_id=task.task_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from edge.services.task.audience import Followers
+from edge.services.task.ends import Ends
 from edge.services.task.journal import Journal
 from edge.services.task.turns import Turns
 from edge.tasks.retry import RetryPolicy
@@ -53,6 +54,7 @@ class Dependencies:
     retry: RetryPolicy
     rng: Random
     followers: Followers
+    ends: Ends
     finished_keep_ms: int
     on_ended: Callable[[str], object]
     on_opened: Callable[[Request], object]

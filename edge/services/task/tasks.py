@@ -392,6 +392,7 @@ class Tasks:
         live = self._live_tasks.pop(task_id, None)
         if live is None:
             return
+        self._deps.ends.forget(task_id)
         request = live.snapshot.request
         self._forget_request(request)
         self.closed(request)

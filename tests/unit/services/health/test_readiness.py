@@ -13,7 +13,7 @@ from edge.actors import Actor, Reply, System
 from edge.clock import NS_PER_MS, ManualClock
 from edge.engine.messages import Finished, Rejected
 from edge.errors import StorageError
-from edge.inference import EngineLost, Run
+from edge.inference import EngineDown, EngineLost, Run, Subscribe
 from edge.services.health.readiness import (
     FRESH_MS,
     LAG_TICK_MS,
@@ -22,6 +22,7 @@ from edge.services.health.readiness import (
     HealthSources,
     Look,
     Probed,
+    Steps,
     _TimeUp,
 )
 from edge.services.task.forecast import Owner
@@ -29,7 +30,6 @@ from edge.services.task.turns import Turns
 from edge.settings import Health
 from edge.tasks.line import Entry
 from edge.tasks.task import Task
-from edge.telemetry import Telemetry
 from tests.support.ears import Ear
 
 MIB = 1_048_576
@@ -43,8 +43,10 @@ class Engine(Actor):
         self.probes: list[Run] = []
 
     def handle(self, message: object) -> None:
-        assert isinstance(message, Run)
-        self.probes.append(message)
+        if isinstance(message, Run):
+            self.probes.append(message)
+        else:
+            assert isinstance(message, Subscribe)
 
 
 class Disk:
@@ -67,7 +69,8 @@ class Disk:
 class Node:
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.telemetry = Telemetry()
+        self.steps = Steps(self.clock)
+        self.given_up: dict[str, str] = {}
         self.system = System(self.clock, lambda _pump: None)
         self.turns = Turns(self.system, waiting_max=2, step_ms=0)
         self.turns.forecast.engine.why = "ready"
@@ -78,9 +81,10 @@ class Node:
         self.accepts = True
         self.memory_free_mib = 100
         sources = HealthSources(
-            self.turns, self.disk, lambda: self.accepts, lambda: self.memory_free_mib * MIB
-        )
-        self.actor = HealthActor(sources, self.telemetry, LIMITS)
+            self.turns, self.disk, self.steps, lambda: self.accepts,
+            lambda: self.memory_free_mib * MIB, self.given_up,
+        )  # fmt: skip
+        self.actor = HealthActor(sources, LIMITS)
         self.ref = self.system.spawn(self.actor, name="health")
         self.answers: list[dict[str, Any]] = []
 
@@ -117,7 +121,8 @@ class Node:
         self.system.run_pending()
 
     def step(self) -> None:
-        self.telemetry.emit("engine.step", tokens=1)
+        self.steps.saw()
+        self.system.run_pending()
 
     def answer(self) -> dict[str, Any]:
         """The one answer there is."""
@@ -149,7 +154,7 @@ def test_an_idle_engine_has_to_generate_a_token(node: Node) -> None:
     node.generate()
     answer = node.answer()
     assert (answer["status"], answer["reasons"]) == ("ok", [])
-    assert set(answer["parts"]) == {"engine", "store", "queue", "loop", "disk", "memory"}
+    assert set(answer["parts"]) == {"engine", "store", "queue", "loop", "disk", "memory", "helpers"}
     # For a moment that is proof enough, and then no more.
     node.look()
     assert node.answer()["status"] == "ok"
@@ -182,7 +187,8 @@ def test_a_new_engine_is_asked_anew(node: Node) -> None:
     node.advance(LIMITS.limit_ms)
     assert node.answer()["reasons"] == ["the engine is restarting: killed"]
     node.turns.forecast.engine.why = "ready"
-    node.telemetry.emit("engine.ready", pid=1)
+    node.ref.send(EngineDown("killed", 0))
+    node.system.run_pending()
     node.advance(60_000)
     node.look()
     assert node.answers == []
@@ -360,6 +366,28 @@ def test_a_loop_that_was_late_degrades_for_some_seconds(node: Node) -> None:
     node.step()
     node.look()
     assert node.answer()["status"] == "ok"
+
+
+def test_a_step_of_the_engine_before_proves_nothing(node: Node) -> None:
+    node.step()
+    node.ref.send(EngineDown("killed", 0))
+    node.system.run_pending()
+    node.look()
+    assert node.answers == []
+    node.generate()
+    assert node.answer()["status"] == "ok"
+
+
+def test_who_failed_for_good_is_said_although_the_node_goes_on(node: Node) -> None:
+    node.given_up["janitor"] = "crash: ValueError: a defect"
+    node.step()
+    node.look()
+    answer = node.answer()
+    assert answer["status"] == "degraded"
+    assert answer["reasons"] == [
+        "the janitor has failed for good (crash: ValueError: a defect); start the node anew"
+    ]
+    assert answer["parts"]["helpers"]["given_up"] == ["janitor"]
 
 
 def test_a_dead_engine_actor_is_said_at_once(node: Node) -> None:

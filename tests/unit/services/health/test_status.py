@@ -18,6 +18,7 @@ from edge.services.health.status import (
     StatusActor,
     StatusChannel,
 )
+from edge.services.task.ends import Ends
 from edge.services.task.turns import Turns
 from edge.tasks.line import Entry
 from tests.support.sockets import Client, House
@@ -28,16 +29,18 @@ class Node:
 
     def __init__(self, quarantined: str | None = None) -> None:
         self.durable = True
+        self.engine_pid: int | None = None
+        self.ends = Ends()
         self.house = House((STATUS_TOPIC, lambda: StatusChannel("status", self.figures)))
         self.turns = Turns(self.house.system, waiting_max=10, step_ms=0)
         self.turns.forecast.engine.why = "ready"
         self.figures = Figures(
             Sources(
-                self.turns, lambda: self.durable, lambda: "tiny", lambda: {"open": 3}, quarantined
+                self.turns, self.ends, lambda: self.durable, lambda: "tiny", lambda: {"open": 3},
+                lambda: self.engine_pid, quarantined,
             ),
-            self.house.telemetry,
             self.house.clock,
-        )
+        )  # fmt: skip
         self.actor = self.house.system.spawn(
             StatusActor(self.house.pubsub, self.figures), name="status"
         )
@@ -46,7 +49,7 @@ class Node:
         return Client(self.house, topic=STATUS_TOPIC)
 
     def step(self, tokens: int) -> None:
-        self.house.telemetry.emit("engine.step", tokens=tokens)
+        self.figures.saw_tokens(tokens)
 
     def advance(self, ms: int) -> None:
         self.house.clock.advance(ms * NS_PER_MS)
@@ -89,8 +92,8 @@ def test_a_gap_is_a_rate_of_nothing() -> None:
 
 
 def test_the_reply_has_the_figures(node: Node) -> None:
-    node.house.telemetry.emit("engine.ready", pid=os.getpid())
-    node.house.telemetry.emit("task.finished", state="completed")
+    node.engine_pid = os.getpid()
+    node.ends.told("a", "completed")
     node.step(5)
     node.step(6)
     node.advance(1_000)
@@ -129,7 +132,7 @@ def test_an_unreadable_database_is_said_until_the_next_start() -> None:
 
 
 def test_an_engine_that_is_gone_has_no_memory(node: Node) -> None:
-    node.house.telemetry.emit("engine.ready", pid=2**22 + 1)
+    node.engine_pid = 2**22 + 1
     assert join(node.client())["engine_memory_bytes"] is None
 
 

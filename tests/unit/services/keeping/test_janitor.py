@@ -7,7 +7,7 @@ import pytest
 from edge.actors import Crash, System
 from edge.clock import NS_PER_MS, ManualClock
 from edge.errors import StorageError
-from edge.services.keeping.janitor import ROWS_BETWEEN, Janitor
+from edge.services.keeping.janitor import ROWS_BETWEEN, Janitor, Written
 from edge.storage import Pruned
 from tests.support.rows import Heard
 
@@ -58,10 +58,10 @@ async def test_it_prunes_in_its_turn_and_says_what_went(house: House) -> None:
 
 
 async def test_many_new_rows_are_reason_enough(house: House) -> None:
-    house.heard.telemetry.emit("store.committed", rows=ROWS_BETWEEN - 1)
+    house.ref.send(Written(ROWS_BETWEEN - 1))
     await house.settle()
     assert house.prunings == []
-    house.heard.telemetry.emit("store.committed", rows=1)
+    house.ref.send(Written(1))
     await house.settle()
     assert len(house.prunings) == 1
 
@@ -94,6 +94,6 @@ async def test_its_end_ends_the_pruning(house: House) -> None:
     house.ref.kill()
     await house.settle()
     assert house.prunings[0].cancelled()
-    house.heard.telemetry.emit("store.committed", rows=ROWS_BETWEEN)
+    house.ref.send(Written(ROWS_BETWEEN))
     await house.settle()
     assert len(house.prunings) == 1
