@@ -104,15 +104,17 @@ class Workshop(House):
     """To be made on a running event loop. Tasks are named by their number."""
 
     def __init__(
-        self, *, pumped: bool = False, shelf: Shelf | None = None, held_bytes_max: int = 1 << 30
-    ) -> None:
+        self, *, pumped: bool = False, shelf: Shelf | None = None, held_bytes_max: int = 1 << 30,
+        waiting_max: int = 1_000, queue_per_client_max: int = 1_000, **limits: int,
+    ) -> None:  # fmt: skip
+        """``limits`` as `Tasks` takes them."""
         super().__init__(
             (MINE_TOPIC, lambda: MineChannel(self.tasks)),
             ("task:*", lambda: TaskChannel(self.tasks)),
             pumped=pumped,
         )
         self.shelf = shelf or Shelf()
-        self.turns = Turns(self.system, waiting_max=1_000, step_ms=1_000, push_ms=250)
+        self.turns = Turns(self.system, waiting_max=waiting_max, step_ms=1_000, push_ms=250)
         self.engine = PlayedEngine()
         self.ends = Ends()
         self.journal = Journal(self.shelf, self.clock, 500)
@@ -151,8 +153,9 @@ class Workshop(House):
             self.shelf,
             self.journal,
             around,
-            queue_per_client_max=1_000,
+            queue_per_client_max=queue_per_client_max,
             held_bytes_max=held_bytes_max,
+            **limits,
         )
 
     async def submit(self, number: int, client: str = "ada") -> str:
