@@ -39,12 +39,6 @@ class Registry:
         ref.name = name
         self._refs[name] = ref
 
-    def unregister(self, name: str) -> None:
-        """Frees the name, if it is taken; its actor lives on and may be registered again."""
-        ref = self._refs.pop(name, None)
-        if ref is not None:
-            ref.name = None
-
     def forget(self, ref: Ref) -> None:
         """Frees the actor's name, unless its successor has it already."""
         if ref.name is not None and self._refs.get(ref.name) is ref:

@@ -22,7 +22,6 @@ from edge.errors import InternalError
 __all__ = ["ChildSpec", "Restart", "Supervisor"]
 
 Budget = Literal["shared", "child"]
-Strategy = Literal["one_for_one", "rest_for_one"]
 
 
 class Supervisor(Actor):
@@ -35,9 +34,6 @@ class Supervisor(Actor):
       `Exhausted`, which its own parent hears of: the failure climbs the tree;
     * with ``budget="child"`` every child has its own budget; the one that spent it is given up,
       ``on_exhausted(name, reason)`` is told, and its siblings are not affected.
-
-    ``strategy="rest_for_one"``: the children started after the dead one are ended in reverse order,
-    then it and they are started again in order (temporary ones are not).
     """
 
     __slots__ = (
@@ -46,11 +42,9 @@ class Supervisor(Actor):
         "_ending",
         "_intensity",
         "_on_exhausted",
-        "_rest",
         "_restarts_ns",
         "_specs",
         "_stop_order",
-        "_strategy",
     )
 
     def __init__(
@@ -60,19 +54,16 @@ class Supervisor(Actor):
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         budget: Budget = "shared",
-        strategy: Strategy = "one_for_one",
         on_exhausted: Callable[[str, Reason], object] | None = None,
     ) -> None:
         self._specs = tuple(children)
         self._intensity = Intensity(max_restarts, max_seconds)
         self._budget = budget
-        self._strategy = strategy
         self._on_exhausted = on_exhausted
         self._children: dict[str, Child] = {}  # in the order of their first start
         self._restarts_ns: tuple[int, ...] = ()
         self._ending: Reason | None = None
         self._stop_order: list[str] = []  # whom to end, last first
-        self._rest: list[Child] = []  # whom to start once they have ended
 
     @staticmethod
     def of(ref: Ref) -> Supervisor:
@@ -145,14 +136,10 @@ class Supervisor(Actor):
         if self._ending is not None:
             del self._children[child.spec.name]
             self._stop_next()
-        elif child in self._rest:
-            self._stop_next()
         elif child.leaving or not child.spec.restarts_after(reason):
             del self._children[child.spec.name]
         elif not self._spend(child):
             self._give_up(child, reason)
-        elif self._strategy == "rest_for_one":
-            self._restart_rest(child)
         else:
             self._restart(child)
 
@@ -208,20 +195,9 @@ class Supervisor(Actor):
                 # Whoever was to be told is at fault, not the siblings.
                 self.system.emit("actor.crashed", name=self.ref.label, error=error)
 
-    def _restart_rest(self, child: Child) -> None:
-        """Ends the children after this one; `_stop_next` starts them again."""
-        children = list(self._children.values())
-        first = children.index(child)
-        if self._rest:  # a second death while the rest of an earlier one is ending
-            first = min(first, children.index(self._rest[0]))
-        self._rest = children[first:]
-        self._stop_order = [later.spec.name for later in self._rest]
-        self._stop_next()
-
     def _shut_down(self, reason: Reason) -> None:
         if self._ending is None:
             self._ending = reason
-            self._rest = []
             self._stop_order = list(self._children)
             self._stop_next()
 
@@ -233,13 +209,5 @@ class Supervisor(Actor):
                 child.ask_to_stop(self.system.clock)
                 return
             self._stop_order.pop()
-        if self._ending is not None:
-            self.stop(self._ending)
-            return
-        rest, self._rest = self._rest, []
-        for child in rest:
-            if child.leaving or child.spec.restart == "temporary":
-                child.ended()
-                del self._children[child.spec.name]
-            elif self._ending is None and child.spec.name in self._children:
-                self._restart(child)
+        assert self._ending is not None, "children are ended one after the other at the end alone"
+        self.stop(self._ending)

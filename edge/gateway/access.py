@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from edge.errors import Forbidden
-from edge.gateway.http.places import address_of, is_local
+from edge.gateway.http.places import address_of
+from edge.settings import is_loopback
 
 LOCAL: Final = "local"
 """The name of every caller while no tokens are configured."""
@@ -79,7 +80,7 @@ class Access:
         if not self.open:
             return Caller(client, operates=True)
         address = None if host is None else address_of(host)
-        return Caller(client, address, operates=address is not None and is_local(address))
+        return Caller(client, address, operates=address is not None and is_loopback(address))
 
     def admits(self, headers: Mapping[str, str]) -> bool:
         """Whether who sent these headers is a client."""

@@ -74,16 +74,6 @@ class FallbackActor(Actor):
         self._leaving = False
         self._used = False
 
-    @property
-    def has_history(self) -> bool:
-        """Earlier answers may be given."""
-        return self._find is not None
-
-    @property
-    def has_model(self) -> bool:
-        """There is a second model."""
-        return self._model is not None
-
     def started(self) -> None:
         # After a crash there may be an engine already.
         if self._model is not None:

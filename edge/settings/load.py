@@ -7,15 +7,17 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from edge.errors import SettingsError
 from edge.settings.authority import HostPattern, OriginPattern, is_loopback
 from edge.settings.tokens import SECRET_CHARS_MIN, check_tokens, read_tokens
 from edge.settings.tree import Server, Settings
+
+_Pattern = TypeVar("_Pattern", HostPattern, OriginPattern)
 
 ENVIRONMENT_PREFIX: Final = "ELWIFT_"
 
@@ -169,28 +171,32 @@ def _did_you_mean(path: str) -> str:
 
 def host_patterns(names: Iterable[str]) -> tuple[HostPattern, ...]:
     """The setting ``server.hosts``. SettingsError for what is no host's name."""
-    found = tuple(map(HostPattern.parse, names))
-    for pattern, name in zip(found, names, strict=True):
-        if pattern is None:
-            raise SettingsError(
-                f"server.hosts has {name!r}, which is no host: write a name or an address without"
-                " a port, such as node.example.com, or *.example.com for all names below",
-                key="server.hosts",
-            )
-    return tuple(pattern for pattern in found if pattern is not None)
+    how = (
+        "no host: write a name or an address without a port, such as node.example.com,"
+        " or *.example.com for all names below"
+    )
+    return _parsed(names, HostPattern.parse, "server.hosts", how)
 
 
 def origin_patterns(texts: Iterable[str]) -> tuple[OriginPattern, ...]:
     """The setting ``server.origins``. SettingsError for what is no origin."""
-    found = tuple(map(OriginPattern.parse, texts))
-    for pattern, text in zip(found, texts, strict=True):
+    how = (
+        "no origin of a page: write it as browsers do, such as http://localhost:5173,"
+        " or //example.com for every scheme and port"
+    )
+    return _parsed(texts, OriginPattern.parse, "server.origins", how)
+
+
+def _parsed(
+    texts: Iterable[str], parse: Callable[[str], _Pattern | None], key: str, how: str
+) -> tuple[_Pattern, ...]:
+    found = []
+    for text in texts:
+        pattern = parse(text)
         if pattern is None:
-            raise SettingsError(
-                f"server.origins has {text!r}, which is no origin of a page: write it as browsers"
-                " do, such as http://localhost:5173, or //example.com for every scheme and port",
-                key="server.origins",
-            )
-    return tuple(pattern for pattern in found if pattern is not None)
+            raise SettingsError(f"{key} has {text!r}, which is {how}", key=key)
+        found.append(pattern)
+    return tuple(found)
 
 
 def _check_together(settings: Settings) -> None:

@@ -121,11 +121,6 @@ def _shout(room: Room, payload: Any, ref: Json) -> Answer:
     return Ok()
 
 
-def _shout_from(room: Room, payload: Any, ref: Json) -> Answer:
-    room.broadcast_from("shout", payload)
-    return Ok()
-
-
 def _later(room: Room, payload: Any, ref: Json) -> Answer:
     room.send_after(100, _Late(ref))
     return None
@@ -151,7 +146,6 @@ _EVENTS: Final[dict[str, Callable[[Room, Any, Json], Answer]]] = {
     "stop_reply": lambda room, payload, ref: Stop(Ok({"bye": True})),
     "push_then_reply": _push_then_reply,
     "shout": _shout,
-    "shout_from": _shout_from,
     "later": _later,
     "slow": Room.fall_asleep,
     "bin": _bin,

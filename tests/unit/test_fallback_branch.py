@@ -47,11 +47,11 @@ def test_the_embedded_model_stands_in_for_others_only(
 ) -> None:
     fallback = fallback_of(model, embedded=embedded)
     assert fallback is not None
-    assert fallback.has_model == has_model
+    assert (fallback._model is not None) == has_model
 
 
 def test_history_can_be_switched_off() -> None:
     for history in (True, False):
         fallback = fallback_of(OWN, history=history)
         assert fallback is not None
-        assert fallback.has_history == history
+        assert (fallback._find is not None) == history

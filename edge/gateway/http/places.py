@@ -12,6 +12,8 @@ from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from edge.settings import is_loopback
+
 LOOKS_MAX: Final = 16
 """Of so many it is asked whether they may go, before a newcomer is refused."""
 
@@ -32,11 +34,6 @@ def address_of(host: str) -> str:
             rest_bits = address.max_prefixlen - _NETWORK_BITS
             return str(IPv6Address(int(address) >> rest_bits << rest_bits))
     return str(address)
-
-
-def is_local(address: str) -> bool:
-    """Whether this is the machine itself (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3)."""
-    return address.startswith("127.") or address == "::1"
 
 
 class Answer(NamedTuple, Generic[Holder]):
@@ -73,7 +70,7 @@ class Places(Generic[Holder]):
         that waits whether it can be spared; who is evicted still has to `leave`."""
         if self._of.get(address, 0) >= self.per_address:
             candidates = self._waiting_of.get(address, {})
-        elif not is_local(address) and self._all - self._local >= self.remote:
+        elif not is_loopback(address) and self._all - self._local >= self.remote:
             candidates = self._waiting_remote
         elif self._all >= self.limit:
             candidates = self._waiting
@@ -95,7 +92,7 @@ class Places(Generic[Holder]):
         """This one waits for a request from now on."""
         self._waiting[holder] = None
         self._waiting_of.setdefault(address, {})[holder] = None
-        if not is_local(address):
+        if not is_loopback(address):
             self._waiting_remote[holder] = None
 
     def busy(self, holder: Holder, address: str) -> None:
@@ -111,7 +108,7 @@ class Places(Generic[Holder]):
 
     def _count(self, address: str, by: int) -> None:
         self._all += by
-        self._local += by if is_local(address) else 0
+        self._local += by if is_loopback(address) else 0
         left = self._of.get(address, 0) + by
         if left:
             self._of[address] = left

@@ -190,10 +190,6 @@ class Channel(Actor):
         """Sends to all clients of the topic, this one among them."""
         self._channels.pubsub.broadcast(self.topic, event, payload)
 
-    def broadcast_from(self, event: str, payload: Payload) -> None:
-        """Sends to all clients of the topic but this one."""
-        self._channels.pubsub.broadcast(self.topic, event, payload, leave_out=self)
-
     def reply(self, ref: Json, answer: Ok | Error) -> None:
         """Answers a message to which `handle_in` gave no answer."""
         status = "ok" if type(answer) is Ok else "error"

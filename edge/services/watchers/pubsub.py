@@ -36,10 +36,8 @@ class PubSub:
         """How many listen."""
         return len(self._topics.get(topic, ()))
 
-    def broadcast(
-        self, topic: str, event: str, payload: Payload, *, leave_out: Subscriber | None = None
-    ) -> int:
-        """Tells all subscribers but ``leave_out``, before it returns; says how many.
+    def broadcast(self, topic: str, event: str, payload: Payload) -> int:
+        """Tells all subscribers, before it returns; says how many.
 
         The payload is encoded once, however many there are. ValueError for an event of the
         protocol's own (``phx_…``): clients would take it for the end of their channel. EncodeError
@@ -51,8 +49,6 @@ class PubSub:
         told = 0
         failure: EncodeError | None = None
         for subscriber in tuple(self._topics.get(topic, ())):
-            if subscriber is leave_out:
-                continue
             try:
                 subscriber.hear(message)
             except EncodeError as error:

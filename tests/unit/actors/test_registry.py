@@ -50,16 +50,6 @@ def test_a_name_that_was_taken_over_is_not_freed_by_the_first_holders_end(world:
     assert world.system.registry.whereis("one") is second
 
 
-def test_unregister_frees_the_name_of_a_living_actor(world: World) -> None:
-    registry = world.system.registry
-    ref = world.system.spawn(Recorder(), name="one")
-    registry.unregister("one")
-    registry.unregister("one")
-    assert registry.whereis("one") is None
-    registry.register("two", ref)
-    assert registry.whereis("two") is ref
-
-
 def test_names_by_prefix_in_order(world: World) -> None:
     for name in ("task:2", "channel:1", "task:1"):
         world.system.spawn(Recorder(), name=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.actors import NORMAL, SHUTDOWN, ActorDown, ChildSpec, Exhausted, Supervisor
+from edge.actors import NORMAL, SHUTDOWN, ActorDown, ChildSpec, Supervisor
 from tests.unit.actors.family import Family, Slow
 from tests.unit.actors.world import World
 
@@ -79,64 +79,3 @@ def test_a_killed_supervisor_leaves_no_orphans(family: Family) -> None:
     family.ref.kill()
     family.world.run()
     family.world.assert_empty()
-
-
-@pytest.fixture
-def chain(world: World) -> Family:
-    """What comes later depends on what came before."""
-    return Family(world, Supervisor(strategy="rest_for_one"))
-
-
-def test_rest_for_one_restarts_those_that_were_started_after(chain: Family) -> None:
-    first, *_ = chain.start("a", "b", "c")
-    chain.end("b")
-    assert chain.log == ["-b", "-c", "+b", "+c"]
-    assert chain.world.find("a") is first
-    assert chain.names() == ["a", "b", "c"]
-
-
-def test_rest_for_one_gives_up_temporary_children(chain: Family) -> None:
-    chain.start("a")
-    chain.start("b", restart="temporary")
-    chain.start("c")
-    chain.end("a")
-    assert chain.log == ["-a", "-c", "-b", "+a", "+c"]
-    assert chain.names() == ["a", "c"]
-
-
-def test_rest_for_one_counts_one_restart(chain: Family) -> None:
-    chain.start("a", "b", "c")
-    chain.crash("a", 3)
-    assert chain.ref.alive
-    chain.crash("a", 1)
-    assert isinstance(chain.ref.reason, Exhausted)
-    chain.world.assert_empty()
-
-
-@pytest.mark.parametrize("second", ["a", "d"])
-def test_rest_for_one_with_a_second_death_meanwhile(chain: Family, second: str) -> None:
-    log = chain.log
-    chain.start("a", "b")
-    chain.supervisor.start_child(ChildSpec("c", lambda: Slow("c", log)))
-    chain.end("b")
-    chain.start("d")
-    chain.end(second)
-    chain.world.find("c").send("done")
-    chain.world.run()
-    restarted = [entry for entry in log if entry.startswith("+")]
-    expected = ["+a", "+b", "+c", "+d"] if second == "a" else ["+b", "+c", "+d"]
-    assert restarted == expected
-    assert chain.names() == ["a", "b", "c", "d"]
-    assert all(ref.alive for ref in chain.supervisor.children().values())
-
-
-def test_rest_for_one_forgets_a_child_that_was_terminated_meanwhile(chain: Family) -> None:
-    chain.start("a")
-    chain.supervisor.start_child(ChildSpec("b", lambda: Slow("b", chain.log)))
-    chain.end("a")
-    chain.supervisor.terminate_child("a")
-    chain.supervisor.terminate_child("b")
-    chain.end("b", NORMAL)
-    assert chain.names() == []
-    chain.ref.stop()
-    chain.world.assert_empty()

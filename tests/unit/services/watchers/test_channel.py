@@ -70,7 +70,6 @@ class Room(Channel):
                 raise RuntimeError("asked to")
             case "shout":
                 self.broadcast("shout", payload)
-                self.broadcast_from("others", payload)
                 return Ok()
             case "merge":
                 self.push_mergeable("word", Word())
@@ -208,7 +207,6 @@ class TestAnswers:
         assert client.run() == ['[null,null,"room:a","shout",{"m":1}]', reply("2", "{}")]
         assert other.run() == [
             '[null,null,"room:a","shout",{"m":1}]',
-            '[null,null,"room:a","others",{"m":1}]',
         ]
 
 

@@ -32,14 +32,6 @@ def test_all_subscribers_of_the_topic_hear(pubsub: PubSub) -> None:
     assert elsewhere.heard == []
 
 
-def test_one_can_be_left_out(pubsub: PubSub) -> None:
-    one, other = Listener(), Listener()
-    pubsub.subscribe("a", one)
-    pubsub.subscribe("a", other)
-    assert pubsub.broadcast("a", "news", {}, leave_out=one) == 1
-    assert (len(one.heard), len(other.heard)) == (0, 1)
-
-
 def test_unsubscribed_hears_no_more(pubsub: PubSub) -> None:
     one = Listener()
     pubsub.subscribe("a", one)
