@@ -85,14 +85,14 @@ class NodeClient:
             async with self._http.request(
                 method, self._base + path, json=body, params=_given(query), timeout=_timeout(30)
             ) as response:
-                data = await response.read()
+                data, headers = await response.read(), response.headers
         except TimeoutError as error:
             raise NodeError(f"the node at {self.url} did not answer in time; try again") from error
         except aiohttp.ClientError as error:
             raise self._unreachable() from error
-        return self._document(response.status, data)
+        return self._document(response.status, data, headers.get("Retry-After"))
 
-    def _document(self, status: int, data: bytes) -> Any:
+    def _document(self, status: int, data: bytes, retry_after: str | None = None) -> Any:
         """The answer's JSON. NodeError with the node's sentence unless it succeeded."""
         try:
             document = orjson.loads(data)
@@ -101,7 +101,10 @@ class NodeClient:
         if status >= 400:
             if not isinstance(document, dict):
                 raise self._no_node()
-            raise Refused(_sentence(status, document.get("detail")), document.get("field"))
+            sentence = _sentence(status, document.get("detail"))
+            if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
+                sentence += f" (in {retry_after} s, as far as the node can tell)"
+            raise Refused(sentence, document.get("field"))
         return document
 
     def _no_node(self) -> NodeError:

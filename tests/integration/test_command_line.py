@@ -283,3 +283,12 @@ async def test_the_queue_is_shown_live_until_it_is_interrupted(tmp_path: Path) -
         assert terminal.text.count(task_id) == 1, "drawn over, not below"
         once = await in_terminal("queue", "--once", "--url", node.url, columns=100, lines=20)
         assert (once.code, once.text.count(task_id)) == (0, 1)
+
+
+async def test_who_has_to_come_back_is_told_when(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with scripted_node(data, "--rate", "1", tasks__queue_per_client_max=1) as node:
+        await node.submit("hello", max_tokens=1_000)
+        refused = await elwift("run", "hello", "--url", node.url)
+        assert refused.code == 1
+        assert re.search(r"of yours have not ended.* \(in \d+ s", refused.err)
