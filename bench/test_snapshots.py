@@ -28,7 +28,7 @@ from edge.services.task.journal import Journal
 from edge.settings import Data
 from edge.storage import Store
 from edge.tasks import machine
-from edge.tasks.events import Progress, Start
+from edge.tasks.events import Start
 from edge.tasks.task import Options, Request, Task
 from edge.telemetry import Event, Telemetry
 
@@ -49,7 +49,7 @@ class Streaming:
         )
         self.task: Task = machine.accept(request, CLOCK.moment())[0]
         machine.apply(self.task, Start(), CLOCK.moment())
-        self.task.text = WORD * tokens
+        self.task.output.append(WORD * tokens)
         self.task.tokens = [1_000 + at % 30_000 for at in range(tokens)]
 
     def written(self) -> None:
@@ -57,7 +57,7 @@ class Streaming:
 
     def step(self) -> None:
         number = len(self.task.tokens)
-        machine.apply(self.task, Progress(1, (1_000 + number % 30_000,), WORD), CLOCK.moment())
+        machine.progress(self.task, 1, (1_000 + number % 30_000,), WORD, CLOCK.moment)
 
 
 def cpu_s() -> float:

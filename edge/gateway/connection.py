@@ -28,13 +28,16 @@ from edge.phoenix import (
     Effect,
     EncodeError,
     LeaveChannel,
+    Mergeable,
     MergeablePush,
     Message,
     Reply,
     Router,
     Socket,
     StartChannel,
+    State,
     StopChannel,
+    Subscription,
 )
 from edge.services.watchers.channel import ChannelFactory, Channels
 from edge.settings import Socket as Limits
@@ -101,7 +104,7 @@ class Connection(MachinePort):
         self._outbox = Outbox(
             transport,
             app.clock,
-            encode=handshake.serializer.encode,
+            around=handshake.serializer.around,
             fail=self.close,
             window_ns=limits.flush_window_ms * NS_PER_MS,
             bytes_max=limits.outbox_bytes_max,
@@ -239,6 +242,14 @@ class Connection(MachinePort):
     def _send(self, effect: Any) -> None:
         topic = effect.topic if type(effect.topic) is str else ""
         self._outbox.send(topic, self._machine.serializer.encode(effect))
+
+    def push_mergeable(self, subscription: Subscription, event: str, payload: Mergeable) -> None:
+        # For every token: past the machine, which has nothing to decide of a joined topic.
+        if subscription.state is State.JOINED:
+            push = MergeablePush(subscription.join_ref, subscription.topic, event, payload)
+            self._outbox.send_mergeable(push)
+        else:
+            super().push_mergeable(subscription, event, payload)
 
     def _send_mergeable(self, effect: MergeablePush) -> None:
         self._outbox.send_mergeable(effect)

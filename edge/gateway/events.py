@@ -63,10 +63,10 @@ def read_event_id(last_event_id: str | None) -> int | None:
     return int(last_event_id)
 
 
-def event(name: str, payload: object, event_id: str | None = None) -> bytes:
-    """One event. JSON has no bare line breaks, so its data is one line."""
+def event(name: str, json: bytes, event_id: str | None = None) -> bytes:
+    """One event with this JSON, which has no bare line breaks, so that its data is one line."""
     head = f"event: {name}\n" + (f"id: {event_id}\n" if event_id is not None else "")
-    return head.encode() + b"data: " + orjson.dumps(payload) + b"\n\n"
+    return head.encode() + b"data: " + json + b"\n\n"
 
 
 class EventStream(MachinePort):
@@ -197,16 +197,16 @@ class EventStream(MachinePort):
         if name in ("phx_close", "phx_error"):
             self.end()
             return
-        value = payload.fragment if isinstance(payload, Encoded) else payload
         event_id = END_ID if name in ENDS else None
         if name == "rewind":
             event_id = str(payload["offset"])
         elif name == "progress":
             event_id = str(payload["offset"] + len(payload["delta"]))
-        self._put_event(name, value, event_id)
+        self._put_event(name, payload, event_id)
 
-    def _put_event(self, name: str, payload: object, event_id: str | None) -> None:
-        data = event(name, payload, event_id)
+    def _put_event(self, name: str, payload: Any, event_id: str | None) -> None:
+        json = payload.json if isinstance(payload, Encoded) else orjson.dumps(payload)
+        data = event(name, json, event_id)
         self._put(data, len(data))
 
     def _put_mergeable(self, push: MergeablePush) -> None:
@@ -242,7 +242,7 @@ class EventStream(MachinePort):
 def _progress(push: MergeablePush) -> bytes:
     update = push.payload
     assert isinstance(update, ProgressUpdate), "a task's channel merges nothing else"
-    return event(push.event, update.payload(), str(update.offset + len(update.delta)))
+    return event(push.event, update.encode().json, str(update.end))
 
 
 class EventStreams:

@@ -9,7 +9,9 @@ when the client has taken nearly all that was written before. So a text of any l
 pace of its reader, and passes no limit.
 
 The frames are built here (RFC 6455 section 5.2: from a server, unmasked, never fragmented) and go
-straight to the transport: no queue, no runner, no turn of the event loop in between.
+straight to the transport: no queue, no runner, no turn of the event loop in between. What stands
+before the payload in a frame of progress is the same every time, so it is kept, and the payload's
+own JSON is that of all who watch the task: of a frame nothing is left to be encoded here.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from edge.clock import NS_PER_MS, Clock, Timer
 from edge.gateway.budget import Budget
@@ -26,8 +28,9 @@ from edge.phoenix import (
     CLOSE_TRY_LATER,
     CLOSE_UNDECODABLE,
     Frame,
+    Json,
+    Mergeable,
     MergeablePush,
-    Message,
 )
 
 logger = logging.getLogger("elwift.gateway")
@@ -36,8 +39,8 @@ OPCODE_TEXT: Final = 0x1
 OPCODE_BINARY: Final = 0x2
 OPCODE_PONG: Final = 0xA
 
-# On uvloop a write stays in the transport's buffer until the end of the loop's turn, so a few
-# kilobytes in it do not mean that the client is slow; a client that is has more than this.
+# A few kilobytes in the transport's buffer do not mean that the client is slow: there are also
+# transports that write at the end of the loop's turn only. A client that is has more than this.
 BUSY_BYTES: Final = 16_384
 
 ROOM_BYTES_MAX: Final = 262_144
@@ -87,19 +90,42 @@ class Counters:
         self.overflows = 0
 
 
+class _Head(NamedTuple):
+    """What is the same in all frames of one event of one topic: ``before`` and ``behind`` stand
+    around the payload."""
+
+    topic: str
+    event: str
+    before: bytes
+    behind: bytes
+
+
 class _Waiting:
     """A mergeable push in the queue; a later one may be merged into it."""
 
-    __slots__ = ("push",)
+    __slots__ = ("head", "payload")
 
-    def __init__(self, push: MergeablePush) -> None:
-        self.push = push
+    def __init__(self, head: _Head, payload: Mergeable) -> None:
+        self.head = head
+        self.payload = payload
+
+
+class _Stream:
+    """The mergeable pushes of a topic since anything else of it was sent: when the last of them was
+    written, and the very last, if it waits."""
+
+    __slots__ = ("flushed_ns", "head", "last")
+
+    def __init__(self, head: _Head, flushed_ns: int) -> None:
+        self.head = head
+        self.flushed_ns = flushed_ns
+        self.last: _Waiting | None = None
 
 
 class Outbox:
     """The outbox of one socket.
 
-    ``encode`` writes a message in the socket's version of the protocol. ``fail`` is called at most
+    ``around`` is that of the socket's `Serializer`. ``fail`` is called at most
     once, with a close code: 1013 when more than ``bytes_max`` bytes wait, or something waits and
     the client has taken nothing for ``stall_ns``, or the ``budget`` of all is spent and this client
     holds most; 1011 when a payload could not be encoded. After that, and after `close`, everything
@@ -107,18 +133,17 @@ class Outbox:
     """
 
     __slots__ = (
+        "_around",
         "_budget",
         "_bytes_max",
         "_clock",
         "_counters",
-        "_encode",
         "_fail",
-        "_flushed_ns",
         "_looks",
-        "_mergeable",
         "_open",
         "_stall_ns",
         "_stalled_ns",
+        "_streams",
         "_timer",
         "_unread_bytes",
         "_waiting",
@@ -133,7 +158,7 @@ class Outbox:
         wire: Wire,
         clock: Clock,
         *,
-        encode: Callable[[Message], Frame],
+        around: Callable[[Json, str, str], tuple[bytes, bytes]],
         fail: Callable[[int, str], None],
         window_ns: int,
         bytes_max: int,
@@ -144,7 +169,7 @@ class Outbox:
         self._wire = wire
         self._budget = budget
         self._clock = clock
-        self._encode = encode
+        self._around = around
         self._fail: Callable[[int, str], None] | None = fail
         self._window_ns = window_ns
         self._bytes_max = bytes_max
@@ -153,8 +178,7 @@ class Outbox:
         self._open = True
         self._timer: Timer | None = None
         self._waiting: list[bytes | _Waiting] | None = None  # made when something has to wait
-        self._mergeable: dict[str, _Waiting] = {}  # the last of each topic, if it is the very last
-        self._flushed_ns: dict[str, int] = {}  # when each topic's last mergeable push was written
+        self._streams: dict[str, _Stream] = {}  # of each topic whose last word was mergeable
         self._wanting: deque[Callable[[], bool]] | None = None  # who wants room, the first first
         self._looks = 0  # since the client has been slow
         self._unread_bytes = 0  # what the client had not taken at the last look,
@@ -172,8 +196,7 @@ class Outbox:
         """The same for a frame that is built already, as a pong is."""
         if not self._can_write():
             return
-        self._mergeable.pop(topic, None)
-        self._flushed_ns.pop(topic, None)
+        self._streams.pop(topic, None)
         busy = self._wire.get_write_buffer_size() > BUSY_BYTES
         if not busy and not self._waiting:
             self._write(data, 1)
@@ -188,25 +211,30 @@ class Outbox:
         """A push that merges with one of its topic and event that waits."""
         if not self._can_write():
             return
-        last = self._mergeable.get(push.topic)
-        if last is not None and self._merge(last, push):
+        join_ref, topic, event, payload = push
+        stream = self._streams.get(topic)
+        if stream is None or stream.head.event != event:
+            head = _Head(topic, event, *self._around(join_ref, topic, event))
+            stream = _Stream(head, _NEVER_NS if stream is None else stream.flushed_ns)
+            self._streams[topic] = stream
+        elif stream.last is not None and self._merge(stream.last, payload):
             return
         now_ns = self._clock.now_ns()
-        due_ns = self._flushed_ns.get(push.topic, _NEVER_NS) + self._window_ns
+        due_ns = stream.flushed_ns + self._window_ns
         busy = self._wire.get_write_buffer_size() > BUSY_BYTES
-        at_once = not busy and last is None and now_ns >= due_ns
+        at_once = not busy and stream.last is None and now_ns >= due_ns
         if at_once and not self._waiting:
-            self._flushed_ns[push.topic] = now_ns
-            data = self._encode_push(push)
+            stream.flushed_ns = now_ns
+            data = self._frame(stream.head, payload)
             if data is not None:
                 self._write(data, 1)
             return
-        waiting = _Waiting(push)
-        self._wait(waiting, push.payload.size_bytes)
+        waiting = _Waiting(stream.head, payload)
+        self._wait(waiting, payload.size_bytes)
         if at_once:
             self.flush()
         else:
-            self._mergeable[push.topic] = waiting
+            stream.last = waiting
             self._check_and_arm(self._window_ns if busy else max(0, due_ns - now_ns))
 
     @property
@@ -245,7 +273,6 @@ class Outbox:
             self._arm(0)
         if not waiting or not self._can_write():
             return
-        last, self._mergeable = self._mergeable, {}
         self.waiting_bytes = 0
         now_ns = self._clock.now_ns()
         parts = []
@@ -254,9 +281,10 @@ class Outbox:
                 parts.append(entry)
                 continue
             assert type(entry) is _Waiting
-            if last.get(entry.push.topic) is entry:
-                self._flushed_ns[entry.push.topic] = now_ns
-            data = self._encode_push(entry.push)
+            stream = self._streams.get(entry.head.topic)
+            if stream is not None and stream.last is entry:
+                stream.flushed_ns, stream.last = now_ns, None
+            data = self._frame(entry.head, entry.payload)
             if data is None:
                 return
             parts.append(data)
@@ -269,8 +297,7 @@ class Outbox:
             self._budget.holds(self, 0)
         self._fail = None  # it belongs to the owner of this outbox, and holds it
         self._waiting = None
-        self._mergeable.clear()
-        self._flushed_ns.clear()
+        self._streams.clear()
         self._wanting = None
         self.waiting_bytes = 0
         if self._timer is not None:
@@ -284,27 +311,25 @@ class Outbox:
             self.close()
         return self._open
 
-    def _encode_push(self, push: MergeablePush) -> bytes | None:
+    def _frame(self, head: _Head, payload: Mergeable) -> bytes | None:
         """The frame, or None when it could not be made and the socket is given up."""
         try:
-            frame = self._encode(push.message())
+            json = payload.encode().json
         except Exception:
             # A defect of the application at a point where nobody of it can hear: its socket is
             # closed, and the client comes back and asks again.
-            logger.exception("a payload for %s could not be encoded", push.topic)
+            logger.exception("a payload for %s could not be encoded", head.topic)
             self._give_up(CLOSE_UNDECODABLE, "a payload could not be encoded")
             return None
-        return ws_frame(OPCODE_BINARY if frame.binary else OPCODE_TEXT, frame.data)
+        return ws_frame(OPCODE_TEXT, b"%b%b%b" % (head.before, json, head.behind))
 
-    def _merge(self, last: _Waiting, push: MergeablePush) -> bool:
-        if last.push.event != push.event:
-            return False
-        old_bytes = last.push.payload.size_bytes
-        merged = last.push.payload.merge(push.payload)
+    def _merge(self, last: _Waiting, payload: Mergeable) -> bool:
+        old_bytes = last.payload.size_bytes
+        merged = last.payload.merge(payload)
         if merged is None:
             return False
         self.waiting_bytes += merged.size_bytes - old_bytes
-        last.push = push._replace(payload=merged)
+        last.payload = merged
         self._counters.merges += 1
         self._check()
         return True

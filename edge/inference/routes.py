@@ -37,7 +37,11 @@ class Routes:
 
     def step(self, step: Step) -> int:
         """Hands out what one decode step did, and says how many tokens it generated; the hottest
-        code of the node's side."""
+        code of the node's side.
+
+        Each task has its turn with it here and now (`Ref.send_now`): so the frames of the first are
+        written before the second is looked at, and nobody's text waits for that of all others.
+        """
         routes = self._routes
         tokens = 0
         for admitted in step.admitted:
@@ -45,7 +49,7 @@ class Routes:
         silent = self._silent
         for output in step.outputs:
             ref = routes.get(output.key)
-            if ref is not None and not ref.send(output):
+            if ref is not None and not ref.send_now(output):
                 self._orphan(output.key)
             if output.tokens:
                 tokens += len(output.tokens)
@@ -60,7 +64,7 @@ class Routes:
         ref = self._routes.get(message.key)
         self._forget(message.key)
         if ref is not None:
-            ref.send(message)
+            ref.send_now(message)
 
     def culprit(self) -> int | None:
         """Who must have done it, should the engine have died of what ran: the only one that ran,
@@ -93,7 +97,7 @@ class Routes:
 
     def _pass_on(self, message: Admitted | Output) -> None:
         ref = self._routes.get(message.key)
-        if ref is not None and not ref.send(message):
+        if ref is not None and not ref.send_now(message):
             self._orphan(message.key)
 
     def _orphan(self, key: int) -> None:

@@ -46,11 +46,15 @@ class Encoded:
     it goes into frames unread.
     """
 
-    __slots__ = ("fragment", "json")
+    __slots__ = ("json",)
 
     def __init__(self, json: bytes) -> None:
         self.json = json
-        self.fragment = orjson.Fragment(json)
+
+    @property
+    def fragment(self) -> orjson.Fragment:
+        """It as a part of what is to be encoded."""
+        return orjson.Fragment(self.json)
 
     @classmethod
     def of(cls, value: Mapping[str, object]) -> Encoded:
@@ -72,7 +76,8 @@ class Mergeable(Protocol):
         ...
 
     def encode(self) -> Encoded:
-        """The payload, called once, right before it is sent."""
+        """The payload. Called right before it is sent, once for each client, so what is shared by
+        several keeps it."""
         ...
 
 

@@ -31,6 +31,9 @@ _KIND_PUSH: Final = 0
 _KIND_REPLY: Final = 1
 _KIND_BROADCAST: Final = 2
 
+# Where the payload goes: no JSON, so nothing that is written can be taken for it.
+_HERE: Final = Encoded(b"\0")
+
 # A version that matches Elixir's "~> 1.0.0" or "~> 2.0.0": no pre-release, build data allowed.
 _VERSION: Final = re.compile(
     r"([12])\.0\.(?:0|[1-9][0-9]{0,8})(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
@@ -52,6 +55,11 @@ class Serializer(Protocol):
 
     def encode(self, message: Outgoing) -> Frame:
         """Writes one frame. Raises EncodeError when the version has no way to say it."""
+        ...
+
+    def around(self, join_ref: Json, topic: str, event: str) -> tuple[bytes, bytes]:
+        """What stands before and behind the JSON of a push's payload in its text frame: the same
+        for every push of that event to one who has joined, so it can be kept."""
         ...
 
 
@@ -93,6 +101,9 @@ class SerializerV1:
             return self._frame(message.topic, "phx_reply", reply, message.ref)
         assert type(message) is Message
         return self._frame(message.topic, message.event, message.payload, message.ref)
+
+    def around(self, join_ref: Json, topic: str, event: str) -> tuple[bytes, bytes]:
+        return _cut(self._frame(topic, event, _HERE, None))
 
     def _frame(self, topic: Json, event: str, payload: Payload, ref: Json) -> Frame:
         value = {"topic": topic, "event": event, "payload": self._json(payload), "ref": ref}
@@ -161,6 +172,9 @@ class SerializerV2:
             frame = message.frames[2] = self._encode_broadcast(message)
         return frame
 
+    def around(self, join_ref: Json, topic: str, event: str) -> tuple[bytes, bytes]:
+        return _cut(self.encode(Message(join_ref, None, topic, event, _HERE)))
+
     def _encode_broadcast(self, message: Broadcast) -> Frame:
         payload = message.payload
         if type(payload) is bytes:
@@ -184,6 +198,11 @@ def negotiate(vsn: str | None) -> Serializer | None:
     if match is None:
         return None
     return V1 if match[1] == "1" else V2
+
+
+def _cut(frame: Frame) -> tuple[bytes, bytes]:
+    before, _, behind = frame.data.partition(_HERE.json)
+    return before, behind
 
 
 def _load(data: str | bytes) -> Json:

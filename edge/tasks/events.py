@@ -37,15 +37,6 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """One step of the engine: prompt tokens read in all, new output tokens, the text they gave."""
-
-    prefilled: int
-    tokens: tuple[int, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finish:
     """The engine is done: ``reason`` is stop or length, ``text`` the last that it held back."""
 
@@ -116,6 +107,6 @@ class Retry:
 
 
 Event = (
-    Begin | Recover | Due | Start | Admit | Progress | Finish | Fail | Lose | StartFallback
+    Begin | Recover | Due | Start | Admit | Finish | Fail | Lose | StartFallback
     | HandOver | Unanswered | Answer | Cancel | Retry
 )  # fmt: skip

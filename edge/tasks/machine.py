@@ -29,7 +29,7 @@ measured by how long the node has run; and `edge.tasks.schedule` says when a tas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -59,7 +59,6 @@ from edge.tasks.events import (
     Finish,
     HandOver,
     Lose,
-    Progress,
     Recover,
     Retry,
     Start,
@@ -76,15 +75,14 @@ from edge.tasks.task import (
     Timings,
     Usage,
 )
+from edge.tasks.text import Text
 
 
 class IllegalTransition(Exception):
     """This event means nothing in this state; the task is unchanged."""
 
-    def __init__(self, state: State, event: Event) -> None:
-        super().__init__(f"{type(event).__name__} is not possible in state {state}")
-        self.state = state
-        self.event = event
+    def __init__(self, state: State, what: str) -> None:
+        super().__init__(f"{what} is not possible in state {state}")
 
 
 # ---- the way in
@@ -110,7 +108,7 @@ def apply(task: Task, event: Event, now: Moment) -> list[Effect]:
     row = ON_FALLBACK if task.fallback_turn else TRANSITIONS[task.state]
     transition = row.get(type(event))
     if transition is None:
-        raise IllegalTransition(task.state, event)
+        raise IllegalTransition(task.state, type(event).__name__)
     return transition(task, event, now)
 
 
@@ -131,7 +129,7 @@ def _begin(task: Task, _event: Begin, now: Moment) -> list[Effect]:
 
 def _cut_back(task: Task) -> None:
     """The text is as short as it is now, whatever clients have seen."""
-    length = len(task.text)
+    length = len(task.output)
     task.text_floor = length if task.text_floor is None else min(task.text_floor, length)
 
 
@@ -177,7 +175,7 @@ def _start(task: Task, _event: Start, now: Moment) -> list[Effect]:
     return [
         Record("started"),
         StartGenerating(task.request.timeout_ms),
-        TellProgress("prefill", "", len(task.text)),
+        TellProgress("prefill", "", len(task.output)),
     ]
 
 
@@ -189,26 +187,37 @@ def _admit(task: Task, event: Admit, _now: Moment) -> list[Effect]:
     return []
 
 
-def _append(task: Task, text: str, now: Moment) -> int:
+def progress(
+    task: Task, prefilled: int, tokens: Sequence[int], text: str, moment: Callable[[], Moment]
+) -> int:
+    """A step of the engine: so many prompt tokens read in all, new output tokens, and the text that
+    they gave; the offset at which it begins.
+
+    A transition like those of the table. But this one comes with every token of every task, and
+    there is nothing to carry out but to tell of it: so there is no event and no effect, and the
+    time is asked for the first text alone.
+    """
+    if task.state is not State.EXECUTING:
+        raise IllegalTransition(task.state, "progress")
+    task.prefill_done = prefilled
+    if tokens:
+        task.tokens.extend(tokens)
+    return _append(task, text, moment)
+
+
+def _append(task: Task, text: str, moment: Callable[[], Moment]) -> int:
     """Adds output text; the offset at which it begins."""
-    offset = len(task.text)
+    offset = len(task.output)
     if text:
-        task.text += text
+        task.output.append(text)
         if task.timings.ttft_ms is None:
             # From when it first became ready, whatever attempts and pauses were between.
-            task.timings = replace(task.timings, ttft_ms=_since_ready_ms(task, now))
+            task.timings = replace(task.timings, ttft_ms=_since_ready_ms(task, moment()))
     return offset
 
 
-def _progress(task: Task, event: Progress, now: Moment) -> list[Effect]:
-    task.prefill_done = event.prefilled
-    task.tokens.extend(event.tokens)
-    offset = _append(task, event.text, now)
-    return [TellProgress("decode" if event.tokens else "prefill", event.text, offset)]
-
-
 def _finish(task: Task, event: Finish, now: Moment) -> list[Effect]:
-    offset = _append(task, event.text, now)
+    offset = _append(task, event.text, lambda: now)
     before = task.fallback.tokens if task.fallback else 0
     task.usage = replace(event.usage, completion_tokens=before + event.usage.completion_tokens)
     task.timings = replace(task.timings, prefill_ms=event.prefill_ms, decode_ms=event.decode_ms)
@@ -312,9 +321,9 @@ def _start_fallback(task: Task, event: StartFallback, now: Moment) -> list[Effec
 
 def _goes_on(task: Task, source: str) -> Tell:
     """From here on the text is not the model's: whoever watches is told before it comes."""
-    task.fallback = Fallback(source, len(task.text), task.tokens_made)
+    task.fallback = Fallback(source, len(task.output), task.tokens_made)
     task.tokens = []
-    return Tell("fallback", {"source": source, "offset": len(task.text)})
+    return Tell("fallback", {"source": source, "offset": len(task.output)})
 
 
 def _hand_over(task: Task, _event: HandOver, _now: Moment) -> list[Effect]:
@@ -339,7 +348,7 @@ def _answer(task: Task, event: Answer, now: Moment) -> list[Effect]:
     )
     marked = _goes_on(task, event.source)
     task.usage = replace(task.usage, completion_tokens=task.tokens_made)
-    offset = _append(task, event.text, now)
+    offset = _append(task, event.text, lambda: now)
     told = TellProgress("fallback", event.text, offset)
     return [*held, marked, told, *_end(task, State.COMPLETED, "stop", event.source, now)]
 
@@ -348,7 +357,7 @@ def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.state = State.AVAILABLE
     task.ready_run_ns = now.run_ns
     task.max_attempts = max(task.max_attempts, task.attempt + 1)
-    task.text = ""
+    task.output = Text()
     _cut_back(task)
     task.tokens = []
     task.prefill_done = 0
@@ -376,7 +385,6 @@ TRANSITIONS: Final[dict[State, dict[type[Any], _Transition]]] = {
     State.EXECUTING: {
         Recover: _recover_executing,
         Admit: _admit,
-        Progress: _progress,
         Finish: _finish,
         Fail: _fail,
         Lose: _lose,
@@ -392,7 +400,6 @@ ON_FALLBACK: Final[dict[type[Any], _Transition]] = {
     Recover: _recover_executing,
     HandOver: _hand_over,
     Admit: _admit,
-    Progress: _progress,
     Finish: _finish,
     Fail: _fail_on_fallback,
     Lose: _lose,

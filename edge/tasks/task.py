@@ -20,6 +20,7 @@ import orjson
 
 from edge.tasks.kinds import Kinds, check_all
 from edge.tasks.line import ACCOUNT_END, LEVEL_DEFAULT
+from edge.tasks.text import Text
 
 _T = TypeVar("_T")
 
@@ -234,7 +235,7 @@ class Task:
     max_attempts: int = 5
     version: int = 0
     seq: int = 0
-    text: str = ""
+    output: Text = field(default_factory=Text)
     tokens: list[int] = field(default_factory=list)
     prefill_done: int = 0
     usage: Usage = Usage()
@@ -255,11 +256,16 @@ class Task:
     def terminal(self) -> bool:
         return self.state in TERMINAL
 
+    @property
+    def text(self) -> str:
+        """The output so far. Who wants to know only how long it is takes ``len(task.output)``."""
+        return str(self.output)
+
     def resume_offset(self, offset: int) -> int:
         """Where a client reads on that has the first ``offset`` characters, as far as they still
         hold."""
-        floor = len(self.text) if self.text_floor is None else self.text_floor
-        return min(offset, floor, len(self.text))
+        floor = len(self.output) if self.text_floor is None else self.text_floor
+        return min(offset, floor, len(self.output))
 
     @property
     def tokens_made(self) -> int:
@@ -319,7 +325,9 @@ class Snapshot:
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""
-        return Task(**_shared(self), tokens=list(self.tokens))
+        fields = _shared(self)
+        output = Text(fields.pop("text"))
+        return Task(**fields, output=output, tokens=list(self.tokens))
 
     def to_json(self) -> bytes:
         """Everything but the request, which is stored once on its own."""

@@ -54,7 +54,7 @@ class Connection(MachinePort):
         self._outbox = Outbox(
             self,
             shop.clock,
-            encode=V2.encode,
+            around=V2.around,
             fail=lambda code, reason: self.cut(),
             window_ns=WINDOW_MS * NS_PER_MS,
             bytes_max=BUSY_BYTES + 20_000,

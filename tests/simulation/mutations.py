@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
@@ -18,7 +19,7 @@ from edge.engine.messages import Generate
 from edge.gateway import events as gateway_events
 from edge.gateway import submission
 from edge.gateway.health_api import HealthApi
-from edge.gateway.outbox import Outbox
+from edge.gateway.outbox import Outbox, _Stream
 from edge.inference.protocol import EngineLost
 from edge.inference.routes import Routes
 from edge.phoenix import MergeablePush
@@ -102,14 +103,17 @@ def _store_lies() -> AbstractContextManager[object]:
 
 def _outbox_merges_over_a_gap() -> AbstractContextManager[object]:
     def merge(self: ProgressUpdate, later: ProgressUpdate) -> ProgressUpdate:
-        return later._replace(
-            from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
-        )
+        merged = copy(later)
+        merged.from_seq, merged.offset = self.from_seq, self.offset
+        merged._pieces = [self.delta, later.delta]
+        return merged
 
     def send_mergeable(self: Outbox, push: MergeablePush) -> None:
         waiting = [each for each in self._waiting or () if not isinstance(each, bytes)]
-        if waiting:
-            self._mergeable.setdefault(push.topic, waiting[-1])
+        if waiting and push.topic not in self._streams:
+            last = waiting[-1]
+            stream = self._streams[push.topic] = _Stream(last.head, 0)
+            stream.last = last
         whole(self, push)
 
     whole = Outbox.send_mergeable
@@ -180,7 +184,9 @@ _failed = Writer._failed
 
 def _counts_no_events(self: ProgressUpdate, later: ProgressUpdate) -> ProgressUpdate | None:
     merged = _merge(self, later)
-    return None if merged is None else merged._replace(from_seq=later.seq)
+    if merged is not None:
+        merged.from_seq = later.seq
+    return merged
 
 
 _merge = ProgressUpdate.merge
@@ -222,8 +228,7 @@ _merge_updates = Updates.merge
 def _id_is_one_too_high(push: MergeablePush) -> bytes:
     update = push.payload
     assert isinstance(update, ProgressUpdate)
-    reached = update.offset + len(update.delta) + 1
-    return gateway_events.event(push.event, update.payload(), str(reached))
+    return gateway_events.event(push.event, update.encode().json, str(update.end + 1))
 
 
 # ---- of the archive, and of pruning

@@ -10,11 +10,19 @@ from uuid import UUID
 
 from edge.clock import Clock, ManualClock
 from edge.storage import AuditRow, Store, StoredTask, StoreOptions, TaskRow
+from edge.tasks.task import Task
+from edge.tasks.text import Text
 from edge.telemetry import Event, Telemetry
 
 
 def uid(number: int) -> str:
     return str(UUID(int=number))
+
+
+def with_text(task: Task, text: str) -> Task:
+    """The task, which has written this."""
+    task.output = Text(text)
+    return task
 
 
 def task_row(number: int, version: int = 1, state: str = "available", **changes: Any) -> TaskRow:

@@ -102,7 +102,7 @@ class TaskActor(Actor):
         self.task: Task = live.restore()
         self._live = live
         self._deps = deps
-        self._audience = Audience(self.task, deps.followers)
+        self._audience = Audience(self.task, deps.followers, deps.turns.left_ms)
         self._held: CurrentTurn | None = None
         self._due: Timer | None = None
         # It may have caused the end of an engine; most likely so if it had made no token there.
@@ -124,7 +124,7 @@ class TaskActor(Actor):
             self._apply(events.Recover())
             if self.task.seq and self._audience:
                 # It was told of before, so this is after a crash: back to what is left.
-                self._audience.tell("rewind", {"offset": len(self.task.text)})
+                self._audience.tell("rewind", {"offset": len(self.task.output)})
 
     # ---- what it hears
 
@@ -244,18 +244,24 @@ class TaskActor(Actor):
             journal.mark(self._live)
 
     def _output(self, output: Output) -> None:
-        held = self._held
-        if held is not None and output.key == held.key:
-            first = self.task.timings.ttft_ms is None
-            self._apply(events.Progress(output.prefilled, output.tokens, output.text))
-            self._deps.journal.mark(self._live)
-            if first and self.task.timings.ttft_ms is not None:
-                self._deps.telemetry.emit(
-                    "task.first_text", task_id=self.task.task_id, ttft_ms=self.task.timings.ttft_ms
-                )
-            if output.tokens and (held.alone or self._may_have_caused):
-                self._may_have_caused = held.alone = False
-                self._deps.turns.cleared(held.key)
+        """What comes with every token, from the engine's step (`Routes.step`) straight to those who
+        watch (`Audience.progress`)."""
+        held, task = self._held, self.task
+        if held is None or output.key != held.key:
+            return
+        tokens, text = output.tokens, output.text
+        first = task.timings.ttft_ms is None
+        moment = self.system.clock.moment
+        offset = machine.progress(task, output.prefilled, tokens, text, moment)
+        self._audience.progress("decode" if tokens else "prefill", text, offset)
+        self._deps.journal.mark(self._live)
+        if first and task.timings.ttft_ms is not None:
+            self._deps.telemetry.emit(
+                "task.first_text", task_id=task.task_id, ttft_ms=task.timings.ttft_ms
+            )
+        if tokens and (held.alone or self._may_have_caused):
+            self._may_have_caused = held.alone = False
+            self._deps.turns.cleared(held.key)
 
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
@@ -352,7 +358,7 @@ class TaskActor(Actor):
     def _carry_out(self, effect: effects.Effect, before: State) -> None:
         task = self.task
         if isinstance(effect, effects.TellProgress):
-            self._tell_progress(effect)
+            self._audience.progress(effect.phase, effect.delta, effect.offset)
         elif isinstance(effect, effects.Record):
             if not self._deps.journal.record(task, effect.event, before, effect.cause):
                 self._deps.journal.mark(self._live)
@@ -438,12 +444,6 @@ class TaskActor(Actor):
             self._deps.turns.news.unwatch(self.task.task_id)
         elif self.task.state is State.AVAILABLE:
             self._audience.tell("queued", position._asdict())
-
-    def _tell_progress(self, effect: effects.TellProgress) -> None:
-        if self._audience:
-            self._audience.tell_progress(effect, self._left_ms())
-        else:
-            self.task.seq += 1
 
     def _left_ms(self) -> int:
         return self._deps.turns.left_ms(self.task)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from edge.actors import Ref
-from edge.services.task import wire
 from edge.services.task.messages import TaskEvent, TooMany, Watch, Watching
 from edge.services.task.wire import PAGE_CHARS, ProgressUpdate
-from edge.tasks.effects import TellProgress
 from edge.tasks.task import Task
 
 WATCHERS_MAX: Final = 1_000
@@ -45,11 +43,13 @@ class Followers:
 class Audience:
     """Everybody who watches a task. Telling counts the task's ``seq``, whoever listens."""
 
-    __slots__ = ("_channels", "_followers", "_task")
+    __slots__ = ("_channels", "_followers", "_left_ms", "_task")
 
-    def __init__(self, task: Task, followers: Followers) -> None:
+    def __init__(self, task: Task, followers: Followers, left_ms: Callable[[Task], int]) -> None:
+        """``left_ms`` says until when the running task runs."""
         self._task = task
         self._followers = followers
+        self._left_ms = left_ms
         self._channels: tuple[Ref, ...] = ()
 
     def __bool__(self) -> bool:
@@ -66,7 +66,7 @@ class Audience:
         offset = watch.offset if watch.exact else task.resume_offset(watch.offset)
         # A page at a time: however long the text is, and however many come, nobody holds a copy.
         page = task.text[offset : offset + PAGE_CHARS]
-        shown = Watching(task.task_id, document, page, offset, len(task.text), ended)
+        shown = Watching(task.task_id, document, page, offset, len(task.output), ended)
         watch.channel.send(shown)
         if stays:
             self._channels += (watch.channel,)
@@ -83,26 +83,22 @@ class Audience:
         told = TaskEvent(self._task.task_id, event, {"seq": self._task.seq, **payload}, last)
         self._send(told)
 
-    def tell_progress(self, effect: TellProgress, left_ms: int) -> None:
-        """Pushes progress, which outboxes may merge; ``left_ms`` is the estimate to the end."""
+    def progress(self, phase: str, delta: str, offset: int) -> None:
+        """Pushes progress, which outboxes may merge: the text from ``offset`` on."""
         task = self._task
         task.seq += 1
-        update = ProgressUpdate(
-            task_id=task.task_id,
-            seq=task.seq,
-            from_seq=task.seq,
-            state=str(task.state),
-            phase=effect.phase,
-            progress=wire.progress_share(task),
-            tokens=task.tokens_made,
-            eta_ms=left_ms,
-            offset=effect.offset,
-            delta=effect.delta,
-        )
-        self._send(update)
+        if self:
+            self._send(ProgressUpdate(task, phase, delta, offset, self._left_ms))
 
     def _send(self, message: object) -> None:
+        """Each has its turn with it here and now, down to the client's socket: so the first one's
+        frame is on its way before the second is looked at, and before the next task is.
+
+        One for whom something waits, such as how the task stood when it asked, or that it is
+        ended, gets this behind it. So whatever way it takes, a channel hears all that its task says
+        in the order in which it was said. If it crashes, that is its own end (`Ref.send_now`).
+        """
         for channel in self._channels:
-            channel.send(message)
+            channel.send_now(message)
         for follower in self._followers.of(self._task.request.client):
-            follower.send(message)
+            follower.send_now(message)

@@ -178,6 +178,6 @@ def generate(task: Task, key: int) -> Generate:
             ignore_eos=options.ignore_eos,
         ),
         resume_tokens=tuple(task.tokens),
-        resume_chars=len(task.text) - len(begun),
+        resume_chars=len(task.output) - len(begun),
         begun=begun,
     )

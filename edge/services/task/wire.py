@@ -5,6 +5,8 @@ The same shapes go over HTTP, the channel and Server-Sent Events.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -69,8 +71,11 @@ def progress_share(task: Task) -> float:
     """How much of the task is done, from 0 to 1: what the longest possible answer would take."""
     if task.terminal:
         return 1.0
-    tokens_max = max(1, task.request.options.max_tokens)
-    return round(min(1.0, task.tokens_made / tokens_max), 4)
+    return _share(task, task.tokens_made)
+
+
+def _share(task: Task, tokens: int) -> float:
+    return round(min(1.0, tokens / max(1, task.request.options.max_tokens)), 4)
 
 
 def error_document(error: TaskError) -> dict[str, Any]:
@@ -220,44 +225,76 @@ def end_event(document: dict[str, Any], chars_max: int = PAGE_CHARS) -> tuple[st
     return "cancelled", {}
 
 
-class ProgressUpdate(NamedTuple):
-    """The payload of a ``progress`` event; later ones can be merged into it while it waits."""
+class ProgressUpdate:
+    """The payload of a ``progress`` event of a running task; later ones can be merged into it while
+    it waits. One object is shared by all who watch, and so is its JSON: it is written once, when
+    the first of them is written to, and what it costs to know is asked then. So ``left_ms``, which
+    says until when the task runs, is called for what is really sent.
 
-    task_id: str
-    seq: int
-    from_seq: int
-    state: str
-    phase: str
-    progress: float
-    tokens: int
-    eta_ms: int
-    offset: int
-    delta: str
+    ``offset`` and ``end`` are where its text begins and ends, ``tokens`` those made by then.
+    """
+
+    __slots__ = (
+        "_encoded", "_left_ms", "_pieces", "_task", "end", "from_seq", "offset", "phase", "seq",
+        "tokens",
+    )  # fmt: skip
+
+    def __init__(
+        self, task: Task, phase: str, delta: str, offset: int, left_ms: Callable[[Task], int]
+    ) -> None:
+        """What the task has just been told of, under the number that it has now."""
+        self._task = task
+        self._left_ms = left_ms
+        self._pieces = [delta]
+        self._encoded: Encoded | None = None
+        self.seq = self.from_seq = task.seq
+        self.phase = phase
+        self.offset = offset
+        self.end = offset + len(delta)
+        self.tokens = task.tokens_made
+
+    @property
+    def task_id(self) -> str:
+        return self._task.request.task_id
+
+    @property
+    def delta(self) -> str:
+        """Its text."""
+        return "".join(self._pieces)
 
     @property
     def size_bytes(self) -> int:
-        return 400 + CHAR_MEMORY_BYTES * len(self.delta)
+        return 400 + CHAR_MEMORY_BYTES * (self.end - self.offset)
 
     def merge(self, later: ProgressUpdate) -> ProgressUpdate | None:
         """One update that says what both said; None when the later does not follow this one, or
         both are more than a page."""
-        if len(self.delta) + len(later.delta) > PAGE_CHARS:
+        if later.end - self.offset > PAGE_CHARS:
             return None
-        if later.from_seq != self.seq + 1 or later.offset != self.offset + len(self.delta):
+        if later.from_seq != self.seq + 1 or later.offset != self.end:
             return None
-        return later._replace(
-            from_seq=self.from_seq, offset=self.offset, delta=self.delta + later.delta
-        )
+        merged = copy(later)
+        merged._encoded = None
+        merged.from_seq, merged.offset = self.from_seq, self.offset
+        # One that is merged already is nobody else's, nor are its pieces: they are not copied for
+        # every token.
+        merged._pieces = self._pieces if self.from_seq < self.seq else self._pieces.copy()
+        merged._pieces += later._pieces
+        return merged
 
     def payload(self) -> dict[str, Any]:
         """As clients see it; ``from_seq`` only where it stands for several."""
+        task = self._task
+        # It was told while the task ran. That it has ended since is told by nobody before the
+        # commit.
+        running = task.state is State.EXECUTING
         payload: dict[str, Any] = {
             "seq": self.seq,
-            "state": self.state,
+            "state": State.EXECUTING,
             "phase": self.phase,
-            "progress": self.progress,
+            "progress": _share(task, self.tokens),
             "tokens": self.tokens,
-            "eta_ms": self.eta_ms,
+            "eta_ms": self._left_ms(task) if running else 0,
             "offset": self.offset,
             "delta": self.delta,
         }
@@ -266,23 +303,25 @@ class ProgressUpdate(NamedTuple):
         return payload
 
     def encode(self) -> Encoded:
-        return Encoded(orjson.dumps(self.payload()))
+        if self._encoded is None:
+            self._encoded = Encoded(orjson.dumps(self.payload()))
+        return self._encoded
 
 
 def caught_up(
     document: dict[str, Any], page: str, offset: int, from_seq: int, seq: int
-) -> ProgressUpdate:
-    """Text that was there before a client came for it. It stands for the events from one number to
-    the other; for none of its own when it only repeats the last, and ``from_seq`` is beyond it."""
-    return ProgressUpdate(
-        task_id=document["task_id"],
-        seq=seq,
-        from_seq=from_seq,
-        state=document["state"],
-        phase=CATCH_UP,
-        progress=document["progress"],
-        tokens=document["tokens"],
-        eta_ms=document["eta_ms"] or 0,
-        offset=offset,
-        delta=page,
-    )
+) -> dict[str, Any]:
+    """The payload of a ``progress`` event for text that was there before a client came for it. It
+    stands for the events from one number to the other; for none of its own when it only repeats the
+    last, and ``from_seq`` is beyond it."""
+    payload = {
+        "seq": seq,
+        "state": document["state"],
+        "phase": CATCH_UP,
+        "progress": document["progress"],
+        "tokens": document["tokens"],
+        "eta_ms": document["eta_ms"] or 0,
+        "offset": offset,
+        "delta": page,
+    }
+    return payload | ({"from_seq": from_seq} if from_seq < seq else {})

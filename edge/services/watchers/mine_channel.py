@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-import orjson
-
 from edge.actors import Down, Ref
 from edge.errors import InvalidRequest
 from edge.json_values import whole_number
@@ -89,12 +87,13 @@ class Updates:
 
     def encode(self) -> Encoded:
         updates = [
-            {"task_id": task_id, "event": "progress", **entry.payload()}
+            # Its JSON is that of all who watch the task; an id needs no escapes.
+            b'{"task_id":"%b","event":"progress",%b' % (task_id.encode(), entry.encode().json[1:])
             if isinstance(entry, ProgressUpdate)
-            else entry.fragment
+            else entry.json
             for task_id, entry in self._entries
         ]
-        return Encoded(orjson.dumps({"updates": updates}))
+        return Encoded(b'{"updates":[%b]}' % b",".join(updates))
 
 
 def _size_bytes(entry: _Entry) -> int:
@@ -195,7 +194,11 @@ class MineChannel(Channel):
             self._tasks.fetch(task_id, self.client, self.ref)
 
     def handle_info(self, message: object) -> None:
-        if isinstance(message, (ProgressUpdate, TaskEvent)):
+        if isinstance(message, ProgressUpdate):
+            # Of one that is still to be told of, it is a part of that.
+            if message.task_id not in self._looks:
+                self._progresses(message)
+        elif isinstance(message, TaskEvent):
             look = self._looks.get(message.task_id)
             if look is None:
                 self._happens(message)
@@ -215,17 +218,17 @@ class MineChannel(Channel):
 
     # --- as it happens
 
-    def _happens(self, message: ProgressUpdate | TaskEvent) -> None:
-        if isinstance(message, ProgressUpdate):
-            if self.crowded:
-                # It is written faster than it is read: the client catches up with it in its turn.
-                told = Told(message.offset, message.from_seq - 1)
-                self._looks[message.task_id] = _Look(message.offset, told=told)
-                self._long.append(message.task_id)
-                self._go_on()
-            else:
-                self.push_mergeable("updates", Updates(message.task_id, message))
-            return
+    def _progresses(self, update: ProgressUpdate) -> None:
+        if self.crowded:
+            # It is written faster than it is read: the client catches up with it in its turn.
+            told = Told(update.offset, update.from_seq - 1)
+            self._looks[update.task_id] = _Look(update.offset, told=told)
+            self._long.append(update.task_id)
+            self._go_on()
+        else:
+            self.push_mergeable("updates", Updates(update.task_id, update))
+
+    def _happens(self, message: TaskEvent) -> None:
         payload = message.payload
         if payload.get("result") is not None:
             # A client that is slow has that text already, or on its way.

@@ -107,8 +107,15 @@ class TaskChannel(Channel):
             self._asked = True
             self._tasks.fetch(self._task_id, self.client, self.ref)
 
+    def handle(self, message: object) -> None:
+        # Before all else, because it comes with every token.
+        if type(message) is ProgressUpdate:
+            self._progresses(message)
+        else:
+            super().handle(message)
+
     def handle_info(self, message: object) -> None:
-        if isinstance(message, (ProgressUpdate, TaskEvent)):
+        if type(message) is TaskEvent:
             self._happens(message)
         elif type(message) is Watching:
             self._shown(message)
@@ -155,25 +162,30 @@ class TaskChannel(Channel):
 
     # --- as it happens
 
-    def _happens(self, message: ProgressUpdate | TaskEvent) -> None:
+    def _progresses(self, update: ProgressUpdate) -> None:
         assert self._told is not None, "it was shown before"
-        last = isinstance(message, TaskEvent) and message.last
+        if not self._behind and self.crowded:
+            self._fall_behind()
+        if not self._behind:
+            self._told.progressed(update)
+            self.push_mergeable("progress", update)
+
+    def _happens(self, message: TaskEvent) -> None:
+        assert self._told is not None, "it was shown before"
+        last = message.last
         if not self._behind and (self.crowded or (last and not self._has_room_for(message))):
             self._fall_behind()
         if self._behind:
             for event, payload in self._told.missed(message):
                 self.push(event, payload)
-        elif isinstance(message, ProgressUpdate):
-            self._told.heard(message)
-            self.push_mergeable("progress", message)
         else:
             self._told.heard(message)
             self.push(message.event, message.payload)
             if last and not self._stay:
                 self.finish()
 
-    def _has_room_for(self, message: ProgressUpdate | TaskEvent) -> bool:
-        result = message.payload.get("result") if isinstance(message, TaskEvent) else None
+    def _has_room_for(self, message: TaskEvent) -> bool:
+        result = message.payload.get("result")
         return result is None or len(result["text"] or "") <= self._chars_now()
 
     # --- as it is

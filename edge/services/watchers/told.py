@@ -37,14 +37,15 @@ class Told:
         told._repeats = document["state"] in TERMINAL
         return told
 
-    def heard(self, message: ProgressUpdate | TaskEvent) -> None:
+    def progressed(self, update: ProgressUpdate) -> None:
+        """It is told of more text, as it is written."""
+        self.offset, self.seq = update.end, update.seq
+        self.ended = self._repeats = False
+
+    def heard(self, message: TaskEvent) -> None:
         """It is told this, as it happens."""
-        self.ended = isinstance(message, TaskEvent) and message.last
+        self.ended = message.last
         self._repeats = False
-        if isinstance(message, ProgressUpdate):
-            self.offset = message.offset + len(message.delta)
-            self.seq = message.seq
-            return
         payload = message.payload
         self.seq = payload["seq"]
         if message.event == "rewind":
@@ -52,13 +53,9 @@ class Told:
         elif message.event == "fallback":
             self._fallback = {"source": payload["source"], "offset": payload["offset"]}
 
-    def missed(self, message: ProgressUpdate | TaskEvent) -> Iterator[tuple[str, dict[str, Any]]]:
+    def missed(self, message: TaskEvent) -> Iterator[tuple[str, dict[str, Any]]]:
         """It is behind, and told of this only that text which it has is not the task's any more."""
-        if (
-            isinstance(message, TaskEvent)
-            and message.event == "rewind"
-            and message.payload["offset"] < self.offset
-        ):
+        if message.event == "rewind" and message.payload["offset"] < self.offset:
             first = self.seq + 1
             self.heard(message)
             numbers = {"from_seq": first} if first < self.seq else {}
@@ -101,7 +98,7 @@ class Told:
         if page or (self.seq < until and not (whole and shown.ended)):
             before, at = self.seq, self.offset
             self.seq, self.offset = until, at + len(page)
-            yield "progress", wire.caught_up(document, page, at, before + 1, until).payload()
+            yield "progress", wire.caught_up(document, page, at, before + 1, until)
         if shown.ended and whole and not self.ended:
             self.ended = True
             event, payload = wire.end_event(document, chars_max)

@@ -210,7 +210,9 @@ def test_event_ids() -> None:
 
 
 def test_an_event_is_one_line_of_data() -> None:
-    assert event("x", {"text": "a\nb\r"}, "3") == b'event: x\nid: 3\ndata: {"text":"a\\nb\\r"}\n\n'
+    assert (
+        event("x", b'{"text":"a\\nb\\r"}', "3") == b'event: x\nid: 3\ndata: {"text":"a\\nb\\r"}\n\n'
+    )
 
 
 async def test_a_refusal_ends_the_stream(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

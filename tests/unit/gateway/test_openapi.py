@@ -19,6 +19,7 @@ from edge.gateway.submission import FIELDS, METADATA_BYTES_MAX, parse
 from edge.services.task import wire
 from edge.settings import Tasks
 from edge.tasks.task import Fallback, Options, Request, State, Task, TaskError
+from edge.tasks.text import Text
 from tests.support.json_schema import Checker
 
 DOCUMENT = orjson.loads(orjson.dumps(document()))
@@ -159,7 +160,7 @@ TASK = Task(REQUESTS[0], State.EXECUTING, 1)
     [
         {},
         {"state": State.SCHEDULED, "scheduled_ns": 5},
-        {"state": State.COMPLETED, "text": "x", "finish_reason": "stop", "source": "model"},
+        {"state": State.COMPLETED, "output": Text("x"), "finish_reason": "stop", "source": "model"},
         {"state": State.CANCELLED, "finish_reason": "cancelled", "finished_ns": 7},
         {"state": State.DISCARDED, "errors": (TaskError(1, 2, "timeout", "it took too long"),)},
         {"fallback": Fallback("notice", 3, 4)},

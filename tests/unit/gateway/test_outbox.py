@@ -69,7 +69,7 @@ class Desk:
         self.outbox = Outbox(
             self,
             self.clock,
-            encode=V2.encode,
+            around=V2.around,
             fail=lambda code, reason: self.failures.append(code),
             window_ns=window_ns,
             bytes_max=bytes_max,
@@ -428,7 +428,7 @@ def test_a_topic_that_ended_while_the_client_was_slow_leaves_nothing() -> None:
     desk.outbox.send("a", Frame(False, b"the end"))
     desk.buffered = 0
     desk.outbox.flush()
-    assert not desk.outbox._flushed_ns
+    assert not desk.outbox._streams
 
 
 def test_of_many_slow_clients_the_one_that_holds_most_is_cut_off_and_no_good_one() -> None:

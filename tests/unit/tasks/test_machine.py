@@ -24,6 +24,7 @@ from edge.tasks.task import (
     Usage,
     snapshot_from_json,
 )
+from tests.support.rows import with_text
 from tests.support.times import at
 
 EVENTS: dict[str, Event] = {
@@ -32,7 +33,6 @@ EVENTS: dict[str, Event] = {
     "Due": events.Due(),
     "Start": events.Start(),
     "Admit": events.Admit(3, 1),
-    "Progress": events.Progress(3, (7,), "ab"),
     "Finish": events.Finish("stop", "c", Usage(3, 1, 2), 1.0, 2.0),
     "Fail": events.Fail("engine_failed", "it broke", True, 100),
     "Lose": events.Lose("gone"),
@@ -59,7 +59,6 @@ LEGAL: dict[State, dict[str, State]] = {
     S.EXECUTING: {
         "Recover": S.AVAILABLE,
         "Admit": S.EXECUTING,
-        "Progress": S.EXECUTING,
         "Finish": S.COMPLETED,
         "Fail": S.RETRYABLE,
         "Lose": S.AVAILABLE,
@@ -72,7 +71,6 @@ ON_FALLBACK: dict[str, State] = {
     "Recover": S.AVAILABLE,
     "HandOver": S.EXECUTING,
     "Admit": S.EXECUTING,
-    "Progress": S.EXECUTING,
     "Finish": S.COMPLETED,
     "Fail": S.DISCARDED,
     "Lose": S.AVAILABLE,
@@ -80,6 +78,11 @@ ON_FALLBACK: dict[str, State] = {
     "Unanswered": S.AVAILABLE,
     "Cancel": S.CANCELLED,
 }
+
+
+def progress(task: Task, now: Moment) -> int:
+    """A step of the engine; the offset of its text."""
+    return machine.progress(task, 3, (7,), "ab", lambda: now)
 
 
 def legal(task: Task) -> dict[str, State]:
@@ -114,6 +117,19 @@ def test_every_pair(state: State, fallback: bool, name: str) -> None:
         assert released == leaves
 
 
+@pytest.mark.parametrize("state", State)
+def test_only_a_running_task_makes_progress(state: State) -> None:
+    task = task_in(state)
+    before = copy.deepcopy(task)
+    if state is S.EXECUTING:
+        assert progress(task, at(5)) == 0
+        assert (task.text, task.tokens, task.prefill_done) == ("ab", [7], 3)
+    else:
+        with pytest.raises(IllegalTransition, match="progress"):
+            progress(task, at(5))
+        assert task == before
+
+
 def test_the_last_attempt_that_fails_discards() -> None:
     task = task_in(S.EXECUTING)
     task.attempt = task.max_attempts
@@ -122,12 +138,17 @@ def test_the_last_attempt_that_fails_discards() -> None:
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=40), st.integers(0, 5))
+@given(st.lists(st.sampled_from([*sorted(EVENTS), "progress"]), max_size=40), st.integers(0, 5))
 def test_any_sequence(names: list[str], schedule_in_ms: int) -> None:
     request = Request("t", "c", "hi", None, None, Options(), max_attempts=2)
     task, _ = machine.accept(request, at(0), schedule_in_ms)
     for now_ns, name in enumerate(names, 1):
         text = task.text
+        if name == "progress" and task.state is S.EXECUTING:
+            assert progress(task, at(now_ns)) == len(text)
+            assert task.text == text + "ab"
+        if name == "progress":
+            continue
         try:
             asked = machine.apply(task, EVENTS[name], at(now_ns))
         except IllegalTransition:
@@ -172,10 +193,9 @@ def test_the_wall_clock_decides_nothing_but_dates(
 
 
 def undated(task: Task) -> Task:
-    errors = tuple(replace(error, at_ns=0) for error in task.errors)
-    return replace(
-        task, created_ns=0, scheduled_ns=None, started_ns=None, finished_ns=None, errors=errors
-    )
+    task.errors = tuple(replace(error, at_ns=0) for error in task.errors)
+    task.created_ns, task.scheduled_ns, task.started_ns, task.finished_ns = 0, None, None, None
+    return task
 
 
 def test_durations_are_those_for_which_the_node_ran() -> None:
@@ -187,7 +207,8 @@ def test_durations_are_those_for_which_the_node_ran() -> None:
     later = Moment(6 * NS_PER_MS, 10**15, 5)
     machine.apply(task, EVENTS["Recover"], later)
     machine.apply(task, EVENTS["Start"], later._replace(run_ns=7 * NS_PER_MS))
-    machine.apply(task, EVENTS["Progress"], later._replace(run_ns=9 * NS_PER_MS))
+    progress(task, later._replace(run_ns=9 * NS_PER_MS))
+    progress(task, later._replace(run_ns=10 * NS_PER_MS))
     machine.apply(task, EVENTS["Finish"], later._replace(run_ns=12 * NS_PER_MS))
     assert task.timings == Timings(4.0, 1.0, 9.0, 2.0, ran_ms=8.0, total_ms=12.0)
 
@@ -203,18 +224,19 @@ def test_a_task_that_had_no_turn_has_not_run() -> None:
 
 def test_what_was_cut_back_is_read_again() -> None:
     task = task_in(S.EXECUTING)
-    task.text = "Once upon"
+    with_text(task, "Once upon")
     assert task.resume_offset(4) == 4
     assert task.resume_offset(20) == 9
     machine.apply(task, events.Recover(), at(0))
-    task.text = "Once upon a time"
+    with_text(task, "Once upon a time")
     assert task.resume_offset(4) == 4
     assert task.resume_offset(14) == 9
 
 
 def on_fallback(text: str = "", tokens: int = 0, attempt: int = 0) -> Task:
     task = task_in(S.AVAILABLE)
-    task.text, task.tokens, task.attempt = text, [1] * tokens, attempt
+    with_text(task, text)
+    task.tokens, task.attempt = [1] * tokens, attempt
     asked = machine.apply(task, EVENTS["StartFallback"], at(5))
     assert asked == [effects.Record("fallback", "no engine"), effects.AskFallback()]
     return task
@@ -238,7 +260,7 @@ def test_another_model_counts_its_own_tokens_and_all_are_told() -> None:
     asked = machine.apply(task, EVENTS["HandOver"], at(5))
     marked = effects.Tell("fallback", {"source": "fallback_model", "offset": 5})
     assert asked == [effects.Record("handed over"), marked, effects.StartGenerating(None)]
-    machine.apply(task, EVENTS["Progress"], at(6))
+    progress(task, at(6))
     assert (task.tokens, task.tokens_made) == ([7], 3)
     # Its engine is gone: it waits for the next one, and the model could not go on with this.
     asked = machine.apply(task, EVENTS["Lose"], at(7))

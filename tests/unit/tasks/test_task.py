@@ -17,12 +17,13 @@ from edge.tasks.task import (
     request_from_json,
     snapshot_from_json,
 )
+from tests.support.rows import with_text
 
 REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Options(stop=("🙂",)))
 
 
 def test_a_snapshot_survives_json() -> None:
-    task = Task(REQUEST, State.EXECUTING, 1, 2, text="🙂 né\u0000", tokens=[1, 2], attempt=2)
+    task = with_text(Task(REQUEST, State.EXECUTING, 1, 2, tokens=[1, 2], attempt=2), "🙂 né\u0000")
     task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
     task.fallback_turn, task.fallback = True, Fallback("history", 3, 2)
     request = request_from_json(REQUEST.to_json())

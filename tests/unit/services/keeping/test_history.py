@@ -11,10 +11,10 @@ from edge.errors import StorageError
 from edge.services.keeping.history import History
 from edge.storage import StoredTask
 from edge.tasks.task import Options, Request, State, Task
-from tests.support.rows import Heard
+from tests.support.rows import Heard, with_text
 
 REQUEST = Request("t", "ada", "hi", None, None, Options())
-DONE = Task(REQUEST, State.COMPLETED, 0, text="Once upon a time", source="model")
+DONE = with_text(Task(REQUEST, State.COMPLETED, 0, source="model"), "Once upon a time")
 
 
 class Shelf:
@@ -76,4 +76,4 @@ async def test_a_task_that_was_pruned_meanwhile_hides_none() -> None:
         async def get(self, task_id: str, *, asker: str = "") -> StoredTask | None:
             return None if task_id == "0" else await super().get(task_id, asker=asker)
 
-    assert await find(Pruned(DONE, replace(DONE, text="another"))) == "another"
+    assert await find(Pruned(DONE, with_text(replace(DONE), "another"))) == "another"

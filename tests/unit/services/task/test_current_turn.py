@@ -10,6 +10,7 @@ from edge.services.task.messages import FindAnswer, NoAnswer
 from edge.services.task.turns import Turn
 from edge.tasks.task import ENGINE_DIED, Fallback, Options, Request, State, Task, TaskError
 from tests.support.ears import Ear, Quiet
+from tests.support.rows import with_text
 
 REQUEST = Request("t", "ada", "hi", None, None, Options(max_tokens=10))
 
@@ -19,7 +20,7 @@ class Desk(Quiet):
         super().__init__()
         self.engine, self.engine_ref = self.ear("engine")
         self.owner, _ = self.ear()
-        self.task = Task(REQUEST, State.EXECUTING, 0, text="Once ", tokens=[1, 2])
+        self.task = with_text(Task(REQUEST, State.EXECUTING, 0, tokens=[1, 2]), "Once ")
 
     def turn(self, *, fallback: bool = False) -> CurrentTurn:
         return CurrentTurn(Turn(5, fallback=fallback), self.owner.ref, self.system)
@@ -64,7 +65,7 @@ def test_without_an_engine_it_is_lost_at_once(desk: Desk) -> None:
 
 def test_another_model_is_told_how_the_answer_begins(desk: Desk) -> None:
     second, second_ref = desk.ear()
-    desk.task.text = "Once upon a"
+    with_text(desk.task, "Once upon a")
     desk.task.fallback = Fallback("fallback_model", 5, 4)
     turn = desk.turn(fallback=True)
     turn.standby = second_ref

@@ -13,12 +13,14 @@ from edge.gateway.outbox import ROOM_BYTES_MAX
 from edge.services.task import wire
 from edge.services.task.wire import PAGE_CHARS, ProgressUpdate
 from edge.tasks.task import Options, Request, State, Task, TaskError, request_from_json
+from tests.support.rows import with_text
 
 REQUEST = Request("t", "c", "hi", None, None, Options())
 
 
 def update(seq: int, offset: int, delta: str) -> ProgressUpdate:
-    return ProgressUpdate("t", seq, seq, "executing", "decode", 0.5, 3, 7, offset, delta)
+    task = Task(REQUEST, State.EXECUTING, 1, seq=seq, tokens=[1] * 128)
+    return ProgressUpdate(task, "decode", delta, offset, lambda _: 7)
 
 
 def test_updates_that_follow_each_other_merge() -> None:
@@ -29,6 +31,44 @@ def test_updates_that_follow_each_other_merge() -> None:
     assert "from_seq" not in update(1, 0, "one").payload()
 
 
+def test_of_many_that_merge_none_changes_what_others_have() -> None:
+    """The first is what all who watch have; from then on it is one's own."""
+    first, second, third = update(1, 0, "a"), update(2, 1, "b"), update(3, 2, "c")
+    one, other = first.merge(second), first.merge(second)
+    assert one is not None
+    assert other is not None
+    longer = one.merge(third)
+    assert longer is not None
+    assert (longer.delta, longer.from_seq, longer.seq) == ("abc", 1, 3)
+    assert (first.delta, second.delta, third.delta, other.delta) == ("a", "b", "c", "ab")
+
+
+def test_all_who_watch_get_one_json_and_what_it_takes_is_asked_when_it_is_written() -> None:
+    asked: list[State] = []
+    task = Task(REQUEST, State.EXECUTING, 1, seq=9, tokens=[1] * 128)
+
+    def left_ms(task: Task) -> int:
+        asked.append(task.state)
+        return 40
+
+    told = ProgressUpdate(task, "decode", "word", 3, left_ms)
+    assert asked == []
+    assert told.encode() is told.encode()
+    assert asked == [State.EXECUTING]
+    assert orjson.loads(told.encode().json) == {
+        "seq": 9, "state": "executing", "phase": "decode", "progress": 0.5, "tokens": 128,
+        "eta_ms": 40, "offset": 3, "delta": "word",
+    }  # fmt: skip
+
+
+def test_progress_does_not_tell_that_the_task_has_ended() -> None:
+    """Its end is not on disk yet: it is told after that, by an event of its own."""
+    told = update(1, 0, "the end")
+    told._task.state = State.COMPLETED
+    payload = told.payload()
+    assert (payload["state"], payload["progress"], payload["eta_ms"]) == ("executing", 0.5, 0)
+
+
 @pytest.mark.parametrize(
     "later", [update(3, 4, "two"), update(2, 5, "two"), update(2, 4, "x" * PAGE_CHARS)]
 )
@@ -37,10 +77,10 @@ def test_others_do_not(later: ProgressUpdate) -> None:
 
 
 def test_text_that_catches_up_stands_for_the_events_in_between_or_for_none() -> None:
-    document = wire.document(Task(REQUEST, State.EXECUTING, 1, seq=9, text="one two"))
-    page = wire.caught_up(document, "two", 4, 5, 9).payload()
+    document = wire.document(with_text(Task(REQUEST, State.EXECUTING, 1, seq=9), "one two"))
+    page = wire.caught_up(document, "two", 4, 5, 9)
     assert (page["from_seq"], page["seq"], page["offset"], page["phase"]) == (5, 9, 4, "catch_up")
-    repeated = wire.caught_up(document, "two", 4, 10, 9).payload()
+    repeated = wire.caught_up(document, "two", 4, 10, 9)
     assert (repeated["seq"], "from_seq" in repeated) == (9, False)
 
 
@@ -53,14 +93,15 @@ def test_what_fits() -> None:
 
 
 def ended(state: State, **more: Any) -> tuple[str, dict[str, Any]]:
-    return wire.end_event(wire.document(Task(REQUEST, state, 1, **more)))
+    text = more.pop("text", "")
+    return wire.end_event(wire.document(with_text(Task(REQUEST, state, 1, **more), text)))
 
 
 def test_the_last_event() -> None:
     event, payload = ended(State.COMPLETED, text="The end.")
     assert (event, payload["result"]["text"]) == ("completed", "The end.")
     assert ended(State.COMPLETED, text="x" * (PAGE_CHARS + 1))[1]["result"]["text"] is None
-    document = wire.document(Task(REQUEST, State.COMPLETED, 1, text="abc"))
+    document = wire.document(with_text(Task(REQUEST, State.COMPLETED, 1), "abc"))
     assert wire.end_event(document, 2)[1]["result"]["text"] is None
     assert wire.for_channels(document, 2)["result"]["text"] is None
     assert wire.for_channels(document, 3)["result"]["text"] == "abc"

@@ -18,6 +18,7 @@ from edge.services.watchers.mine_channel import (
     UPDATES_BYTES_MAX,
     Updates,
 )
+from edge.tasks.task import Options, Request, State, Task
 from tests.support.rows import uid
 from tests.support.sockets import Client, SlowClient
 from tests.support.workshop import KEEP_MS, Workshop
@@ -139,8 +140,9 @@ async def test_offsets_that_are_none_are_refused(shop: Workshop, offsets: object
 
 
 def progress(seq: int, offset: int, delta: str, task_id: str = "a") -> Updates:
-    update = ProgressUpdate(task_id, seq, seq, "executing", "decode", 0.0, 1, 0, offset, delta)
-    return Updates(task_id, update)
+    request = Request(task_id, "ada", "hi", None, None, Options())
+    task = Task(request, State.EXECUTING, 1, seq=seq)
+    return Updates(task_id, ProgressUpdate(task, "decode", delta, offset, lambda _: 0))
 
 
 def entries_of(updates: Updates) -> list[Any]:

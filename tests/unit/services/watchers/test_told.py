@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from edge.services.task import wire
 from edge.services.task.messages import TaskEvent, Watching
-from edge.services.task.wire import SHORT_CHARS
+from edge.services.task.wire import SHORT_CHARS, ProgressUpdate
 from edge.services.watchers.told import Told
 from edge.tasks.task import Fallback, Options, Request, State, Task
 from tests.support.reader import Reader
+from tests.support.rows import with_text
 
 REQUEST = Request("t", "c", "hi", None, None, Options())
 
 
 def task(text: str, seq: int, **more: Any) -> Task:
-    return Task(REQUEST, more.pop("state", State.EXECUTING), 1, seq=seq, text=text, **more)
+    state = more.pop("state", State.EXECUTING)
+    return with_text(Task(REQUEST, state, 1, seq=seq, **more), text)
 
 
 def shown(task: Task, offset: int, page_chars: int = 100, *, exact: bool = False) -> Watching:
@@ -94,7 +96,7 @@ def test_what_was_heard_as_it_happened_is_not_told_again() -> None:
     ]
     for event, payload in happened:
         reader.hear(event, payload)
-    told.heard(wire.caught_up(wire.document(task("", 0)), "one two", 0, 1, 1))
+    told.progressed(ProgressUpdate(task("one two", 1), "decode", "one two", 0, lambda _: 0))
     for event, payload in happened[1:]:
         told.heard(TaskEvent("t", event, payload, False))
     now = task("one.", 4, fallback=Fallback("notice", 3, 1))
@@ -164,9 +166,9 @@ def test_whatever_happens_nothing_is_odd(script: list[tuple[str, Any]], complete
             continue
         now = replace(now, seq=now.seq + 1)
         if kind == "write":
-            now.text += value
+            with_text(now, now.text + value)
         elif kind in ("cut", "crash"):
-            now.text = now.text[:value]
+            with_text(now, now.text[:value])
             floor = len(now.text) if now.text_floor is None else now.text_floor
             now.text_floor = min(len(now.text), floor)
             now.fallback = None
