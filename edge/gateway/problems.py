@@ -119,7 +119,9 @@ def from_error(error: ElwiftError) -> web.Response:
             field = error.field if isinstance(error, ClientError) else None
             response = problem(status, error.code, title, _detail(error), field=field)
             if isinstance(error, Overloaded | EngineError):
-                response.headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+                # Whole seconds, and never none: to come back at once is what was just refused.
+                retry_after_s = max(1, math.ceil(error.retry_after_ms / 1000))
+                response.headers["Retry-After"] = str(retry_after_s)
             if isinstance(error, UnsupportedEncoding):
                 response.headers["Accept-Encoding"] = "gzip, deflate"
             if isinstance(error, Forbidden):

@@ -290,11 +290,11 @@ class Tasks:
         if excess is None:
             return
         if excess.wait_ns is not None:
-            retry_after_ms = -(-excess.wait_ns // NS_PER_MS)
+            retry_after_ms, way_out = -(-excess.wait_ns // NS_PER_MS), "wait a moment"
         else:
             retry_after_ms = self._until_given_back_ms(account, excess.tokens)
-        sentence = f"{excess.sentence}; wait, or cancel some of them"
-        raise LimitReached(sentence, retry_after_ms=retry_after_ms)
+            way_out = "wait until one ends, or cancel some of them"
+        raise LimitReached(f"{excess.sentence}; {way_out}", retry_after_ms=retry_after_ms)
 
     def _until_given_back_ms(self, account: str, tokens: int) -> int:
         """The estimate until so many tasks of this account have ended that they had so many tokens,
