@@ -87,6 +87,7 @@ class Node:
         check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
         check_context(model, settings.model)
+        # Before the database: a port that is taken is said at once, not after minutes of recovery.
         listeners = _listen(settings.server)
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -129,6 +130,7 @@ class Node:
         recovered, up, degraded = await parts.begin()
         own = await own_names(settings.server.host, [each.getsockname()[0] for each in listeners])
         places = places_for_clients(raise_limit(), settings.server.connections_max)
+        # Served last: who came before the tasks were back would hear that there is no such task.
         self._http = HttpServer(parts.application(own), settings.server, self.clock, places)
         await self._http.start(listeners)
         url = url_of(listeners[0])
@@ -162,10 +164,14 @@ class Node:
         Nothing new is accepted; running tasks get ``drain_ms`` to end; sockets are told to come
         back; what is left is written down; the engine ends; the database is closed.
         """
+        # From the outside inwards, so that nobody asks for what is gone already. Clients are told
+        # first, while what they are owed can still be said and written.
         if self._parts is not None:
             await self._parts.dismiss(drain=drain)
+        # Before the tree ends: a request that came between the two would find no task.
         if self._http is not None:
             await self._http.stop()
+        # The last words of tasks are rows, so the store outlives them.
         left = 0 if self._parts is None else await self._parts.end()
         if self._store is not None:
             await self._store.close()

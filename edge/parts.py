@@ -339,7 +339,9 @@ class Parts:
     async def dismiss(self, *, drain: bool) -> None:
         """Nothing new is accepted; with ``drain``, running tasks get ``server.drain_ms`` to end;
         everybody who listens is told to come back. Returns when all sockets are gone."""
+        # Before anything else: what is accepted during the drain would never get its turn.
         self.tasks.accepts = False
+        # While the sockets are open, so that whoever watches hears the ends.
         if drain:
             await self._drain()
         self.streams.end_all()
@@ -370,9 +372,11 @@ class Parts:
 
     async def end(self) -> int:
         """Ends the tree, and has the journal take what is left; how many tasks that is."""
+        # Counted before the actors go, whose ends give their turns back.
         left = self.turns.waiting + self.turns.busy
         self.root.stop()
         await self.root_end
+        # After the tree: an actor that ends before its task marks what it had not written yet.
         self.journal.flush()
         return left
 

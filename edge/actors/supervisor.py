@@ -87,6 +87,7 @@ class Supervisor(Actor):
             raise ActorDown(self.ref.label, self._ending or self.ref.reason or SHUTDOWN)
         if spec.name in self._children:
             raise AlreadyRegistered(f"this supervisor has a child {spec.name!r} already")
+        # Spawned before it is entered: what ``spec.start`` raises leaves no child behind.
         ref = self._spawn(spec)
         self._children[spec.name] = Child(spec, ref)
         return ref
@@ -123,7 +124,9 @@ class Supervisor(Actor):
 
     def stopped(self, reason: Reason) -> None:
         """Killed or crashed: there is no time for deadlines, but no child is left behind."""
+        # In reverse, as at an orderly end: a later child may use an earlier one to its last word.
         for child in reversed(list(self._children.values())):
+            # A deadline is for an orderly end; its timer would hold the dead child until then.
             child.ended()
             child.ref.kill()
         self._children.clear()
@@ -133,6 +136,7 @@ class Supervisor(Actor):
         if child is None or child.ref is not ref:
             return
         child.ended()
+        # The end of all comes before the rules for one: a child that dies meanwhile stays dead.
         if self._ending is not None:
             del self._children[child.spec.name]
             self._stop_next()
@@ -184,6 +188,7 @@ class Supervisor(Actor):
 
     def _give_up(self, child: Child, reason: Reason) -> None:
         name = child.spec.name
+        # Forgotten before anybody is told: who hears of it may start another of that name.
         del self._children[name]
         self.system.emit("supervisor.exhausted", supervisor=self.ref.label, child=name)
         if not self._has_own_budget(child):

@@ -143,6 +143,8 @@ class Writer:
 
     def _run(self) -> None:
         while self._wait():
+            # Before the rows: a probe asks how the disk is now, and a commit may take seconds. The
+            # price is that rows wait while an errand clears old ones away.
             self._run_errands()
             # Read before the try: a stop is answered with one whole try, and no further one.
             stopping = self._stopping
@@ -182,6 +184,7 @@ class Writer:
         started_ns = time.perf_counter_ns()
         refused: list[tuple[Entry, StorageError]] = []
         try:
+            # Only after a failure: asking a healthy database costs a statement for each commit.
             if self._failures and not self._database.alive():
                 self._database.revive()
             try:
@@ -191,6 +194,7 @@ class Writer:
         except (duckdb.Error, OSError, MemoryError) as error:
             self._failed(group, StorageError(f"the database refuses to write: {error}"))
             return False
+        # Told before the log is folded in: that can take a second, and the rows are safe.
         self._succeeded(group, refused, (time.perf_counter_ns() - started_ns) // 1_000)
         self._fold_log()
         return True
@@ -237,6 +241,7 @@ class Writer:
         good = [entry for entry in group if id(entry) not in bad]
         with self._condition:
             recovered = self._backlog.rows if self._failures and good else None
+            # Before anybody is told: who hears of it may write at once, and has to find room.
             self._backlog.settled(group)
             if good:
                 self._failure, self._failures, self._thinned_rows = None, 0, 0

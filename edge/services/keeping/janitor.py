@@ -72,6 +72,7 @@ class Janitor(Actor):
             self._runner.add_done_callback(self._ended)
 
     def _ended(self, runner: asyncio.Future[Pruned]) -> None:
+        # Before anything is said of it: the next one may begin, whatever became of this.
         self._runner = None
         if runner.cancelled():
             return

@@ -188,9 +188,12 @@ class Journal:
     def _write_dirty(self) -> None:
         """Writes what is due, in portions: text that is on its way waits for none but one."""
         self._armed = False
+        # The last round is written to its end before another begins: a task that changes all the
+        # time would keep the others from their turn.
         if not self._due:
             self._due, self._dirty = self._dirty, {}
         portion = list(islice(self._due, PORTION_TASKS))
+        # Taken out first: what the store refuses is marked again, for the next round.
         for each in portion:
             del self._due[each]
         self.write_all(portion)
@@ -206,6 +209,8 @@ class Journal:
         rows, run_ns = [], self._clock.moment().run_ns
         for each in dirty:
             rows.append(_row(each.task, run_ns))
+            # Whatever becomes of the rows: a successor that began behind this version would use its
+            # number a second time.
             each.written()
         if rows and not self._store.write(rows):
             for each in dirty:
@@ -214,6 +219,7 @@ class Journal:
     def flush(self) -> None:
         """Writes what is marked now; for a stop."""
         marked = [*self._due, *self._dirty]
+        # Emptied first: what is refused is marked again, and nothing that is due can be.
         self._due, self._dirty = {}, {}
         for start in range(0, len(marked), FLUSH_TASKS):
             self.write_all(marked[start : start + FLUSH_TASKS])
