@@ -81,7 +81,7 @@ class House:
         self.system = System(clock, asyncio.get_running_loop().call_soon, on_event=telemetry.emit)
         self.turns = Turns(self.system, waiting_max=10_000_000, step_ms=20_000)
         journal = Journal(store, clock, 500)
-        around = Dependencies(
+        deps = Dependencies(
             turns=self.turns, journal=journal, telemetry=telemetry, retry=RetryPolicy(),
             rng=Random(0), followers=Followers(), ends=Ends(), finished_keep_ms=60_000,
             on_ended=lambda _task_id: None, on_opened=lambda _request: None,
@@ -94,7 +94,7 @@ class House:
             supervisor,
             store,
             journal,
-            around,
+            deps,
             queue_per_client_max=10_000_000,
             held_bytes_max=1 << 50,
         )

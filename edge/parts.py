@@ -234,7 +234,7 @@ class Parts:
 
     def _make_tasks(self) -> Tasks:
         settings = self.settings.tasks
-        around = Dependencies(
+        deps = Dependencies(
             turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,
@@ -254,7 +254,7 @@ class Parts:
             Supervisor.of(supervisor),
             self._outside.store,
             self.journal,
-            around,
+            deps,
             queue_per_client_max=settings.queue_per_client_max,
             held_bytes_max=settings.held_bytes_max or psutil.virtual_memory().total // 4,
             tokens_per_client_max=settings.tokens_per_client_max,

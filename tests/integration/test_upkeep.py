@@ -22,6 +22,7 @@ from edge.services.health.readiness import HealthActor, HealthSources, Look, Ste
 from edge.services.task.turns import Turns
 from edge.settings import Health
 from tests.support.node import RunningNode, serving, start_node
+from tests.support.node_inside import scripted_node
 from tests.support.rows import open_store
 
 CLIENTS = {name: f"a secret of {name}'s own" for name in ("ada", "bob", "eve")}
@@ -88,6 +89,20 @@ async def test_a_node_whose_engine_hangs_is_not_ready(
             engine.resume()
         while status != 200 or report["parts"]["engine"]["status"] != "ok":
             status, report = await get(http, f"{node.url}/readyz")
+
+
+async def test_a_janitor_that_fails_for_good_is_said(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path) as node:
+        _, report = await node.call("GET", "/readyz")
+        assert report["parts"]["helpers"] == {"status": "ok", "reason": None, "given_up": []}
+        while (janitor := node.node.system.registry.whereis("janitor")) is not None:
+            janitor.kill()
+            await node.actor_gone("janitor")
+        status, report = await node.call("GET", "/readyz")
+        assert (status, report["status"]) == (200, "degraded")
+        assert report["reasons"] == [
+            "the janitor has failed for good (killed); start the node anew"
+        ]
 
 
 async def test_a_store_whose_writer_hangs_is_not_ready(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ class Workshop(House):
             )
         )
         self.system.spawn(supervisor, name="node")
-        around = Dependencies(
+        deps = Dependencies(
             turns=self.turns,
             journal=self.journal,
             telemetry=self.telemetry,
@@ -152,7 +152,7 @@ class Workshop(House):
             Supervisor.of(tasks),
             self.shelf,
             self.journal,
-            around,
+            deps,
             queue_per_client_max=queue_per_client_max,
             held_bytes_max=held_bytes_max,
             **limits,
