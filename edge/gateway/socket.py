@@ -31,7 +31,6 @@ class ConnectInfo(NamedTuple):
 
     params: dict[str, str]
     token: str | None
-    peer: str | None  # the address of the other end
     request: web.BaseRequest
 
 
@@ -117,7 +116,7 @@ class SocketApp:
         if self._draining:
             return Refusal(503, "the node restarts\n", {"Retry-After": "1"})
         params = dict(handshake.params)
-        accepted = self.connect(ConnectInfo(params, handshake.token, request.remote, request))
+        accepted = self.connect(ConnectInfo(params, handshake.token, request))
         if isinstance(accepted, Refusal):
             return accepted
         return handshake, accepted

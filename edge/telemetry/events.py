@@ -57,7 +57,6 @@ EVENTS: Final[dict[str, str]] = {
     "socket.closed": "client, code, reason",
     "channel.joined": "topic",
     "channel.crashed": "topic, error",
-    "http.answered": "method, path, status, duration_us",
 }
 
 

@@ -36,7 +36,7 @@ def address_of(host: str) -> str:
     return str(address)
 
 
-class Answer(NamedTuple, Generic[Holder]):
+class Admission(NamedTuple, Generic[Holder]):
     """Whether a newcomer may come in, and who has to go for that."""
 
     admitted: bool
@@ -65,7 +65,7 @@ class Places(Generic[Holder]):
         """How many are connected."""
         return self._all
 
-    def admit(self, address: str, may_go: Callable[[Holder], bool]) -> Answer[Holder]:
+    def admit(self, address: str, may_go: Callable[[Holder], bool]) -> Admission[Holder]:
         """Takes a place for somebody at this address (see `address_of`). ``may_go`` says of one
         that waits whether it can be spared; who is evicted still has to `leave`."""
         if self._of.get(address, 0) >= self.per_address:
@@ -76,12 +76,12 @@ class Places(Generic[Holder]):
             candidates = self._waiting
         else:
             self._count(address, 1)
-            return Answer(True)
+            return Admission(True)
         for holder in islice(candidates, LOOKS_MAX):
             if may_go(holder):
                 self._count(address, 1)
-                return Answer(True, holder)
-        return Answer(False)
+                return Admission(True, holder)
+        return Admission(False)
 
     def leave(self, holder: Holder, address: str) -> None:
         """Gives a place back."""

@@ -93,7 +93,7 @@ async def desk(connect: Connect) -> AsyncIterator[Desk]:
 
 
 def welcome(info: ConnectInfo) -> Accepted:
-    return Accepted({"token": info.token, "params": info.params, "peer": info.peer})
+    return Accepted({"token": info.token, "params": info.params, "peer": info.request.remote})
 
 
 def join(topic: str) -> str:
