@@ -94,6 +94,11 @@ class Connection(MachinePort):
         transport: asyncio.Transport,
     ) -> None:
         limits = app.limits
+        # uvloop collects what is written until its turn of the loop ends, unless that is more than
+        # this limit: then it tries the socket at once. So each frame leaves before the next task is
+        # looked at, by the transport's own way: what the kernel does not take waits there in its
+        # order, and until that is gone nothing is tried.
+        transport.set_write_buffer_limits(high=0)
         self.client = client
         self.socket_id = socket_id
         self._app = app

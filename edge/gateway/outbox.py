@@ -346,6 +346,9 @@ class Outbox:
         self._wire.write(data)
         if len(data) > BUSY_BYTES:
             self._note()
+            if self._wire.get_write_buffer_size() > BUSY_BYTES:
+                # Nothing may follow: somebody has to look whether the client takes it.
+                self._arm(self._window_ns)
 
     def _check_and_arm(self, delay_ns: int) -> None:
         if self._check():
@@ -357,7 +360,7 @@ class Outbox:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if not (self._waiting or self._wanting) or not self._can_write():
+        if not self._can_write():
             return
         unread_bytes = self._wire.get_write_buffer_size()
         if unread_bytes > BUSY_BYTES:

@@ -74,6 +74,9 @@ class Link:
     def get_write_buffer_size(self) -> int:
         return self._unread_bytes * WEIGHT
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        """What is written leaves at once, here always."""
+
     def is_closing(self) -> bool:
         return self.gone
 

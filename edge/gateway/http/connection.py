@@ -205,7 +205,9 @@ class HttpConnection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_writing()
+        # A socket's `Outbox` looks after a client that does not read, by what is left to be said.
+        if not self._websocket:
+            self._watch_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()

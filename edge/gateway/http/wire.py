@@ -26,6 +26,7 @@ class Wire:
         "_transport",
         "get_write_buffer_size",
         "peer_done",
+        "set_write_buffer_limits",
         "write",
     )
 
@@ -37,6 +38,7 @@ class Wire:
         # Bound once: the frames of all tasks pass here.
         self.get_write_buffer_size = transport.get_write_buffer_size
         self.write = transport.write
+        self.set_write_buffer_limits = transport.set_write_buffer_limits
 
     def is_closing(self) -> bool:
         return self._closing or self._transport.is_closing()

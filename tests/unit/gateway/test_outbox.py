@@ -62,6 +62,7 @@ class Desk:
     ) -> None:
         self.clock = ManualClock()
         self.buffered = 0
+        self.full = False  # nothing more goes into the kernel
         self.broken = False
         self.writes: list[bytes] = []
         self.failures: list[int] = []
@@ -80,6 +81,8 @@ class Desk:
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
+        if self.full:
+            self.buffered += len(data)
 
     def get_write_buffer_size(self) -> int:
         return self.buffered
@@ -348,6 +351,8 @@ class TestRoom:
         assert desk.frames() == [[progress("one")]]
         desk.clock.advance(WINDOW_NS)
         assert desk.frames() == [[progress("two")], ["b1"]]
+        desk.buffered = 0
+        desk.clock.advance(WINDOW_NS)
         assert desk.clock.timers_pending() == 0
 
     def test_who_has_begun_goes_on_and_each_waits_for_the_client(self, desk: Desk) -> None:
@@ -384,6 +389,22 @@ class TestRoom:
         desk.clock.advance(0)
         desk.clock.advance(STALL_NS + REST_MS * NS_PER_MS)
         assert desk.failures == [1013]
+
+    def test_who_stops_reading_what_was_written_is_given_up(self, desk: Desk) -> None:
+        desk.full = True
+        desk.state("x" * (BUSY_BYTES + 1))  # and nothing follows
+        desk.clock.advance(STALL_NS + REST_MS * NS_PER_MS)
+        assert desk.failures == [1013]
+        assert desk.clock.timers_pending() == 0
+
+    def test_who_reads_it_is_not(self, desk: Desk) -> None:
+        desk.full = True
+        desk.state("x" * (BUSY_BYTES + 1))
+        desk.clock.advance(STALL_NS // 2)
+        desk.buffered = 0
+        desk.clock.advance(STALL_NS)
+        assert desk.failures == []
+        assert desk.clock.timers_pending() == 0
 
 
 class TestEnd:
