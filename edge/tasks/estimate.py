@@ -182,16 +182,17 @@ class Estimator:
                 heapreplace(free_ms, start_ms + self.held_ms(job, slots))
         return [each / schedules for each in starts_ms]
 
-    def wait_ms(
-        self, slots: int, running: Sequence[Work], ahead: Ahead, residual: float = 0.5
-    ) -> float:
-        """Until a task gets its slot, before which stand ``ahead``: by the sums, as for one of many
-        of them. ``residual`` is what an answer has left on average, at a moment at which it runs,
-        of the mean of all."""
-        slots = max(1, slots)
-        free_ms = self._free_ms(slots, (each.expected() for each in running))
+    def free_ms(self, slots: int, running: Iterable[Work]) -> list[float]:
+        """When each slot is free, the first one first, if all goes as is expected."""
+        return sorted(self._free_ms(max(1, slots), (each.expected() for each in running)))
+
+    def wait_ms(self, free_ms: Sequence[float], ahead: Ahead, residual: float = 0.5) -> float:
+        """Until a task gets its slot, before which stand ``ahead``, when the slots are free then:
+        by the sums, as for one of many of them. ``residual`` is what an answer has left on average,
+        at a moment at which it runs, of the mean of all."""
         if not ahead.members:
             return free_ms[0]
+        slots = len(free_ms)
         work_ms = self.held_ms(Job(ahead.prompt_tokens, ahead.output_tokens), slots)
         # When ours begins, the other slots are in the midst of something.
         others_ms = work_ms / ahead.members * residual * (slots - 1)

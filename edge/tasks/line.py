@@ -573,15 +573,19 @@ class Line:
             ahead = _add(ahead, level.before_rank(rank))
         return ahead
 
-    def lead(self, entry: Entry, flow: str) -> float:
-        """How much work another flow could come with now, at the default level, so that all of it
-        starts before this task does; 0 or less when none of it would."""
+    def newcomer_tag(self, flow: str) -> float:
+        """Where a task of this flow would start that came now."""
         known = self._flows.get(flow)
-        starts = self._virtual if known is None else max(self._virtual, known.finish, known.latest)
+        if known is None:
+            return self._virtual
+        return max(self._virtual, known.finish, known.latest)
+
+    def passed_below_tag(self, entry: Entry) -> float:
+        """Newcomers of the default level pass one that waits when they start before this."""
         # Those of one level go by their tags, whether they have waited it out or not.
         late = not entry.aged or entry.level == LEVEL_DEFAULT
         levels = (entry.level if late else 0) - LEVEL_DEFAULT
-        return entry.rank[0] + levels * self._head_start - starts
+        return entry.rank[0] + levels * self._head_start
 
     def _same_as(self, standing: _Rank, level: int) -> _Rank:
         """The rank that has this standing in a level: all lower ones, and no others, are served

@@ -146,6 +146,8 @@ class TaskActor(Actor):
                 self._ask_fallback()
             else:
                 self._audience.leave(message.ref)
+                if not self._audience:
+                    self._deps.turns.news.unwatch(self.task.task_id)
         elif isinstance(message, Committed):
             self._committed(message)
         elif isinstance(message, WriteAgain):

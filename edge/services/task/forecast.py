@@ -6,7 +6,7 @@ Knows the line, what the engine does, and who comes; see `edge.tasks.estimate` a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from edge.actors import Ref
 from edge.clock import NS_PER_MS, Clock
 from edge.services.task.wire import QueuePosition
-from edge.tasks.arrivals import Arrivals, Passing, Rate, passed_ms
+from edge.tasks.arrivals import Arrivals, Newcomers
 from edge.tasks.estimate import Estimator, Job, Work
 from edge.tasks.lengths import Distribution
 from edge.tasks.line import Entry, Line
@@ -82,12 +82,13 @@ class EngineOutlook:
         return self.why != "ready" and self._back_ns is not None
 
 
-@dataclass(slots=True)
-class _Outsiders:
-    """Who may still come and go first: rates by flow, and of all others together."""
+class _Moment(NamedTuple):
+    """What all estimates of one moment have in common: what runs, when each slot is free by that,
+    and who may come."""
 
-    flows: dict[str, Rate]
-    others: float
+    running: list[Work]
+    free_ms: list[float]
+    newcomers: Newcomers
 
 
 @dataclass(slots=True)
@@ -174,6 +175,14 @@ class Forecast:
 
     def position(self, task_id: str) -> QueuePosition | None:
         """Where a waiting task stands; None when it does not wait."""
+        return self._position(task_id, self._moment())
+
+    def those_of(self, task_ids: Iterable[str]) -> Iterator[tuple[str, QueuePosition | None]]:
+        """The same for several, at less cost for each."""
+        moment = self._moment()
+        return ((task_id, self._position(task_id, moment)) for task_id in task_ids)
+
+    def _position(self, task_id: str, moment: _Moment) -> QueuePosition | None:
         entry, now_ns = self.line.entry(task_id), self.clock.now_ns()
         ahead = self.line.ahead(task_id, now_ns)
         if entry is None or ahead is None:
@@ -182,10 +191,10 @@ class Forecast:
             return self._place(entry, ahead, self._fallback_wait_ms(ahead.members))
         if ahead.members < SCHEDULED_MAX:
             works = list(map(self._waiting_work, self.line.in_order(0, ahead.members + 1)))
-            wait_ms = self.estimator.starts_ms(self.slots, self._running(), works)[-1]
+            wait_ms = self.estimator.starts_ms(self.slots, moment.running, works)[-1]
         else:
-            wait_ms = self._wait_ms(entry, ahead, self._running())
-        return self._place(entry, ahead, self._passed_ms(entry, wait_ms, self._outsiders()))
+            wait_ms = self._wait_ms(entry, ahead, moment)
+        return self._place(entry, ahead, self._delayed_ms(entry, wait_ms, moment))
 
     @staticmethod
     def is_near(position: int) -> bool:
@@ -196,8 +205,8 @@ class Forecast:
         """The first `NEAR_MAX`, in order."""
         entries = list(self.line.in_order(0, NEAR_MAX))
         works = list(map(self._waiting_work, entries))
-        running, outsiders = self._running(), self._outsiders()
-        starts_ms = self.estimator.starts_ms(self.slots, running, works[:SCHEDULED_MAX])
+        moment = self._moment()
+        starts_ms = self.estimator.starts_ms(self.slots, moment.running, works[:SCHEDULED_MAX])
         ahead, fallback = Ahead(0, 0, 0), Ahead(0, 0, 0)
         for place, (entry, work) in enumerate(zip(entries, works, strict=True)):
             if entry.fallback_only:
@@ -208,10 +217,10 @@ class Forecast:
             if self._is_for_fallback(entry):
                 wait_ms = self._fallback_wait_ms(place)
             elif place < SCHEDULED_MAX:
-                wait_ms = self._passed_ms(entry, starts_ms[place], outsiders)
+                wait_ms = self._delayed_ms(entry, starts_ms[place], moment)
             else:
-                wait_ms = self._wait_ms(entry, ahead, running)
-                wait_ms = self._passed_ms(entry, wait_ms, outsiders)
+                wait_ms = self._wait_ms(entry, ahead, moment)
+                wait_ms = self._delayed_ms(entry, wait_ms, moment)
             yield entry, self._place(entry, ahead, wait_ms)
             prompt_tokens, output_tokens = work.expected()
             ahead = Ahead(
@@ -251,7 +260,7 @@ class Forecast:
         out_ms = self.engine.wait_ms(self.clock.now_ns())
         if out_ms is None or self.paused:
             return None
-        return int(out_ms + self.estimator.wait_ms(self.slots, self._running(), ahead))
+        return int(out_ms + self.estimator.wait_ms(self._moment().free_ms, ahead))
 
     # ---- inside
 
@@ -277,27 +286,23 @@ class Forecast:
         turns = members + self.line.running - self.line.busy_slots
         return max(0, turns - slots + 1) * self.fallback_ms / slots
 
-    def _wait_ms(self, entry: Entry, ahead: Ahead, running: Sequence[Work]) -> float:
+    def _wait_ms(self, entry: Entry, ahead: Ahead, moment: _Moment) -> float:
         lengths = self._lengths(entry.owner.task.request)
         residual = lengths.residual / lengths.mean
-        return self.estimator.wait_ms(self.slots, running, ahead, residual)
+        return self.estimator.wait_ms(moment.free_ms, ahead, residual)
 
-    def _outsiders(self) -> _Outsiders:
-        return _Outsiders(*self.arrivals.rates(self.clock.now_ns()))
+    def _moment(self) -> _Moment:
+        running = self._running()
+        rates, others_ms = self.arrivals.rates(self.clock.now_ns())
+        flows = ((self.line.newcomer_tag(flow), rate) for flow, rate in rates.items())
+        newcomers = Newcomers(flows, others_ms, self.slots)
+        return _Moment(running, self.estimator.free_ms(self.slots, running), newcomers)
 
-    def _passed_ms(self, entry: Entry, wait_ms: float, outsiders: _Outsiders) -> float:
+    def _delayed_ms(self, entry: Entry, wait_ms: float, moment: _Moment) -> float:
         """With those who will come while it waits, and go first."""
-
-        def passing() -> Iterator[Passing]:
-            for flow, rate in outsiders.flows.items():
-                lead = self.line.lead(entry, flow) if flow != entry.flow else 0
-                if lead > 0:
-                    # The last one to pass may be of any size; it is taken for one like ours.
-                    yield Passing(rate.work_ms, (lead + entry.cost_tokens) * rate.token_ms)
-            if outsiders.others > 0 and self.line.lead(entry, "") > 0:
-                yield Passing(outsiders.others, inf)
-
-        return passed_ms(wait_ms, passing(), self.slots)
+        # How long the last one to pass is, nobody knows: it is taken for one like this.
+        below_tag = self.line.passed_below_tag(entry)
+        return moment.newcomers.delayed_ms(wait_ms, below_tag, entry.cost_tokens)
 
     def _running(self) -> list[Work]:
         if self.line.slots == 0:

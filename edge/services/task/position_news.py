@@ -103,9 +103,9 @@ class PositionNews:
     def _push_far(self) -> None:
         """The next few of all; after each has been looked at, nothing more until there is news."""
         now_ns = self._clock.now_ns()
-        for task_id in list(islice(self._watched, FAR_MAX)):
+        for task_id, place in self._forecast.those_of(list(islice(self._watched, FAR_MAX))):
             told = self._watched[task_id] = self._watched.pop(task_id)
-            entry, place = self._line.entry(task_id), self._forecast.position(task_id)
+            entry = self._line.entry(task_id)
             if entry is None or place is None or self._forecast.is_near(place.position):
                 continue
             moved = told.position_moved(place) * FAR_SHARE >= place.position

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import pytest
 
 from edge.clock import NS_PER_S
-from edge.tasks.arrivals import BURST_TASKS_MAX, FLOWS_MAX, MEMORY_MS, Arrivals, Passing, passed_ms
+from edge.tasks.arrivals import BURST_TASKS_MAX, FLOWS_MAX, MEMORY_MS, Arrivals, Newcomers, Rate
 
 
 def come(arrivals: Arrivals, flow: str, every_s: int, until_s: int, work_ms: float = 1_000) -> None:
@@ -62,7 +60,25 @@ def test_those_who_bring_most_are_told_apart() -> None:
 
 def test_a_wait_becomes_longer_by_those_who_come_while_it_lasts() -> None:
     # A third of the engine's work is for others: half as much again.
-    assert passed_ms(1_000, [Passing(1.0, inf)], 3) == pytest.approx(1_500, rel=0.02)
-    assert passed_ms(1_000, [Passing(9.0, 300.0)], 3) == 1_100
-    assert passed_ms(1_000, [], 3) == 1_000
-    assert passed_ms(0, [Passing(1.0, inf)], 3) == 0
+    one = Newcomers([(0.0, Rate(1.0, 10.0))], 0.0, 3)
+    assert one.delayed_ms(1_000, 1_000, 10) == pytest.approx(1_500)
+    assert one.delayed_ms(0, 1_000, 10) == 0
+
+
+def test_those_who_would_start_later_pass_nobody() -> None:
+    newcomers = Newcomers([(500.0, Rate(1.0, 10.0)), (100.0, Rate(1.0, 10.0))], 0.0, 4)
+    assert newcomers.delayed_ms(900, 100, 10) == 900
+    assert newcomers.delayed_ms(900, 500, 10) == pytest.approx(1_200)
+    assert newcomers.delayed_ms(900, 900, 10) == pytest.approx(1_800)
+
+
+def test_nobody_passes_with_more_than_fits_before_and_one_task() -> None:
+    newcomers = Newcomers([(100.0, Rate(9.0, 10.0))], 0.0, 3)
+    # 100 tokens fit, and one task of 20; each takes 10 ms, and there are three slots.
+    assert newcomers.delayed_ms(1_000, 200, 20) == 1_000 + 400
+
+
+def test_those_not_told_apart_pass_too_but_never_with_all_that_there_is() -> None:
+    assert Newcomers([(0.0, Rate(0.5, 1.0))], 1.0, 3).delayed_ms(900, 1, 1) == pytest.approx(1_800)
+    assert Newcomers([(0.0, Rate(0.5, 1.0))], 9.0, 3).delayed_ms(900, 1, 1) == pytest.approx(9_000)
+    assert Newcomers([], 0.0, 3).delayed_ms(900, 1, 1) == 900

@@ -87,14 +87,14 @@ def test_a_start_is_when_it_turns_out_to_be(count: int) -> None:
     *_, estimate_ms = taught().starts_ms(4, [], works)
     assert estimate_ms == pytest.approx(truth_ms, rel=0.15, abs=60)
     if count > 50:
-        assert taught().wait_ms(4, [], ahead_of(jobs)) == pytest.approx(truth_ms, rel=0.15)
+        assert taught().wait_ms([0.0] * 4, ahead_of(jobs)) == pytest.approx(truth_ms, rel=0.15)
 
 
 def test_what_runs_is_waited_for() -> None:
     estimator = taught(slots=2)
     running = [work(0, 100), work(0, 40)]
-    assert estimator.wait_ms(2, running, Ahead(0, 0, 0)) == 40 * step_ms(2)
-    assert estimator.wait_ms(3, running, Ahead(0, 0, 0)) == 0
+    assert estimator.wait_ms(estimator.free_ms(2, running), Ahead(0, 0, 0)) == 40 * step_ms(2)
+    assert estimator.wait_ms(estimator.free_ms(3, running), Ahead(0, 0, 0)) == 0
     starts = estimator.starts_ms(2, running, [work(0, 10), work(0, 1)])
     assert starts == [40 * step_ms(2), 50 * step_ms(2)]
 
