@@ -29,7 +29,7 @@ FLOWS_MAX: Final = 32
 BURST_TASKS_MAX: Final = 2
 """Of what a client brings at a time, that it may bring again at any time. A batch of a thousand
 comes once, and then stands in the line, where it is counted."""
-PASSING_SHARE_MAX: Final = 0.9
+_SHARE_MAX: Final = 0.9
 """Nobody is told that the engine will do nothing but what comes later."""
 
 
@@ -120,7 +120,7 @@ class Newcomers:
         if not at:
             return wait_ms
         share = (self._rates[at] + self._others_ms) / self._slots
-        longer_ms = wait_ms / (1 - min(PASSING_SHARE_MAX, share))
+        longer_ms = wait_ms / (1 - min(_SHARE_MAX, share))
         if self._others_ms:
             return longer_ms
         work_ms = (below_tag + last_tokens) * self._tokens[at] - self._products[at]
