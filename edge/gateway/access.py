@@ -28,11 +28,6 @@ class Caller(NamedTuple):
     address: str | None = None
     operates: bool = False
 
-    @property
-    def account(self) -> str:
-        """Whom limits are about; see `edge.tasks.task.Request.account`."""
-        return self.address or self.client
-
 
 class Access:
     """Turns a token into a client's name."""

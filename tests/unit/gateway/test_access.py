@@ -79,7 +79,7 @@ def test_callers_of_an_open_node_are_told_apart_by_their_networks(
 
 def test_what_a_proxy_is_said_to_have_written_is_not_believed() -> None:
     forwarded = {"X-Forwarded-For": "192.0.2.7", "Forwarded": "for=192.0.2.7"}
-    assert Access({}).caller_of(forwarded, "127.0.0.1").account == "127.0.0.1"
+    assert Access({}).caller_of(forwarded, "127.0.0.1").address == "127.0.0.1"
 
 
 def test_a_caller_with_a_token_is_known_by_that_wherever_it_is() -> None:
