@@ -64,6 +64,18 @@ def _is_ok(parts: dict[str, Any], name: str) -> bool:
     return name in parts and parts[name]["status"] == "ok"
 
 
+def _is_well(life: Life, report: dict[str, Any]) -> bool:
+    """All is well, but for those that were given up, which has to be said for as long as the node
+    runs."""
+    parts: dict[str, Any] = report["parts"]
+    given_up = parts["helpers"]["given_up"] if parts else []
+    for name in ("janitor", "timekeeper", *given_up):
+        if (life.ref(name) is None) != (name in given_up):
+            raise Violation("health", f"{name} is not as it is said: {report}")
+    bad = [name for name, part in parts.items() if part["status"] != "ok"]
+    return bad == (["helpers"] if given_up else []) and bool(parts)
+
+
 def gets_well(world: World) -> None:
     """When all trouble is over the node says that it is well, after a while."""
     life = world.life
@@ -74,6 +86,6 @@ def gets_well(world: World) -> None:
     for _ in range(WELL_AFTER_S):
         world.requests.ask("GET", "/readyz", USERS[0], answers.append, lambda _error: None)
         world.settle_for(NS_PER_S)
-        if answers and answers[-1].document["status"] == "ok":
+        if answers and _is_well(life, answers[-1].document):
             return
     raise Violation("health", f"the node does not get well: {answers[-1:]}")
