@@ -186,12 +186,13 @@ class Tasks:
                 "task_id": task.task_id,
                 "topic": wire.topic(task.task_id),
                 "state": task.state,
-                **self._place(task, schedule_in_ms),
                 "durable": durable,
             }
-            told = TaskEvent(task.task_id, "accepted", {"seq": task.seq, **answer}, last=False)
-            for follower in self.followers.of(request.client):
-                follower.send(told)
+            followers = self.followers.of(request.client)
+            if followers:
+                told = {"seq": task.seq, **answer, **self._place(task, schedule_in_ms)}
+                for follower in followers:
+                    follower.send(TaskEvent(task.task_id, "accepted", told, last=False))
         except BaseException:
             self._forget_request(request)
             self.closed(request)
