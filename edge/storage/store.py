@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from edge.storage.retention import prune
 from edge.storage.rows import Pruned, Row
 from edge.storage.writer import Report, Writer
 from edge.telemetry import Telemetry
+
+TOLD_AT_ONCE_MAX: Final = 256
+"""Writers that are told of a commit before the event loop has a turn. Each has something to say
+then to whoever follows it, as often as not all to the same one, who has to come to hear it."""
 
 OPENING_SAID_MS: Final = 10_000
 """How often it is said that a file is still being opened."""
@@ -95,6 +100,7 @@ class Store(Reads):
         self._telemetry = telemetry
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._to_tell: deque[tuple[Done, StorageError | None]] = deque()  # of what was committed
         super().__init__(opened.database, clock, options.scan_ms_max)
         backlog = Backlog(
             rows_waiting_max=options.rows_waiting_max,
@@ -232,12 +238,22 @@ class Store(Reads):
             )
             if self.on_committed is not None:
                 self.on_committed(report.rows)
-        for done in report.done:
-            self._tell(done, report.error)
+        told = [(done, report.error) for done in report.done]
         for refused, error in report.refused:
             self._say_failed(error)
             if refused is not None:
-                self._tell(refused, error)
+                told.append((refused, error))
+        going_on = bool(self._to_tell)
+        self._to_tell.extend(told)
+        if not going_on:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        """In portions, and of one commit after the other."""
+        for _ in range(min(TOLD_AT_ONCE_MAX, len(self._to_tell))):
+            self._tell(*self._to_tell.popleft())
+        if self._to_tell:
+            self._loop.call_soon(self._tell_some)
 
     def _say_failed(self, error: StorageError) -> None:
         self._telemetry.emit("store.failed", error=error, rows_waiting=self.rows_waiting)
@@ -300,6 +316,8 @@ class Store(Reads):
         self._closed = True
         self._close_lanes()
         lost = await asyncio.to_thread(self._writer.stop)
+        while self._to_tell:
+            self._tell(*self._to_tell.popleft())
         if lost:
             self._say_failed(StorageError(f"{lost} rows could not be written before the end"))
         error = await asyncio.to_thread(self._let_go)

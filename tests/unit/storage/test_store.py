@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -11,7 +13,7 @@ from edge.errors import NotFound, StartupError, StorageError
 from edge.storage import Row, Store, StoredTask, Wanted, opening
 from edge.storage.database import Database
 from edge.storage.reads import ANSWERS_MAX
-from edge.storage.store import OPENING_SAID_MS
+from edge.storage.store import OPENING_SAID_MS, TOLD_AT_ONCE_MAX
 from edge.storage.verdict import Found
 from tests.support.rows import Heard, audit_row, open_store, task_row, uid, unfinished
 
@@ -269,3 +271,36 @@ async def test_what_was_learnt_is_there_at_the_next_opening(tmp_path: Path) -> N
     again = await open_store(tmp_path / "edge.duckdb")
     assert again.learnt == '{"the": "last"}'
     await again.close()
+
+
+async def test_what_one_commit_wakes_goes_in_portions(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    turns, writers = 0, 3 * TOLD_AT_ONCE_MAX + 1
+    told: list[tuple[int, int]] = []
+
+    def tell(number: int, _error: StorageError | None) -> None:
+        told.append((number, turns))
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if len(told) < writers:
+            asyncio.get_running_loop().call_soon(turn)
+
+    for number in range(writers):
+        assert store.write([task_row(number)], partial(tell, number))
+    asyncio.get_running_loop().call_soon(turn)
+    await store.commit([task_row(writers)])
+    assert [number for number, _ in told] == list(range(writers))
+    of_a_turn = Counter(turn for _, turn in told)
+    assert max(of_a_turn.values()) <= TOLD_AT_ONCE_MAX
+    await store.close()
+
+
+async def test_a_store_that_closes_tells_all_that_it_has_written(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "edge.duckdb")
+    told: list[StorageError | None] = []
+    for number in range(3 * TOLD_AT_ONCE_MAX):
+        assert store.write([task_row(number)], told.append)
+    await store.close()
+    assert told == [None] * (3 * TOLD_AT_ONCE_MAX)

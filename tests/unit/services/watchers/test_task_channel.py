@@ -462,3 +462,15 @@ class TestSlowClient:
         socket.send("2", "phx_leave")
         assert len(socket.run()) == 2
         assert not socket.wanting.popleft()(), "it is gone: its turn goes to the next"
+
+
+async def test_who_has_left_is_told_of_no_place(shop: Workshop) -> None:
+    for number in range(1, 7):  # two of them wait
+        await shop.submit(number)
+    socket = shop.socket(f"task:{uid(6)}")
+    socket.send("1", "phx_join", {})
+    shop.work()
+    assert list(shop.turns.news._watched) == [uid(6)]
+    socket.lose()
+    shop.work()
+    assert not shop.turns.news._watched
