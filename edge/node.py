@@ -13,6 +13,7 @@ from random import Random
 
 from edge.actors import Reason, System
 from edge.clock import SystemClock
+from edge.collector import Collector
 from edge.errors import StartupError, StorageError
 from edge.gateway.http.descriptors import places_for_clients, raise_limit
 from edge.gateway.http.server import HttpServer
@@ -73,6 +74,7 @@ class Node:
         )
         self._store: Store | None = None
         self._parts: Parts | None = None
+        self._collector = Collector()
         self._http: HttpServer | None = None
 
     @property
@@ -134,10 +136,7 @@ class Node:
         self._http = HttpServer(parts.application(own), settings.server, self.clock, places)
         await self._http.start(listeners)
         url = url_of(listeners[0])
-        # What lives now lives for ever: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+        self._collector.start()
         self.telemetry.emit(
             "node.started", url=url, model=model.name, database=str(data_dir / DATABASE)
         )
@@ -175,7 +174,7 @@ class Node:
         left = 0 if self._parts is None else await self._parts.end()
         if self._store is not None:
             await self._store.close()
-        gc.unfreeze()
+        self._collector.stop()
         self.telemetry.emit("node.stopped", orphaned=left)
         return left
 
