@@ -38,7 +38,7 @@ CHARS_GUESS: Final = 4.0
 """Of a token of English text."""
 CLIENTS_MAX: Final = 1_024
 """Clients of whom is kept how much of their prompts is in the cache."""
-SCHEDULES: Final = 8
+SCHEDULES: Final = 4
 """Schedules whose mean is told; each costs a microsecond for a task."""
 _GOLDEN: Final = 0.618034
 """Multiples of the golden ratio: however many there are, their fractions are spread evenly."""

@@ -26,7 +26,7 @@ from edge.tasks.task import Request, State, Task
 NEAR_MAX: Final = 256
 """Places told exactly: those next in line, whose place says most. One pass over them takes some
 two milliseconds."""
-SCHEDULED_MAX: Final = 64
+SCHEDULED_MAX: Final = 32
 """Of them, those for whom whole schedules are made; behind them the sums say the same."""
 LOAD_MS_GUESS: Final = 3_000
 """Until the engine has loaded its model once."""
