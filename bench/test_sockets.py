@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from bench.scripted_node import ScriptedNode, scripted_node
 
 TOPICS = 100
 SINGLE = 2_000
+ROUNDS = 5
 DAY_MS = 86_400_000
 
 
@@ -76,13 +78,20 @@ async def sit(folder: Path, sockets: int) -> dict[str, float]:
         async with idlers(node.url, sockets, topics) as clients:
             after_bytes = node.process.memory_info().rss
             trips_us = sorted(await clients.ask(f"single {SINGLE}"))
-            rounds_ms = sorted([await clients.ask("all") for _ in range(5)])
+            before_s = node.cpu_s()
+            rounds_ms, client_ms = zip(
+                *[await clients.ask("all") for _ in range(ROUNDS)], strict=True
+            )
+            node_ms = (node.cpu_s() - before_s) * 1e3 / ROUNDS
     return {
         "resident_kb_per_socket": round((after_bytes - before_bytes) / sockets / 1024, 1),
         "heartbeat_p50_ms": round(trips_us[len(trips_us) // 2] / 1e3, 3),
         "heartbeat_p99_ms": round(trips_us[len(trips_us) * 99 // 100] / 1e3, 3),
-        "all_heartbeats_best_ms": round(rounds_ms[0], 1),
-        "all_heartbeats_median_ms": round(rounds_ms[2], 1),
+        "all_heartbeats_best_ms": round(min(rounds_ms), 1),
+        "all_heartbeats_median_ms": round(median(rounds_ms), 1),
+        # Where the two share a processor, the wait is of both.
+        "of_that_the_node_worked_ms": round(node_ms, 1),
+        "and_its_clients_worked_ms": round(median(client_ms), 1),
     }
 
 
