@@ -31,7 +31,7 @@ MODEL = ModelFile("simulated", Path("simulated.gguf"), 0, 0)
 SECOND = "second"
 """The command line of the fallback's engine; that of the first says something else."""
 
-VITAL = frozenset({"engine", "tasks"})
+VITAL = frozenset({"engine", "follower", "tasks"})
 """Without these there is no node."""
 
 
