@@ -1,4 +1,7 @@
-"""Every vector of the reference, over real sockets against the fixture application."""
+"""Every vector of the reference, over real sockets against the fixture application.
+
+But for PUSH-10, which tells all but oneself (`broadcast_from`): no channel here does that.
+"""
 
 from __future__ import annotations
 
