@@ -13,7 +13,6 @@ from unittest import mock
 
 from aiohttp import web
 
-from edge.actors import System
 from edge.clock import ManualClock, Moment
 from edge.engine.messages import Generate
 from edge.gateway import events as gateway_events
@@ -46,7 +45,7 @@ from edge.tasks import effects, events, machine
 from edge.tasks.line import Grant, Line
 from edge.tasks.task import State, Task
 from tests.simulation.disk import SimWriter
-from tests.simulation.script import is_big, is_kept
+from tests.simulation.script import is_kept
 
 SEEDS_TO_FIND: Final = 400
 
@@ -450,27 +449,18 @@ OF_A_DATABASE: Final[dict[str, tuple[Break, set[str]]]] = {
     ),
 }
 
-OF_HUNDREDS: Final[dict[str, tuple[Break, set[str]]]] = {
-    "what is written to one is not made up for": (
-        _replaced(System, "_relieve", lambda _self: 0),
-        {"bounds"},
-    ),
+SEEDS: Final[dict[str, Sequence[int]]] = {
+    "a follower is told the offset of another task": range(500, 600)
 }
+"""Where none of the first worlds comes to it."""
 
-MUTATIONS: Final[dict[str, Mutation]] = (
-    {
-        name: Mutation(broken, frozenset(breaks))
-        for name, (broken, breaks) in (OF_TASKS | OF_CLIENTS).items()
-    }
-    | {
-        name: Mutation(broken, frozenset(breaks), [seed for seed in range(2_000) if is_kept(seed)])
-        for name, (broken, breaks) in OF_A_DATABASE.items()
-    }
-    | {
-        name: Mutation(broken, frozenset(breaks), [seed for seed in range(2_000) if is_big(seed)])
-        for name, (broken, breaks) in OF_HUNDREDS.items()
-    }
-)
+MUTATIONS: Final[dict[str, Mutation]] = {
+    name: Mutation(broken, frozenset(breaks), SEEDS.get(name, range(SEEDS_TO_FIND)))
+    for name, (broken, breaks) in (OF_TASKS | OF_CLIENTS).items()
+} | {
+    name: Mutation(broken, frozenset(breaks), [seed for seed in range(2_000) if is_kept(seed)])
+    for name, (broken, breaks) in OF_A_DATABASE.items()
+}
 
 
 @contextmanager

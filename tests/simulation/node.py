@@ -163,10 +163,6 @@ class Life:
         else:
             self.loop.call_now(lambda: self.clock.come_to(at_ns))
 
-    def was_pressed(self) -> bool:
-        """The mailbox of one of those who are still there was more than half full."""
-        return any(2 * ref.mailbox_peak > ref.mailbox_messages_max for ref in self.system.actors)
-
     # ---- the doors
 
     def has_place(self) -> bool:

@@ -115,8 +115,6 @@ class World:
         checks.everything_ended(self)
         self.archivist.read_all()
         health.gets_well(self)
-        if self.life is not None and self.life.was_pressed():
-            self.reach("mailbox")
         checks.nothing_left(self)
 
     def _run_until(self, until_ns: int, over: Any = lambda: False) -> None:
@@ -234,8 +232,6 @@ class World:
             return
         self.note("node killed")
         checks.before_a_kill(self)
-        if life.was_pressed():
-            self.reach("mailbox")
         life.kill()
         for machine in (self.machine, self.second):
             if machine.process is not None:
