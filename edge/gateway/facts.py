@@ -6,7 +6,8 @@ import asyncio
 
 from edge.actors import Actor, Down, Ref, System
 from edge.engine.messages import Ready
-from edge.inference import EngineGivenUp, EngineUp, Subscribe
+from edge.inference import EngineGivenUp, EngineUp, follow_engine
+from edge.services.task.turns import ENGINE_NAME
 from edge.storage import Store
 
 
@@ -30,7 +31,7 @@ class NodeFacts:
 
     def engine(self) -> Ref | None:
         """The engine's actor, or None."""
-        return self._system.registry.whereis("engine")
+        return self._system.registry.whereis(ENGINE_NAME)
 
     def durable(self) -> bool:
         """Whether what is accepted now survives a crash."""
@@ -48,13 +49,7 @@ class EngineListener(Actor):
         )
 
     def started(self) -> None:
-        self._subscribe()
-
-    def _subscribe(self) -> None:
-        engine = self._facts.engine()
-        if engine is not None:
-            self.monitor(engine)
-            engine.send(Subscribe(self.ref))
+        follow_engine(self, ENGINE_NAME)
 
     def handle(self, message: object) -> None:
         if isinstance(message, EngineUp):
@@ -68,7 +63,7 @@ class EngineListener(Actor):
             if isinstance(message, EngineGivenUp):
                 self._say(message)
             elif isinstance(message, Down):
-                self._subscribe()
+                follow_engine(self, ENGINE_NAME)
 
     def _say(self, word: Ready | EngineGivenUp) -> None:
         if not self.first_word.done():

@@ -22,6 +22,7 @@ from edge.inference.protocol import (
     Status,
     StopEngine,
     Subscribe,
+    follow_engine,
     stop,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "StopEngine",
     "Subscribe",
     "check_context",
+    "follow_engine",
     "policy_of",
     "resolve",
     "standby",

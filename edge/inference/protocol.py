@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.actors import SHUTDOWN, Ref
+from edge.actors import SHUTDOWN, Actor, Ref
 from edge.engine.messages import Generate, Ready
 
 # ---- to the actor
@@ -123,6 +123,16 @@ class EngineGivenUp:
 
     reason: str
     model_at_fault: bool = False
+
+
+def follow_engine(actor: Actor, name: str) -> None:
+    """Has this actor told of the ups and downs of the engine of that name, beginning with how
+    things are now, and of its actor's end by `Down`: then is the time to call this again. Where
+    there is no engine of that name nothing happens."""
+    engine = actor.system.registry.whereis(name)
+    if engine is not None:
+        actor.monitor(engine)
+        engine.send(Subscribe(actor.ref))
 
 
 async def stop(ref: Ref, *, deadline_ms: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edge.actors import Actor, Down
 from edge.clock import Timer
-from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
+from edge.inference import EngineDown, EngineGivenUp, EngineUp, follow_engine
 from edge.telemetry import Telemetry
 
 
@@ -34,13 +34,7 @@ class OutageWatch(Actor):
         self._reason = ""
 
     def started(self) -> None:
-        self._subscribe()
-
-    def _subscribe(self) -> None:
-        engine = self.system.registry.whereis(self._engine_name)
-        if engine is not None:
-            self.monitor(engine)
-            engine.send(Subscribe(self.ref))
+        follow_engine(self, self._engine_name)
 
     def handle(self, message: object) -> None:
         match message:
@@ -60,7 +54,7 @@ class OutageWatch(Actor):
             case _Patience():
                 self._tell(out=True)
             case Down():
-                self._subscribe()
+                follow_engine(self, self._engine_name)
 
     def _tell(self, *, out: bool) -> None:
         if out == self._out:

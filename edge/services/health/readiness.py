@@ -18,7 +18,7 @@ from edge.actors import Actor, Down, Ref, Reply
 from edge.clock import NS_PER_MS, Clock
 from edge.engine.messages import Finished, Generate, Output, Rejected, Sampling
 from edge.errors import StorageError
-from edge.inference import EngineDown, EngineGivenUp, EngineLost, Run, Subscribe
+from edge.inference import EngineDown, EngineGivenUp, EngineLost, Run, follow_engine
 from edge.services.task.turns import ENGINE_NAME, Turns
 from edge.settings import Health
 
@@ -200,13 +200,7 @@ class HealthActor(Actor):
 
     def started(self) -> None:
         self._arm_tick()
-        self._follow_engine()
-
-    def _follow_engine(self) -> None:
-        engine = self.system.registry.whereis(ENGINE_NAME)
-        if engine is not None:
-            self.monitor(engine)
-            engine.send(Subscribe(self.ref))
+        follow_engine(self, ENGINE_NAME)
 
     def handle(self, message: object) -> None:
         if isinstance(message, _Tick):
@@ -221,7 +215,7 @@ class HealthActor(Actor):
             self._engine, self._probing = Proof(), False
             self._sources.steps.forget()
             if isinstance(message, Down):
-                self._follow_engine()
+                follow_engine(self, ENGINE_NAME)
         self._settle()
         if isinstance(message, _TimeUp) and self._waiting:
             # A timer of the loop may be early, by a millisecond.

@@ -170,17 +170,8 @@ class Forecast:
 
     def left_ms(self, task: Task) -> int:
         """Until a running task ends, as far as its answer is as long as is expected."""
-        sequences = max(1, self.line.busy_slots)
-        if 0 < task.usage.prompt_tokens <= task.prefill_done:
-            # Asked for with every frame, so what only writes has a way without objects.
-            return int(self._left_tokens(task) * self.estimator.step_ms(sequences))
-        return int(self.estimator.left_ms(self._running_work(task), sequences))
-
-    def _left_tokens(self, task: Task) -> float:
-        made, most = task.tokens_made, task.request.options.max_tokens
-        if _is_certain(task.request):
-            return max(0, most - made)
-        return self.estimator.lengths.of(task.request.flow, most).left(made, most)
+        work = self._running_work(task)
+        return int(self.estimator.left_ms(work, max(1, self.line.busy_slots)))
 
     def position(self, task_id: str) -> QueuePosition | None:
         """Where a waiting task stands; None when it does not wait."""

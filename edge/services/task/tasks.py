@@ -38,7 +38,7 @@ from edge.services.task.messages import (
     TaskEvent,
 )
 from edge.services.task.quotas import Limits, Quotas
-from edge.services.task.turns import UNKNOWN_MS, Turns
+from edge.services.task.turns import Turns, known_ms
 from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
@@ -316,8 +316,7 @@ class Tasks:
         """The estimate until one of the tasks in memory ends."""
         live = self._live_tasks.get(task_id)
         if live is None:  # it is being accepted
-            wait_ms = self.turns.wait_ms_at_end()
-            return UNKNOWN_MS if wait_ms is None else wait_ms
+            return known_ms(self.turns.wait_ms_at_end())
         task = live.task
         if task.due_ns is not None and task.state in (State.SCHEDULED, State.RETRYABLE):
             due_in_ns = task.due_ns - self._system.clock.moment().schedule_ns

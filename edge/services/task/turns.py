@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.actors import Actor, Down, Reason, Ref, System
-from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, Subscribe
+from edge.inference import Abort, EngineDown, EngineGivenUp, EngineUp, follow_engine
 from edge.services.task.forecast import Forecast
 from edge.services.task.position_news import PositionNews
 from edge.services.task.wire import QueuePosition
@@ -26,6 +26,11 @@ ENGINE_NAME: Final = "engine"
 
 UNKNOWN_MS: Final = 30_000
 """When to come back where nobody knows how long it takes: the line is paused, say."""
+
+
+def known_ms(wait_ms: int | None) -> int:
+    """An estimate, or where there is none what is told in its place."""
+    return UNKNOWN_MS if wait_ms is None else wait_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +130,10 @@ class Turns:
 
     def reserve(self, task: Task) -> None:
         """Gives a task that is about to be accepted its place, before it is written down."""
-        cost = self.cost(task)
         request = task.request
+        cost_tokens = self.expected_tokens(request)
         self.forecast.came(task)
-        task.tag = self.line.reserve(request.task_id, request.flow, int(sum(cost)))
+        task.tag = self.line.reserve(request.task_id, request.flow, cost_tokens)
 
     def refund(self, task: Task) -> None:
         """It was not accepted after all."""
@@ -235,14 +240,12 @@ class Turns:
 
     def wait_ms_at_front(self) -> int:
         """The estimated wait of whoever is next: then there is a place for another to wait."""
-        wait_ms = self.forecast.wait_ms_behind(Ahead(0, 0, 0))
-        return UNKNOWN_MS if wait_ms is None else wait_ms
+        return known_ms(self.forecast.wait_ms_behind(Ahead(0, 0, 0)))
 
     def until_end_ms(self, task: Task) -> int:
         """Until a task ends that waits, runs, or is about to wait."""
         place = self.position(task.task_id)
-        wait_ms = 0 if place is None else place.eta_ms
-        return self.left_ms(task) + (UNKNOWN_MS if wait_ms is None else wait_ms)
+        return self.left_ms(task) + (0 if place is None else known_ms(place.eta_ms))
 
     def running_tasks(self) -> Iterator[Task]:
         """The tasks that have their turn."""
@@ -294,13 +297,7 @@ class EngineFollower(Actor):
         self._turns = turns
 
     def started(self) -> None:
-        self._subscribe()
-
-    def _subscribe(self) -> None:
-        engine = self.system.registry.whereis(ENGINE_NAME)
-        if engine is not None:
-            self.monitor(engine)
-            engine.send(Subscribe(self.ref))
+        follow_engine(self, ENGINE_NAME)
 
     def handle(self, message: object) -> None:
         match message:
@@ -312,4 +309,4 @@ class EngineFollower(Actor):
                 self._turns.engine_down(f"given up: {reason}")
             case Down():
                 self._turns.engine_down("restarting: its actor ended")
-                self._subscribe()
+                follow_engine(self, ENGINE_NAME)
