@@ -3,7 +3,8 @@
 Engine, node and clients are processes of their own on one machine and share its monotonic clock.
 Every task gets 20 tokens a second, in one of two shapes: each task at its own moment, as tasks that
 tick by themselves do, or all in one step, as a model's batch gives them; then the last frame waits
-for all the others, however fast each is.
+for all the others, however fast each is. Beside each run stands what this machine takes without a
+node (`bench.bare_loop`): only the distance from that is the node's own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 import uvloop
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.bare_loop import measure
 from bench.scripted_node import ScriptedNode, scripted_node
 
 STEPS_PER_SECOND = 20
@@ -118,3 +120,9 @@ def test_step_to_frame(benchmark: BenchmarkFixture, tmp_path: Path, shape: str, 
     benchmark.extra_info |= measured
     cells = " ".join(f"{name}={value}" for name, value in measured.items())
     sys.stdout.write(f"\n{tasks} tasks, {shape}: {cells}\n")
+    ages_ns, cpu_us = measure(tasks, STEPS_PER_SECOND, staggered="--staggered" in SHAPES[shape])
+    bare = percentiles(ages_ns)
+    cells = " ".join(
+        f"{name}={value} ({measured[name] / value:.1f}x)" for name, value in bare.items()
+    )
+    sys.stdout.write(f"  without a node: {cells} cpu_us_per_frame={cpu_us:.1f}\n")

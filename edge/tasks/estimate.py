@@ -90,6 +90,10 @@ class Estimator:
     _token_chars: _Mean = field(default_factory=lambda: _Mean(CHARS_GUESS))
     _steps_ms: dict[int, _Mean] = field(default_factory=dict)
     _unread: dict[str, _Mean] = field(default_factory=dict)
+    # Between which known numbers of sequences another one lies: that is asked for every frame.
+    _between: dict[int, tuple[_Mean, _Mean, float]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     # ---- learning
 
@@ -102,6 +106,7 @@ class Estimator:
             known = self._steps_ms.get(sequences)
             if known is None:
                 known = self._steps_ms[sequences] = _Mean(step_ms)
+                self._between.clear()
             known.add(step_ms, STEP_WEIGHT)
         elif prompt_tokens and (not sequences or self._steps_ms):
             # What the step would have taken without its prompts is no time of theirs.
@@ -145,12 +150,21 @@ class Estimator:
             return known.value
         if not steps:
             return STEP_MS_GUESS
+        between = self._between.get(sequences)
+        if between is None:
+            between = self._between[sequences] = self._neighbours(sequences)
+        below, above, share = between
+        return below.value + share * (above.value - below.value)
+
+    def _neighbours(self, sequences: int) -> tuple[_Mean, _Mean, float]:
+        """The nearest known steps on both sides, and how far from the first one it is."""
+        steps = self._steps_ms
         below = max((each for each in steps if each < sequences), default=0)
         above = min((each for each in steps if each > sequences), default=0)
         if not (below and above):
-            return steps[below or above].value
-        share = (sequences - below) / (above - below)
-        return steps[below].value + share * (steps[above].value - steps[below].value)
+            nearest = steps[below or above]
+            return nearest, nearest, 0.0
+        return steps[below], steps[above], (sequences - below) / (above - below)
 
     def tokens_per_ms(self, slots: int) -> float:
         """What the engine writes at most."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate, islice
 from typing import Any, Final
 
@@ -66,6 +67,12 @@ class Distribution:
         if not longer:
             return _beyond_all(made, most)
         return min(self._values[at + int(share * longer)], most) - made
+
+
+@lru_cache(maxsize=CLIENTS_MAX)
+def exactly(tokens: int) -> Distribution:
+    """The length of an answer that cannot end sooner."""
+    return Distribution((tokens,))
 
 
 def _beyond_all(made: int, most: int) -> float:

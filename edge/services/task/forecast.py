@@ -18,7 +18,7 @@ from edge.clock import NS_PER_MS, Clock
 from edge.services.task.wire import QueuePosition
 from edge.tasks.arrivals import Arrivals, Newcomers
 from edge.tasks.estimate import Estimator, Job, Work
-from edge.tasks.lengths import Distribution
+from edge.tasks.lengths import Distribution, exactly
 from edge.tasks.line import Entry, Line
 from edge.tasks.ranked import Ahead
 from edge.tasks.task import Request, State, Task
@@ -337,7 +337,7 @@ class Forecast:
 
     def _lengths(self, request: Request) -> Distribution:
         if _is_certain(request):
-            return Distribution([request.options.max_tokens])
+            return exactly(request.options.max_tokens)
         return self.estimator.lengths.of(request.flow, request.options.max_tokens)
 
     # ---- over a restart

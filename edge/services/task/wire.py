@@ -6,7 +6,6 @@ The same shapes go over HTTP, the channel and Server-Sent Events.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -273,9 +272,10 @@ class ProgressUpdate:
             return None
         if later.from_seq != self.seq + 1 or later.offset != self.end:
             return None
-        merged = copy(later)
-        merged._encoded = None
-        merged.from_seq, merged.offset = self.from_seq, self.offset
+        merged = ProgressUpdate.__new__(ProgressUpdate)
+        merged._task, merged._left_ms, merged._encoded = later._task, later._left_ms, None
+        merged.seq, merged.end, merged.tokens = later.seq, later.end, later.tokens
+        merged.phase, merged.from_seq, merged.offset = later.phase, self.from_seq, self.offset
         # One that is merged already is nobody else's, nor are its pieces: they are not copied for
         # every token.
         merged._pieces = self._pieces if self.from_seq < self.seq else self._pieces.copy()

@@ -70,6 +70,8 @@ def test_what_was_not_seen_follows_from_its_neighbours() -> None:
     assert (estimator.step_ms(1), estimator.step_ms(16)) == (10.0, 10.0)
     estimator.saw_step(30.0, 6, 0)
     assert estimator.step_ms(4) == 20.0
+    estimator.saw_step(12.0, 3, 0)  # nearer now
+    assert estimator.step_ms(4) == pytest.approx(18.0)
 
 
 def test_one_late_step_changes_little() -> None:
