@@ -31,12 +31,25 @@ def _collect_line(_level: int, text: bytes, _data: Any) -> None:
 _collect = api.llama_log_callback(_collect_line)
 
 
+class CacheFull(EngineError):
+    """`llama_decode` found no room in the cache for this batch; nothing has changed."""
+
+    def __init__(self) -> None:
+        super().__init__("llama.cpp has no room in its cache for this step; try again")
+
+
 class DecodeFailed(EngineError):
-    """`llama_decode` refused this batch; ``status`` is its code."""
+    """`llama_decode` refused this batch; the caches of its sequences are in an unknown state."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"llama.cpp could not make this step (code {status}); try again")
-        self.status = status
+
+
+class BackendBroken(EngineError):
+    """The backend of llama.cpp failed, and fails from now on: this process can do no more."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"llama.cpp's backend is broken (code {status}); the engine starts anew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +78,10 @@ def check_file(path: Path) -> None:
 class Llama:
     """A loaded model and its context: one cache for ``slots`` sequences of ``context_tokens``.
 
-    The cache is one stream a sequence (``kv_unified`` off): a sequence then attends to its own
-    cells only, where a unified one would make each look at everybody's. The price is that a
-    shared beginning is copied whole and cut, which takes a fraction of a millisecond.
+    The cache is one for all sequences (``kv_unified``). With a stream for each, llama.cpp puts only
+    sequences into one pass whose slots follow each other in the batch's order; where sequences come
+    and go that soon makes half as many passes as there are sequences. In one cache a step is one
+    pass, whatever the slots, and what sequences share is there once.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -96,8 +110,10 @@ class Llama:
         params.n_batch = max(limits.batch_tokens, limits.slots)
         params.n_ubatch = params.n_batch
         params.n_seq_max = limits.slots
+        # One row of logits for each sequence, where the default has one for each token of a batch.
+        params.n_outputs_max = limits.slots
         params.n_threads = params.n_threads_batch = limits.threads
-        params.kv_unified = False
+        params.kv_unified = True
         params.no_perf = True
         context = api.llama_init_from_model(model, params)
         if not context:
@@ -134,10 +150,32 @@ class Llama:
 
     # ---- the cache and the step
 
-    def copy(self, source: int, target: int) -> None:
-        """Makes a slot's cache a copy of another's."""
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """Makes a slot's cache the first tokens of another's. They share the room."""
         api.llama_memory_seq_rm(self._memory, target, -1, -1)
-        api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        api.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+
+    def state_size_bytes(self, slot: int) -> int:
+        """How long `state` would be."""
+        return int(api.llama_state_seq_get_size_ext(self._context, slot, 0))
+
+    def state(self, slot: int) -> bytes:
+        """A slot's cache in llama.cpp's own form; empty when it can't be had."""
+        size_bytes = self.state_size_bytes(slot)
+        buffer = bytearray(size_bytes)
+        room = (ctypes.c_uint8 * size_bytes).from_buffer(buffer)
+        written = api.llama_state_seq_get_data_ext(self._context, room, size_bytes, slot, 0)
+        return bytes(buffer) if written == size_bytes else b""
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Makes a slot's cache what `state` gave; False when there is no room for it, and then it
+        is empty."""
+        api.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        data = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        if api.llama_state_seq_set_data_ext(self._context, data, len(state), slot, 0):
+            return True
+        api.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        return False
 
     def trim(self, slot: int, keep: int) -> bool:
         """Keeps the first tokens of a slot's cache; False when this model's cache cannot be cut,
@@ -148,7 +186,8 @@ class Llama:
         return False
 
     def decode(self, tokens: Iterable[tuple[int, int, int, bool]]) -> None:
-        """One step over (token, position, slot, wants logits). DecodeFailed when it is refused."""
+        """One step over (token, position, slot, wants logits). CacheFull when there is no room for
+        it, DecodeFailed when it is refused, BackendBroken when nothing goes any more."""
         batch = self._batch
         count = 0
         for token, position, slot, wants_logits in tokens:
@@ -160,7 +199,11 @@ class Llama:
             count += 1
         batch.n_tokens = count
         status = api.llama_decode(self._context, batch)
-        if status != 0:
+        if status == 1:
+            raise CacheFull
+        if status < -1:
+            raise BackendBroken(status)
+        if status:
             raise DecodeFailed(status)
 
     def sample(self, sampler: Any, index: int) -> int:

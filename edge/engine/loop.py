@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from edge.engine.batcher import Batcher, Entry
+from edge.engine.caches import Placement
 from edge.engine.intake import (
     Command,
     Commands,
@@ -15,7 +16,7 @@ from edge.engine.intake import (
     overloaded,
     rejected,
 )
-from edge.engine.llama import DecodeFailed, Llama
+from edge.engine.llama import CacheFull, DecodeFailed, Llama
 from edge.engine.messages import (
     Admitted,
     Cancel,
@@ -37,6 +38,8 @@ class Loop:
     def __init__(self, llama: Llama, batcher: Batcher, pipe: Pipe, commands: Commands) -> None:
         self._llama = llama
         self._batcher = batcher
+        self._caches = batcher.caches
+        self._shelf = batcher.caches.shelf
         self._pipe = pipe
         self._commands = commands
         self._sequences: dict[int, Sequence] = {}
@@ -102,32 +105,43 @@ class Loop:
     # ---- a step
 
     def _admit(self) -> None:
-        for admission in self._batcher.admit():
-            if admission.copy_from is not None:
-                self._llama.copy(admission.copy_from, admission.slot)
-            if not self._llama.trim(admission.slot, admission.keep) and admission.keep:
-                raise EngineError("llama.cpp could not cut a cache that the self-test could")
-            sequence = self._sequences[admission.key]
-            sequence.started_ns = time.perf_counter_ns()
-            sequence.cached_tokens = min(admission.keep, sequence.prompt_tokens)
-            self._admitted.append(
-                Admitted(admission.key, sequence.prompt_tokens, sequence.cached_tokens)
-            )
+        for key, placement in self._batcher.admit():
+            kept = placement.keep
+            if not self._bring(placement):
+                self._batcher.reread(key)
+                kept = 0
+            sequence = self._sequences[key]
+            if not sequence.started_ns:  # else it was told before it had to wait again
+                sequence.started_ns = time.perf_counter_ns()
+                sequence.cached_tokens = min(kept, sequence.prompt_tokens)
+                self._admitted.append(Admitted(key, sequence.prompt_tokens, sequence.cached_tokens))
+
+    def _bring(self, placement: Placement) -> bool:
+        """Makes llama.cpp's cache what the placement says. False when what it takes over could not
+        be brought; then the slot is empty."""
+        slot, drops = placement.slot, placement.drops
+        if drops is not None and self._shelf.wants(drops, self._llama.state_size_bytes(slot)):
+            state = self._llama.state(slot)
+            if state:
+                self._shelf.put(drops, state)
+        if placement.copy_from is not None:
+            self._llama.copy(placement.copy_from, slot, placement.keep)
+        elif placement.fetch is not None and not self._llama.restore(
+            slot, self._shelf.take(placement.fetch).state
+        ):
+            return False
+        if not self._llama.trim(slot, placement.keep) and placement.keep:
+            raise EngineError("llama.cpp could not cut a cache that the self-test could")
+        return True
 
     def _step(self, entries: list[Entry]) -> None:
         started_ns = time.perf_counter_ns()
         outputs: list[Output] = []
-        if entries:
-            try:
-                self._llama.decode(
-                    (token, entry.start + offset, entry.slot,
-                     entry.wants_logits and offset == len(entry.tokens) - 1)
-                    for entry in entries
-                    for offset, token in enumerate(entry.tokens)
-                )  # fmt: skip
-            except DecodeFailed as error:
-                self._fail(entries, error)
-                return
+        try:
+            entries = self._decode(entries)
+        except DecodeFailed as error:
+            self._fail(entries, error)
+            return
         decode_us = (time.perf_counter_ns() - started_ns) // 1_000
         self._batcher.decoded(entries)
         index = -1
@@ -149,6 +163,32 @@ class Loop:
         )
         self._admitted.clear()
         self._finished.clear()
+
+    def _decode(self, entries: list[Entry]) -> list[Entry]:
+        """Has llama.cpp make the step, and what was in it: fewer entries where the cache had no
+        room for all. DecodeFailed when it is refused."""
+        while entries:
+            try:
+                self._llama.decode(
+                    (token, entry.start + offset, entry.slot,
+                     entry.wants_logits and offset == len(entry.tokens) - 1)
+                    for entry in entries
+                    for offset, token in enumerate(entry.tokens)
+                )  # fmt: skip
+            except CacheFull:
+                entries = self._make_room()
+            else:
+                break
+        return entries
+
+    def _make_room(self) -> list[Entry]:
+        """Gives up what nobody uses; then has who came last wait again. The step as it is then."""
+        slot = self._caches.evict()
+        if slot is not None:
+            self._llama.trim(slot, 0)
+        elif self._batcher.requeue() is None:
+            raise EngineError("llama.cpp has no room for one sequence of the context's length")
+        return self._batcher.plan()
 
     def _output(self, entry: Entry, index: int) -> Output:
         sequence = self._sequences[entry.key]
@@ -199,7 +239,7 @@ class Loop:
         """The step's sequences go back to the node; their caches are in an unknown state."""
         for entry in entries:
             self._discard(entry.key)
-            self._batcher.forget(entry.slot)
+            self._caches.forget(entry.slot)
             self._llama.trim(entry.slot, 0)
             self._pipe.send(Rejected(entry.key, error.code, str(error), True))
         self._admitted = [each for each in self._admitted if each.key in self._sequences]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge.engine.llama import Llama
 from edge.engine.messages import Finished, Generate, Output
@@ -23,7 +23,7 @@ class Sequence:
     context_tokens: int
     completion: int = 0
     cached_tokens: int = 0
-    started_ns: int = field(default_factory=time.perf_counter_ns)
+    started_ns: int = 0  # when it got its slot
     decoding_ns: int = 0
     owed: str = ""
     """Text of resumed tokens that the node does not have yet."""
@@ -62,6 +62,7 @@ class Sequence:
         self.sampler.close()
         now_ns = time.perf_counter_ns()
         decoding_ns = self.decoding_ns or now_ns
+        started_ns = self.started_ns or decoding_ns
         return Finished(
             key=self.key,
             reason=reason,
@@ -69,7 +70,7 @@ class Sequence:
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
             completion_tokens=self.completion,
-            prefill_ms=(decoding_ns - self.started_ns) / 1e6,
+            prefill_ms=(decoding_ns - started_ns) / 1e6,
             decode_ms=(now_ns - decoding_ns) / 1e6,
         )
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.engine.batcher import Batcher
+from edge.engine.caches import Caches
 from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
 from edge.engine.llama import Limits, Llama
 from edge.engine.loop import Loop
@@ -27,6 +28,7 @@ from edge.engine.messages import REQUESTS_MAX, LoadFailed, Ready
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.renderer import Renderer
+from edge.engine.shelf import Shelf
 from edge.errors import EngineError, ModelError
 
 SELF_TEST_TOKENS: Final = 64
@@ -63,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context-tokens", type=int, default=0)
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--prefill-chunk-tokens", type=int, default=128)
+    parser.add_argument("--prompt-cache-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gpu-layers", type=int, default=-1)
     parser.add_argument("--safe", action="store_true", help="without the CPU's extra buffer types")
@@ -97,9 +100,8 @@ def main() -> int:
         return 1
     if pipe is None:
         return 0
-    batcher = Batcher(
-        given.slots, given.batch_tokens, given.prefill_chunk_tokens, REQUESTS_MAX, reuse=reuse
-    )
+    caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), reuse=reuse)
+    batcher = Batcher(caches, given.batch_tokens, given.prefill_chunk_tokens, REQUESTS_MAX)
     try:
         return serve(llama, batcher, pipe, given)
     except (BrokenPipeError, ConnectionResetError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.batcher import SHARED_TOKENS_MIN, Batcher
+from edge.engine.batcher import Batcher
+from edge.engine.caches import SHARED_TOKENS_MIN, Caches
+from edge.engine.shelf import Shelf
 
 BEGINNINGS = ((1,) * 40, (1,) * 20 + (2,) * 30, (3,))
 PROMPTS = st.tuples(st.sampled_from(BEGINNINGS), st.lists(st.integers(0, 2), max_size=30)).map(
@@ -31,7 +33,7 @@ def test_each_sequence_reads_its_own_prompt_and_ends_once(
     reuse: bool,
     data: st.DataObject,
 ) -> None:
-    batcher = Batcher(slots, batch_tokens, chunk, reuse=reuse)
+    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), batch_tokens, chunk)
     # What a real cache would hold: the oracle for copies, trims and positions.
     caches: list[tuple[int, ...]] = [()] * slots
     wanted: dict[int, list[int]] = {}
@@ -49,14 +51,14 @@ def test_each_sequence_reads_its_own_prompt_and_ends_once(
             assert not batcher.remove(key)
             in_slot.pop(key, None)
             del left[key]
-        for admission in batcher.admit():
+        for key, admission in batcher.admit():
             assert admission.slot not in in_slot.values()
             if admission.copy_from is not None:
                 assert reuse
                 assert admission.keep >= SHARED_TOKENS_MIN
                 caches[admission.slot] = caches[admission.copy_from]
             caches[admission.slot] = caches[admission.slot][: admission.keep]
-            in_slot[admission.key] = admission.slot
+            in_slot[key] = admission.slot
         entries = batcher.plan()
         assert bool(entries) == bool(left), "whoever is left gets on"
         assert sum(len(entry.tokens) for entry in entries) <= max(batch_tokens, slots)

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.engine.batcher import Batcher
+from edge.engine.caches import Caches
+from edge.engine.shelf import Shelf
 
 PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_size=12)
 
@@ -13,20 +15,20 @@ PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_siz
 def test_steps_hold_what_they_promise(
     prompts: list[list[int]], slots: int, budget: int, reuse: bool
 ) -> None:
-    batcher = Batcher(slots, budget, 8, reuse=reuse)
+    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), budget, 8)
     for key, prompt in enumerate(prompts):
         assert batcher.add(key, prompt)
     cache: dict[int, list[int]] = {number: [] for number in range(slots)}
     holder: dict[int, int] = {}
     generated: dict[int, list[int]] = {}
     for _ in range(2_000):
-        for admission in batcher.admit():
+        for key, admission in batcher.admit():
             assert admission.slot not in holder
-            holder[admission.slot] = admission.key
+            holder[admission.slot] = key
             if admission.copy_from is not None:
                 cache[admission.slot] = list(cache[admission.copy_from])
             del cache[admission.slot][admission.keep :]
-            prompt = prompts[admission.key]
+            prompt = prompts[key]
             assert cache[admission.slot] == prompt[: admission.keep]
             assert admission.keep < len(prompt)
         entries = batcher.plan()
@@ -58,17 +60,49 @@ def test_steps_hold_what_they_promise(
 
 
 def test_a_shared_beginning_is_read_once() -> None:
-    batcher = Batcher(2, 512, 512)
+    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
     beginning = list(range(100))
     batcher.add(1, [*beginning, 201])
     batcher.add(2, [*beginning, 202])
-    assert [each.key for each in batcher.admit()] == [1]
+    assert [key for key, _ in batcher.admit()] == [1]
     batcher.decoded(batcher.plan())
-    (second,) = batcher.admit()
-    assert (second.key, second.copy_from, second.keep) == (2, 0, 100)
+    ((key, placement),) = batcher.admit()
+    assert (key, placement.copy_from, placement.keep) == (2, 0, 100)
 
 
 def test_the_line_is_bounded() -> None:
-    batcher = Batcher(1, 32, 16, waiting_max=1)
+    batcher = Batcher(Caches(1, Shelf(0)), 32, 16, waiting_max=1)
     assert batcher.add(1, [1])
     assert not batcher.add(2, [1])
+
+
+def test_who_came_last_waits_again_with_all_that_it_has_said() -> None:
+    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
+    for key in (1, 2):
+        batcher.add(key, [key] * 20)
+    batcher.admit()
+    batcher.decoded(batcher.plan())
+    batcher.sampled(1, 7)
+    batcher.sampled(2, 8)
+    batcher.add(3, [3])
+    assert batcher.requeue() == 2
+    (entry,) = batcher.plan()
+    assert entry.key == 1
+    assert batcher.requeue() is None
+    # Nobody overtakes it, and what it had read is still there.
+    ((key, placement),) = batcher.admit()
+    assert (key, placement.keep) == (2, 20)
+    assert [each.tokens for each in batcher.plan()] == [(7,), (8,)]
+
+
+def test_what_could_not_be_brought_is_read() -> None:
+    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
+    batcher.add(1, [1] * 20)
+    batcher.admit()
+    batcher.decoded(batcher.plan())
+    batcher.remove(1)
+    batcher.add(2, [1] * 20)
+    batcher.admit()
+    batcher.reread(2)
+    (entry,) = batcher.plan()
+    assert (entry.start, len(entry.tokens)) == (0, 20)

@@ -9,6 +9,7 @@ import pytest
 
 from edge.engine import messages
 from edge.engine.batcher import Batcher
+from edge.engine.caches import Caches
 from edge.engine.intake import Commands
 from edge.engine.llama import Llama
 from edge.engine.loop import Loop
@@ -23,6 +24,7 @@ from edge.engine.messages import (
     encode,
 )
 from edge.engine.pipe import Pipe
+from edge.engine.shelf import Shelf
 
 
 def finished(key: int, text: str) -> Finished:
@@ -41,7 +43,9 @@ class Told:
         self.node, ours = socket.socketpair()
         self.pipe = Pipe(ours.detach())
         # It tells what it is given: of all that it owns only the pipe is used.
-        self.loop = Loop(cast(Llama, None), Batcher(1, 32, 16), self.pipe, Commands())
+        self.loop = Loop(
+            cast(Llama, None), Batcher(Caches(1, Shelf(0)), 32, 16), self.pipe, Commands()
+        )
 
     def tell(self, step: Step) -> list[Message]:
         self.loop.tell(step)

@@ -1,0 +1,81 @@
+"""Caches of prompts that no slot holds any more, as bytes in memory, in case somebody comes back.
+
+A chat whose slot went to others, or an assistant's long instructions, would be read anew. What
+llama.cpp can give of a slot's cache is kept here instead, for as long as there is room: reading it
+back takes milliseconds where reading the prompt takes seconds. Pure: it never calls llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from edge.engine.tokens import Tokens
+
+KEPT_TOKENS_MIN: Final = 64
+"""A shorter prompt is read as fast as it is fetched."""
+KEPT_MAX: Final = 256
+"""How many are looked through for every sequence that gets a slot."""
+
+
+class Kept(NamedTuple):
+    """One cache: of these tokens, in llama.cpp's own form."""
+
+    tokens: Tokens
+    state: bytes
+
+
+class Shelf:
+    """Caches of at most ``size_bytes_max`` in all; the one not used for longest goes first. With a
+    bound of 0 nothing is kept."""
+
+    def __init__(self, size_bytes_max: int) -> None:
+        self._size_bytes_max = size_bytes_max
+        self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._number = 0
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def wants(self, tokens: Tokens, size_bytes: int) -> bool:
+        """Whether a cache of these tokens is worth its room: it fits, it is long enough, and none
+        that is here holds all of it."""
+        return (
+            len(tokens) >= KEPT_TOKENS_MIN
+            and size_bytes <= self._size_bytes_max
+            and all(each.tokens.common(tokens) < len(tokens) for each in self._kept.values())
+        )
+
+    def put(self, tokens: Tokens, state: bytes) -> None:
+        """Keeps it; what it goes beyond is part of it and goes."""
+        for number, each in list(self._kept.items()):
+            if each.tokens.common(tokens) == len(each.tokens):
+                self._drop(number)
+        self._number += 1
+        self._kept[self._number] = Kept(tokens, state)
+        self.size_bytes += len(state)
+        while self.size_bytes > self._size_bytes_max or len(self._kept) > KEPT_MAX:
+            self._drop(next(iter(self._kept)))
+
+    def best(self, prompt: Tokens) -> tuple[int, int]:
+        """Number of the cache with the longest beginning of this prompt, and how long it is; zeros
+        when there is none."""
+        best = (0, 0)
+        for number, each in self._kept.items():
+            shared = each.tokens.common(prompt)
+            if shared > best[1]:
+                best = (number, shared)
+        return best
+
+    def take(self, number: int) -> Kept:
+        """That cache, which counts as used now."""
+        self._kept.move_to_end(number)
+        return self._kept[number]
+
+    def all(self) -> list[Kept]:
+        """All of them, the one not used for longest first."""
+        return list(self._kept.values())
+
+    def _drop(self, number: int) -> None:
+        self.size_bytes -= len(self._kept.pop(number).state)
