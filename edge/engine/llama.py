@@ -54,10 +54,12 @@ class BackendBroken(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much room a model gets. ``context_tokens`` is for one sequence, 0 the default."""
+    """How much room a model gets. ``context_tokens`` is for one sequence, 0 the default;
+    ``cache_tokens`` for all of them, 0 for as many as they can have."""
 
     slots: int
     context_tokens: int
+    cache_tokens: int
     batch_tokens: int
     threads: int
     gpu_layers: int
@@ -106,7 +108,8 @@ class Llama:
             CONTEXT_TOKENS_DEFAULT, trained or CONTEXT_TOKENS_DEFAULT
         )
         params = api.llama_context_default_params()
-        params.n_ctx = self.context_tokens * limits.slots
+        whole = self.context_tokens * limits.slots
+        params.n_ctx = max(self.context_tokens, min(whole, limits.cache_tokens or whole))
         params.n_batch = max(limits.batch_tokens, limits.slots)
         params.n_ubatch = params.n_batch
         params.n_seq_max = limits.slots

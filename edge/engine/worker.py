@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--context-tokens", type=int, default=0)
+    parser.add_argument("--cache-tokens", type=int, default=0)
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--prefill-chunk-tokens", type=int, default=128)
     parser.add_argument("--prompt-cache-bytes", type=int, default=256 << 20)
@@ -86,7 +87,7 @@ def main() -> int:
     _end_with_the_node()
     pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
-        given.slots, given.context_tokens, given.batch_tokens, given.threads,
+        given.slots, given.context_tokens, given.cache_tokens, given.batch_tokens, given.threads,
         given.gpu_layers, given.safe,
     )  # fmt: skip
     try:

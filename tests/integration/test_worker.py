@@ -460,3 +460,49 @@ def test_the_probe_answers_with_its_status(model: Path, name: str, status: int) 
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert done.returncode == status
     assert bool(done.stderr) == bool(status)
+
+
+def words(number: int, count: int) -> str:
+    return " ".join(f"{number}{chr(97 + each % 26)}" for each in range(count))
+
+
+def test_a_cache_that_is_full_ends_nobody(model: Path, start: Callable[..., Worker]) -> None:
+    # Room for one context, and four that want half of one each.
+    worker = start(model, "--cache-tokens", "512")
+    assert isinstance(worker.next(), Ready)
+    sampling = Sampling(max_tokens=200, temperature=0, ignore_eos=True)
+    worker.send(*(ask(key, words(key, 10), sampling) for key in range(1, 5)))
+    ended = worker.until_finished(1, 2, 3, 4)
+    assert {each.reason for each in ended.values()} == {"length"}
+    assert {len(worker.tokens(key)) for key in ended} == {200}
+    admitted = [each.key for step in worker.steps for each in step.admitted]
+    assert sorted(admitted) == [1, 2, 3, 4]
+
+
+def test_chats_in_turns_read_only_what_is_new(model: Path, start: Callable[..., Worker]) -> None:
+    worker = start(model)
+    assert isinstance(worker.next(), Ready)
+    said = {number: PREFIX + words(number, 30) for number in range(3)}
+    key = 0
+    for turn in range(3):
+        for number in said:
+            key += 1
+            ended = worker.run(ask(key, said[number]))
+            if turn:
+                new = ended.prompt_tokens - ended.cached_tokens
+                assert new < 80, "all but its own last turn is there"
+            said[number] += worker.text(key) + words(turn, 5)
+
+
+def test_a_chat_that_comes_back_when_all_slots_went_to_others_is_not_read_again(
+    model: Path, start: Callable[..., Worker]
+) -> None:
+    worker = start(model)
+    assert isinstance(worker.next(), Ready)
+    first = worker.run(ask(1, PREFIX + words(1, 40)))
+    for key in range(2, 8):
+        worker.run(ask(key, words(key, 60)))
+    again = worker.run(ask(9, PREFIX + words(1, 40)))
+    assert first.cached_tokens == 0
+    assert again.cached_tokens == again.prompt_tokens - 1
+    assert worker.text(9) == worker.text(1)
