@@ -188,6 +188,10 @@ class Llama:
         api.llama_memory_seq_rm(self._memory, slot, -1, -1)
         return False
 
+    def use_threads(self, number: int) -> None:
+        """From the next step on. At most as many as in `Limits`."""
+        api.llama_set_n_threads(self._context, number, number)
+
     def decode(self, tokens: Iterable[tuple[int, int, int, bool]]) -> None:
         """One step over (token, position, slot, wants logits). CacheFull when there is no room for
         it, DecodeFailed when it is refused, BackendBroken when nothing goes any more."""

@@ -29,14 +29,18 @@ from edge.engine.messages import (
 )
 from edge.engine.pipe import Pipe
 from edge.engine.sequences import Sequence, begin
+from edge.engine.threads import Threads
 from edge.errors import EngineError, InvalidRequest
 
 
 class Loop:
     """The decode loop and all that it owns."""
 
-    def __init__(self, llama: Llama, batcher: Batcher, pipe: Pipe, commands: Commands) -> None:
+    def __init__(
+        self, llama: Llama, batcher: Batcher, threads: Threads, pipe: Pipe, commands: Commands
+    ) -> None:
         self._llama = llama
+        self._threads = threads
         self._batcher = batcher
         self._caches = batcher.caches
         self._shelf = batcher.caches.shelf
@@ -137,15 +141,13 @@ class Loop:
     def _step(self, entries: list[Entry]) -> None:
         started_ns = time.perf_counter_ns()
         outputs: list[Output] = []
-        try:
-            entries = self._decode(entries)
-        except DecodeFailed as error:
-            self._fail(entries, error)
+        decoded = self._decode(entries)
+        if decoded is None:
             return
         decode_us = (time.perf_counter_ns() - started_ns) // 1_000
-        self._batcher.decoded(entries)
+        self._batcher.decoded(decoded)
         index = -1
-        for entry in entries:
+        for entry in decoded:
             index += len(entry.tokens)
             outputs.append(self._output(entry, index))
         self._steps += 1
@@ -164,10 +166,11 @@ class Loop:
         self._admitted.clear()
         self._finished.clear()
 
-    def _decode(self, entries: list[Entry]) -> list[Entry]:
+    def _decode(self, entries: list[Entry]) -> list[Entry] | None:
         """Has llama.cpp make the step, and what was in it: fewer entries where the cache had no
-        room for all. DecodeFailed when it is refused."""
+        room for all. None when it was refused, and its sequences have gone back to the node."""
         while entries:
+            started_ns = time.perf_counter_ns()
             try:
                 self._llama.decode(
                     (token, entry.start + offset, entry.slot,
@@ -177,9 +180,19 @@ class Loop:
                 )  # fmt: skip
             except CacheFull:
                 entries = self._make_room()
+            except DecodeFailed as error:
+                self._fail(entries, error)
+                return None
             else:
+                self._choose_threads(sum(len(each.tokens) for each in entries), started_ns)
                 break
         return entries
+
+    def _choose_threads(self, tokens: int, started_ns: int) -> None:
+        now_ns, before = time.perf_counter_ns(), self._threads.now
+        self._threads.saw(tokens, now_ns - started_ns, now_ns)
+        if self._threads.now != before:
+            self._llama.use_threads(self._threads.now)
 
     def _make_room(self) -> list[Entry]:
         """Gives up what nobody uses; then has who came last wait again. The step as it is then."""

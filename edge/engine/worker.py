@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -29,22 +30,39 @@ from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.renderer import Renderer
 from edge.engine.shelf import Shelf
+from edge.engine.threads import Threads
 from edge.errors import EngineError, ModelError
 
 SELF_TEST_TOKENS: Final = 64
 """Enough for one step to take the matrix paths that may crash on some processors."""
+MEASURED_STEPS: Final = 3
 
 
-def self_test(llama: Llama) -> bool:
+def self_test(llama: Llama, threads: Threads) -> bool:
     """A step of many tokens and one of a single one: a setting that crashes does so now. Returns
-    whether this model's cache can be cut (a recurrent one's cannot)."""
+    whether this model's cache can be cut (a recurrent one's cannot), and has `threads` learn how
+    long a step takes with each number of them."""
     token = (llama.vocabulary.tokenize("a") or [0])[0]
-    size = min(SELF_TEST_TOKENS, llama.context_tokens - 1)
+    measured = MEASURED_STEPS * len(threads.ladder())
+    size = max(1, min(SELF_TEST_TOKENS, llama.context_tokens - 1 - measured))
     llama.decode((token, position, 0, position == size - 1) for position in range(size))
-    llama.decode([(token, size, 0, True)])
+    took_ns: dict[int, int] = {}
+    for number in threads.ladder():
+        llama.use_threads(number)
+        # The best of a few: the first with a number wakes its threads.
+        took_ns[number] = min(_measure(llama, token, size + each) for each in range(MEASURED_STEPS))
+        size += MEASURED_STEPS
+    threads.begin(1, took_ns, time.perf_counter_ns())
+    llama.use_threads(threads.now)
     divisible = llama.trim(0, size // 2)
     llama.trim(0, 0)
     return divisible
+
+
+def _measure(llama: Llama, token: int, position: int) -> int:
+    started_ns = time.perf_counter_ns()
+    llama.decode([(token, position, 0, True)])
+    return time.perf_counter_ns() - started_ns
 
 
 def _end_with_the_node() -> None:
@@ -92,7 +110,8 @@ def main() -> int:
     )  # fmt: skip
     try:
         llama = Llama(given.model, limits)
-        reuse = self_test(llama)
+        threads = Threads(given.threads)
+        reuse = self_test(llama, threads)
     except (ModelError, EngineError) as error:
         if pipe is None:
             sys.stderr.write(f"{error}\n")
@@ -104,12 +123,14 @@ def main() -> int:
     caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), reuse=reuse)
     batcher = Batcher(caches, given.batch_tokens, given.prefill_chunk_tokens, REQUESTS_MAX)
     try:
-        return serve(llama, batcher, pipe, given)
+        return serve(llama, batcher, threads, pipe, given)
     except (BrokenPipeError, ConnectionResetError):
         return 0
 
 
-def serve(llama: Llama, batcher: Batcher, pipe: Pipe, given: argparse.Namespace) -> int:
+def serve(
+    llama: Llama, batcher: Batcher, threads: Threads, pipe: Pipe, given: argparse.Namespace
+) -> int:
     """Works for the node until it says so or is gone; 1 when a thread has ended by a defect."""
     vocabulary = llama.vocabulary
     renderer = Renderer(
@@ -139,7 +160,7 @@ def serve(llama: Llama, batcher: Batcher, pipe: Pipe, given: argparse.Namespace)
             longest_token_bytes=vocabulary.longest_bytes,
         )
     )
-    Loop(llama, batcher, pipe, commands).run()
+    Loop(llama, batcher, threads, pipe, commands).run()
     return 0 if commands.fault is None else 1
 
 

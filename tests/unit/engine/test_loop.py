@@ -25,6 +25,7 @@ from edge.engine.messages import (
 )
 from edge.engine.pipe import Pipe
 from edge.engine.shelf import Shelf
+from edge.engine.threads import Threads
 
 
 def finished(key: int, text: str) -> Finished:
@@ -44,7 +45,11 @@ class Told:
         self.pipe = Pipe(ours.detach())
         # It tells what it is given: of all that it owns only the pipe is used.
         self.loop = Loop(
-            cast(Llama, None), Batcher(Caches(1, Shelf(0)), 32, 16), self.pipe, Commands()
+            cast(Llama, None),
+            Batcher(Caches(1, Shelf(0)), 32, 16),
+            Threads(1),
+            self.pipe,
+            Commands(),
         )
 
     def tell(self, step: Step) -> list[Message]:
