@@ -15,6 +15,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Final
 
+from edge.engine.budget import Budget
 from edge.engine.caches import SHARED_TOKENS_MIN, Caches, Placement
 from edge.engine.tokens import Tokens
 
@@ -46,19 +47,13 @@ class _Sequence:
 class Batcher:
     """Who sits in the slots, who waits, and what goes into the next step.
 
-    A step has at most ``batch_tokens``, or as many as there are slots if that is more, so that
-    every sequence can have its token.
+    How much of prompts goes into a step is for ``budget`` to say, which has to have room for at
+    least as many tokens as there are slots, so that every sequence can have its token.
     """
 
-    def __init__(
-        self,
-        caches: Caches,
-        batch_tokens: int,
-        prefill_chunk_tokens: int,
-        waiting_max: int = 10_000,
-    ) -> None:
-        self.batch_tokens = max(batch_tokens, len(caches.slots))
-        self.prefill_chunk_tokens = prefill_chunk_tokens
+    def __init__(self, caches: Caches, budget: Budget, waiting_max: int = 10_000) -> None:
+        assert budget.most >= len(caches.slots)
+        self.budget = budget
         self.waiting_max = waiting_max
         self.caches = caches
         self._running: dict[int, _Sequence] = {}
@@ -148,19 +143,16 @@ class Batcher:
         self.caches.slots[sequence.slot].cached = Tokens()
 
     def plan(self) -> list[Entry]:
-        """The next step; empty when there is nothing to do. At most ``batch_tokens`` in all.
+        """The next step; empty when there is nothing to do.
 
         Prompts share what is left evenly; what a short one does not need goes to the longer.
         """
         entries = []
-        left = self.batch_tokens
         for sequence in self._running.values():
-            if sequence.next_token is not None and left:
+            if sequence.next_token is not None:
                 token = (sequence.next_token,)
                 entries.append(Entry(sequence.key, sequence.slot, token, sequence.position, True))
-                left -= 1
-        if entries:
-            left = min(left, self.prefill_chunk_tokens)
+        left = self.budget.prompt_tokens(len(entries))
         reading = [each for each in self._running.values() if each.position < len(each.prompt)]
         reading.sort(key=lambda each: len(each.prompt) - each.position)
         for place, sequence in enumerate(reading):
@@ -172,6 +164,10 @@ class Batcher:
                 entries.append(Entry(sequence.key, sequence.slot, tokens, sequence.position, last))
                 left -= len(tokens)
         return entries
+
+    def reads(self, entry: Entry) -> bool:
+        """Whether these tokens are of its prompt."""
+        return self._running[entry.key].next_token is None
 
     def decoded(self, entries: Items[Entry]) -> None:
         """The step was made: these tokens are in their slots' caches now."""

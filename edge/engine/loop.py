@@ -184,13 +184,17 @@ class Loop:
                 self._fail(entries, error)
                 return None
             else:
-                self._choose_threads(sum(len(each.tokens) for each in entries), started_ns)
+                self._learn(entries, time.perf_counter_ns() - started_ns)
                 break
         return entries
 
-    def _choose_threads(self, tokens: int, started_ns: int) -> None:
-        now_ns, before = time.perf_counter_ns(), self._threads.now
-        self._threads.saw(tokens, now_ns - started_ns, now_ns)
+    def _learn(self, entries: list[Entry], took_ns: int) -> None:
+        """A step took so long: how much the next may read, and with how many threads."""
+        tokens = sum(len(each.tokens) for each in entries)
+        reading = sum(len(each.tokens) for each in entries if self._batcher.reads(each))
+        self._batcher.budget.saw(tokens - reading, reading, took_ns)
+        before = self._threads.now
+        self._threads.saw(tokens, took_ns, time.perf_counter_ns())
         if self._threads.now != before:
             self._llama.use_threads(self._threads.now)
 

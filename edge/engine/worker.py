@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.engine.batcher import Batcher
+from edge.engine.budget import Budget
 from edge.engine.caches import Caches
 from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
 from edge.engine.llama import Limits, Llama
@@ -38,19 +39,22 @@ SELF_TEST_TOKENS: Final = 64
 MEASURED_STEPS: Final = 3
 
 
-def self_test(llama: Llama, threads: Threads) -> bool:
+def self_test(llama: Llama, threads: Threads, budget: Budget) -> bool:
     """A step of many tokens and one of a single one: a setting that crashes does so now. Returns
-    whether this model's cache can be cut (a recurrent one's cannot), and has `threads` learn how
-    long a step takes with each number of them."""
+    whether this model's cache can be cut (a recurrent one's cannot). What the steps take is learnt:
+    `threads` and `budget` begin with it."""
     token = (llama.vocabulary.tokenize("a") or [0])[0]
     measured = MEASURED_STEPS * len(threads.ladder())
     size = max(1, min(SELF_TEST_TOKENS, llama.context_tokens - 1 - measured))
-    llama.decode((token, position, 0, position == size - 1) for position in range(size))
+    batch = [(token, position, 0, position == size - 1) for position in range(size)]
+    budget.saw(0, size, _measure(llama, batch))
     took_ns: dict[int, int] = {}
     for number in threads.ladder():
         llama.use_threads(number)
         # The best of a few: the first with a number wakes its threads.
-        took_ns[number] = min(_measure(llama, token, size + each) for each in range(MEASURED_STEPS))
+        took_ns[number] = min(
+            _measure(llama, [(token, size + each, 0, True)]) for each in range(MEASURED_STEPS)
+        )
         size += MEASURED_STEPS
     threads.begin(1, took_ns, time.perf_counter_ns())
     llama.use_threads(threads.now)
@@ -59,9 +63,9 @@ def self_test(llama: Llama, threads: Threads) -> bool:
     return divisible
 
 
-def _measure(llama: Llama, token: int, position: int) -> int:
+def _measure(llama: Llama, batch: list[tuple[int, int, int, bool]]) -> int:
     started_ns = time.perf_counter_ns()
-    llama.decode([(token, position, 0, True)])
+    llama.decode(batch)
     return time.perf_counter_ns() - started_ns
 
 
@@ -83,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context-tokens", type=int, default=0)
     parser.add_argument("--cache-tokens", type=int, default=0)
     parser.add_argument("--batch-tokens", type=int, default=512)
-    parser.add_argument("--prefill-chunk-tokens", type=int, default=128)
+    parser.add_argument("--step-ms", type=int, default=200)
     parser.add_argument("--prompt-cache-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gpu-layers", type=int, default=-1)
@@ -111,7 +115,8 @@ def main() -> int:
     try:
         llama = Llama(given.model, limits)
         threads = Threads(given.threads)
-        reuse = self_test(llama, threads)
+        budget = Budget(given.step_ms, max(given.batch_tokens, given.slots))
+        reuse = self_test(llama, threads, budget)
     except (ModelError, EngineError) as error:
         if pipe is None:
             sys.stderr.write(f"{error}\n")
@@ -121,7 +126,7 @@ def main() -> int:
     if pipe is None:
         return 0
     caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), reuse=reuse)
-    batcher = Batcher(caches, given.batch_tokens, given.prefill_chunk_tokens, REQUESTS_MAX)
+    batcher = Batcher(caches, budget, REQUESTS_MAX)
     try:
         return serve(llama, batcher, threads, pipe, given)
     except (BrokenPipeError, ConnectionResetError):

@@ -32,7 +32,7 @@ class EngineCommand:
             "slots": settings.slots,
             "context-tokens": self.context_tokens,
             "batch-tokens": settings.batch_tokens,
-            "prefill-chunk-tokens": settings.prefill_chunk_tokens,
+            "step-ms": settings.step_ms,
             "threads": settings.threads or _cores(),
             "gpu-layers": settings.gpu_layers,
         }

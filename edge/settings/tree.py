@@ -100,9 +100,10 @@ class Model:
     batch_tokens: int = setting(
         512, "tokens of one decode step at most", at_least=32, at_most=16_384
     )
-    prefill_chunk_tokens: int = setting(
-        128, "prompt tokens read in one step while others generate", at_least=16, at_most=16_384
-    )
+    step_ms: int = setting(
+        200, "how long a decode step may take; so much of prompts goes into it", at_least=10,
+        at_most=10_000
+    )  # fmt: skip
     load_timeout_ms: int = setting(
         600_000, "how long a model may take to load", at_least=1_000, at_most=3_600_000
     )

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.engine.batcher import Batcher
+from edge.engine.budget import FIRST_TOKENS, Budget
 from edge.engine.caches import Caches
 from edge.engine.shelf import Shelf
 
@@ -15,7 +16,7 @@ PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_siz
 def test_steps_hold_what_they_promise(
     prompts: list[list[int]], slots: int, budget: int, reuse: bool
 ) -> None:
-    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), budget, 8)
+    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), Budget(200, max(budget, slots)))
     for key, prompt in enumerate(prompts):
         assert batcher.add(key, prompt)
     cache: dict[int, list[int]] = {number: [] for number in range(slots)}
@@ -34,7 +35,7 @@ def test_steps_hold_what_they_promise(
         entries = batcher.plan()
         if not entries:
             break
-        assert sum(len(entry.tokens) for entry in entries) <= batcher.batch_tokens
+        assert sum(len(entry.tokens) for entry in entries) <= batcher.budget.most
         planned = [entry.key for entry in entries]
         assert len(planned) == len(set(planned))
         assert set(generated) <= set(planned)
@@ -60,26 +61,26 @@ def test_steps_hold_what_they_promise(
 
 
 def test_a_shared_beginning_is_read_once() -> None:
-    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
-    beginning = list(range(100))
+    batcher = Batcher(Caches(2, Shelf(0)), Budget(200, 512))
+    beginning = list(range(FIRST_TOKENS - 1))
     batcher.add(1, [*beginning, 201])
     batcher.add(2, [*beginning, 202])
     assert [key for key, _ in batcher.admit()] == [1]
     batcher.decoded(batcher.plan())
     ((key, placement),) = batcher.admit()
-    assert (key, placement.copy_from, placement.keep) == (2, 0, 100)
+    assert (key, placement.copy_from, placement.keep) == (2, 0, FIRST_TOKENS - 1)
 
 
 def test_the_line_is_bounded() -> None:
-    batcher = Batcher(Caches(1, Shelf(0)), 32, 16, waiting_max=1)
+    batcher = Batcher(Caches(1, Shelf(0)), Budget(200, 32), waiting_max=1)
     assert batcher.add(1, [1])
     assert not batcher.add(2, [1])
 
 
 def test_who_came_last_waits_again_with_all_that_it_has_said() -> None:
-    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
+    batcher = Batcher(Caches(2, Shelf(0)), Budget(200, 512))
     for key in (1, 2):
-        batcher.add(key, [key] * 20)
+        batcher.add(key, [key] * 16)
     batcher.admit()
     batcher.decoded(batcher.plan())
     batcher.sampled(1, 7)
@@ -91,12 +92,12 @@ def test_who_came_last_waits_again_with_all_that_it_has_said() -> None:
     assert batcher.requeue() is None
     # Nobody overtakes it, and what it had read is still there.
     ((key, placement),) = batcher.admit()
-    assert (key, placement.keep) == (2, 20)
+    assert (key, placement.keep) == (2, 16)
     assert [each.tokens for each in batcher.plan()] == [(7,), (8,)]
 
 
 def test_what_could_not_be_brought_is_read() -> None:
-    batcher = Batcher(Caches(2, Shelf(0)), 512, 512)
+    batcher = Batcher(Caches(2, Shelf(0)), Budget(200, 512))
     batcher.add(1, [1] * 20)
     batcher.admit()
     batcher.decoded(batcher.plan())

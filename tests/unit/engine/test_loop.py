@@ -9,6 +9,7 @@ import pytest
 
 from edge.engine import messages
 from edge.engine.batcher import Batcher
+from edge.engine.budget import Budget
 from edge.engine.caches import Caches
 from edge.engine.intake import Commands
 from edge.engine.llama import Llama
@@ -46,7 +47,7 @@ class Told:
         # It tells what it is given: of all that it owns only the pipe is used.
         self.loop = Loop(
             cast(Llama, None),
-            Batcher(Caches(1, Shelf(0)), 32, 16),
+            Batcher(Caches(1, Shelf(0)), Budget(200, 32)),
             Threads(1),
             self.pipe,
             Commands(),
