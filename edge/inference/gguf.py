@@ -21,6 +21,8 @@ STRING_BYTES_MAX: Final = 64 * 1024 * 1024
 ARRAY_ITEMS_MAX: Final = 50_000_000
 DIMENSIONS_MAX: Final = 8
 ARRAY_DEPTH_MAX: Final = 4
+LISTED_MAX: Final = 4_096
+"""Numbers of a list that are read; such lists have one for each layer."""
 
 _STRING: Final = 8
 _ARRAY: Final = 9
@@ -38,6 +40,22 @@ _BLOCKS: Final[dict[int, tuple[int, int]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model's memory follows from, 0 where its file is silent. ``kv_heads`` has a number for
+    each layer, 0 for one that keeps nothing of the tokens it has seen."""
+
+    weights_bytes: int = 0
+    layers: int = 0
+    width: int = 0
+    feed_forward: int = 0
+    heads: int = 0
+    kv_heads: tuple[int, ...] = ()
+    key_length: int = 0
+    value_length: int = 0
+    vocabulary: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What a GGUF says of itself. ``context_tokens`` is 0 and ``name`` empty when it is silent."""
 
@@ -46,6 +64,7 @@ class Header:
     architecture: str
     name: str
     context_tokens: int
+    shape: Shape = Shape()
 
 
 class _Damaged(Exception):
@@ -88,23 +107,29 @@ class _Reader:
         return self.take(self.string_bytes()).decode("utf-8", "replace")
 
     def value(self, kind: int) -> object:
-        """A scalar or a text; an array is passed over and reads as None."""
+        """A scalar or a text; a short list of numbers as a tuple, any other list as a `range` of
+        its length: it is passed over."""
         if kind == _STRING:
             return self.string()
         if kind == _ARRAY:
-            self._pass_array(1)
-            return None
+            return self._array()
         scalar = self._scalar(kind)
         value: object = scalar.unpack(self.take(scalar.size))[0]
         return value
+
+    def _array(self) -> tuple[object, ...] | range:
+        kind, items = self.number("I"), self.number("Q")
+        if kind not in (_STRING, _ARRAY) and items <= LISTED_MAX:
+            return tuple(self.value(kind) for _ in range(items))
+        self._pass_items(kind, items, 1)
+        return range(items)
 
     def _scalar(self, kind: int) -> struct.Struct:
         if kind not in _SCALARS:
             raise _Damaged(f"its header has a value of the unknown type {kind}")
         return _SCALARS[kind]
 
-    def _pass_array(self, depth: int) -> None:
-        kind, items = self.number("I"), self.number("Q")
+    def _pass_items(self, kind: int, items: int, depth: int) -> None:
         if items > ARRAY_ITEMS_MAX or depth > ARRAY_DEPTH_MAX:
             raise _Damaged("its header has a list of impossible size")
         if kind == _STRING:
@@ -112,7 +137,7 @@ class _Reader:
                 self.skip(self.string_bytes())
         elif kind == _ARRAY:
             for _ in range(items):
-                self._pass_array(depth + 1)
+                self._pass_items(self.number("I"), self.number("Q"), depth + 1)
         else:
             self.skip(items * self._scalar(kind).size)
 
@@ -151,13 +176,48 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
             f"it has {size_bytes} bytes of {start + data_bytes}, as after a download cut short"
         )
     architecture = str(metadata.get("general.architecture") or "")
+    of_architecture = {
+        key.removeprefix(f"{architecture}."): value
+        for key, value in metadata.items()
+        if key.startswith(f"{architecture}.")
+    }
     return Header(
         version,
         tensors,
         architecture,
         str(metadata.get("general.name") or ""),
-        _whole(metadata.get(f"{architecture}.context_length")),
+        _whole(of_architecture.get("context_length")),
+        _shape(of_architecture, metadata.get("tokenizer.ggml.tokens"), data_bytes),
     )
+
+
+def _shape(facts: dict[str, object], tokens: object, weights_bytes: int) -> Shape:
+    layers = _whole(facts.get("block_count"))
+    width, heads = _whole(facts.get("embedding_length")), _most(facts.get("attention.head_count"))
+    head_width = width // heads if heads else 0
+    kv_heads = facts.get("attention.head_count_kv", heads)
+    if isinstance(kv_heads, tuple):
+        each = tuple(_whole(number) for number in kv_heads)
+    else:
+        each = (_whole(kv_heads),) * min(layers, LISTED_MAX)
+    return Shape(
+        weights_bytes=weights_bytes,
+        layers=layers,
+        width=width,
+        feed_forward=_most(facts.get("feed_forward_length")),
+        heads=heads,
+        kv_heads=each,
+        key_length=_whole(facts.get("attention.key_length")) or head_width,
+        value_length=_whole(facts.get("attention.value_length")) or head_width,
+        vocabulary=len(tokens) if isinstance(tokens, (tuple, range)) else 0,
+    )
+
+
+def _most(value: object) -> int:
+    """The number, or of one for each layer the largest."""
+    if isinstance(value, tuple):
+        return max((_whole(each) for each in value), default=0)
+    return _whole(value)
 
 
 def _tensor_end(reader: _Reader) -> int:

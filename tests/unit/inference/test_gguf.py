@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ModelError
-from edge.inference.gguf import Header, read_header
+from edge.inference.gguf import Header, Shape, read_header
 
 
 def text(value: str) -> bytes:
@@ -35,7 +35,7 @@ def read(data: bytes) -> Header:
 
 
 def test_a_whole_file_says_what_it_is() -> None:
-    assert read(small_gguf()) == Header(3, 1, "llama", "", 512)
+    assert read(small_gguf()) == Header(3, 1, "llama", "", 512, Shape(weights_bytes=256))
 
 
 def test_a_tensor_of_an_unknown_type_is_no_damage() -> None:

@@ -1,0 +1,97 @@
+"""How much context fits beside a model in the memory that is free. Pure.
+
+The weights are as large as the file. Of each token of the context every layer keeps a key and a
+value for each of its key-value heads. A step needs room besides: a mask over all of the context for
+each token of the batch, what the layers compute, and a row of logits for each sequence. Measured
+against llama.cpp's own words the sum is right to some percent (SmolLM2-135M: 1,440 of 1,440 MiB of
+cache, 75 of 78 MiB of buffers at 65,536 tokens).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edge.inference.gguf import Shape
+
+KV_BYTES: Final[dict[str, float]] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+"""Of one number in the cache, by its type (ggml's blocks of 32 with their scales)."""
+SPARE_SHARE: Final = 0.1
+"""Of the free memory that is left for the node, the system's file cache and errors of the sum."""
+CONTEXT_MIN: Final = 512
+"""Below that nobody is helped; llama.cpp says itself that it lacks the memory."""
+_MASK_BYTES: Final = 2
+_FLOAT_BYTES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a model gets: ``context_tokens`` for one task, ``cache_tokens`` for all at a time.
+    ``wanted_tokens`` is what all slots together could use."""
+
+    context_tokens: int
+    cache_tokens: int
+    wanted_tokens: int
+    needs_bytes: int
+    free_bytes: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Every slot can have its whole context at once."""
+        return self.cache_tokens >= self.wanted_tokens
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen, and how to have more; empty when there was nothing to choose."""
+        if self.is_whole:
+            return ""
+        gib = self.free_bytes / 2**30
+        return (
+            f"{gib:.1f} GiB are free, so all tasks together have {self.cache_tokens} tokens of"
+            f" context and each at most {self.context_tokens}, where {self.wanted_tokens} are"
+            " wanted; free some memory, choose fewer slots, or set model.kv_type to q8_0"
+        )
+
+
+def kv_bytes_per_token(shape: Shape, kv_type: str) -> float:
+    """What the cache keeps of one token."""
+    return sum(shape.kv_heads) * (shape.key_length + shape.value_length) * KV_BYTES[kv_type]
+
+
+def needs_bytes(
+    shape: Shape, *, cache_tokens: int, batch_tokens: int, slots: int, kv_type: str
+) -> int:
+    """Memory of weights, cache and buffers."""
+    cache = kv_bytes_per_token(shape, kv_type) * cache_tokens
+    layer = batch_tokens * (2 * shape.width + 3 * shape.feed_forward) * _FLOAT_BYTES
+    mask = batch_tokens * cache_tokens * _MASK_BYTES
+    logits = slots * shape.vocabulary * _FLOAT_BYTES
+    return int(shape.weights_bytes + cache + layer + mask + logits)
+
+
+def fit(
+    shape: Shape,
+    *,
+    free_bytes: int,
+    slots: int,
+    context_tokens: int,
+    batch_tokens: int,
+    kv_type: str = "f16",
+    fixed: bool = False,
+) -> Room:
+    """As much of the wanted context as fits: first all tasks together get less than each of them
+    could use, then each gets less. With ``fixed``, or of a file that is silent, all that is wanted.
+    """
+
+    def needs(tokens: int) -> int:
+        return needs_bytes(
+            shape, cache_tokens=tokens, batch_tokens=batch_tokens, slots=slots, kv_type=kv_type
+        )
+
+    wanted = slots * context_tokens
+    if fixed or not shape.kv_heads:
+        return Room(context_tokens, wanted, wanted, needs(wanted), free_bytes)
+    per_token = (needs(wanted) - needs(0)) / wanted
+    left_bytes = free_bytes * (1 - SPARE_SHARE) - needs(0)
+    cache = min(wanted, max(CONTEXT_MIN, int(left_bytes / per_token) // 256 * 256))
+    return Room(min(context_tokens, cache), cache, wanted, needs(cache), free_bytes)

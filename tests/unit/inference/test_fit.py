@@ -1,0 +1,93 @@
+"""What fits into the memory of boxes of several sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.inference.fit import CONTEXT_MIN, SPARE_SHARE, Room, fit, kv_bytes_per_token, needs_bytes
+from edge.inference.gguf import Shape
+
+GIB: Final = 2**30
+LLAMA_8B: Final = Shape(
+    weights_bytes=int(4.6 * GIB), layers=32, width=4_096, feed_forward=14_336, heads=32,
+    kv_heads=(8,) * 32, key_length=128, value_length=128, vocabulary=128_256,
+)  # fmt: skip
+SMOLLM2: Final = Shape(
+    weights_bytes=96_576_768, layers=30, width=576, feed_forward=1_536, heads=9, kv_heads=(3,) * 30,
+    key_length=64, value_length=64, vocabulary=49_152,
+)  # fmt: skip
+
+
+def room(shape: Shape, free_gib: float, slots: int = 16, context_tokens: int = 4_096) -> Room:
+    return fit(
+        shape, free_bytes=int(free_gib * GIB), slots=slots, context_tokens=context_tokens,
+        batch_tokens=512,
+    )  # fmt: skip
+
+
+def test_a_small_model_has_all_that_it_wants() -> None:
+    got = room(SMOLLM2, 8)
+    assert got.is_whole
+    assert (got.context_tokens, got.cache_tokens) == (4_096, 65_536)
+    assert got.sentence == ""
+
+
+def test_the_sum_is_what_llama_cpp_says_it_takes() -> None:
+    assert kv_bytes_per_token(SMOLLM2, "f16") * 65_536 == 1_440 * 2**20
+    whole = needs_bytes(SMOLLM2, cache_tokens=65_536, batch_tokens=512, slots=16, kv_type="f16")
+    buffers = whole - SMOLLM2.weights_bytes - 1_440 * 2**20
+    assert buffers == pytest.approx(80.5 * 2**20, rel=0.1)
+
+
+def test_eight_billion_weights_start_on_a_box_of_sixteen_gigabytes() -> None:
+    got = room(LLAMA_8B, 12)
+    assert not got.is_whole
+    assert got.context_tokens == 4_096
+    assert 30_000 < got.cache_tokens < 65_536
+    assert "12.0 GiB are free" in got.sentence
+    assert str(got.cache_tokens) in got.sentence
+
+
+def test_where_not_even_one_task_fits_each_has_less() -> None:
+    got = room(LLAMA_8B, 5.6)
+    assert CONTEXT_MIN <= got.context_tokens < 4_096
+    assert got.cache_tokens == got.context_tokens
+
+
+def test_a_smaller_type_of_cache_has_room_for_more() -> None:
+    few = fit(LLAMA_8B, free_bytes=8 * GIB, slots=16, context_tokens=4_096, batch_tokens=512)
+    more = fit(
+        LLAMA_8B, free_bytes=8 * GIB, slots=16, context_tokens=4_096, batch_tokens=512,
+        kv_type="q8_0",
+    )  # fmt: skip
+    assert more.cache_tokens > 1.8 * few.cache_tokens
+
+
+def test_layers_that_keep_nothing_cost_nothing() -> None:
+    hybrid = replace(LLAMA_8B, kv_heads=(8,) * 4 + (0,) * 28)
+    assert kv_bytes_per_token(hybrid, "f16") * 8 == kv_bytes_per_token(LLAMA_8B, "f16")
+
+
+def test_what_an_admin_has_set_is_kept() -> None:
+    got = fit(
+        LLAMA_8B, free_bytes=GIB, slots=16, context_tokens=8_192, batch_tokens=512, fixed=True
+    )
+    assert (got.context_tokens, got.cache_tokens) == (8_192, 131_072)
+
+
+def test_of_a_file_that_is_silent_nothing_is_concluded() -> None:
+    assert room(Shape(), 1).is_whole
+
+
+@given(st.floats(0.1, 200), st.integers(1, 64), st.integers(CONTEXT_MIN, 131_072))
+def test_what_is_chosen_fits(free_gib: float, slots: int, context_tokens: int) -> None:
+    got = room(LLAMA_8B, free_gib, slots, context_tokens)
+    assert CONTEXT_MIN <= got.context_tokens <= context_tokens
+    assert got.context_tokens <= got.cache_tokens <= got.wanted_tokens
+    if got.cache_tokens > CONTEXT_MIN:
+        assert got.needs_bytes <= got.free_bytes * (1 - SPARE_SHARE) + 1
