@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from edge.engine.batcher import Batcher, Entry
-from edge.engine.caches import Placement
+from edge.engine.batching.batcher import Batcher, Entry
+from edge.engine.batching.caches import Placement
 from edge.engine.intake import (
     Command,
     Commands,

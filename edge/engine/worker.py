@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from edge.engine.batcher import Batcher
-from edge.engine.budget import Budget
-from edge.engine.caches import Caches
+from edge.engine.batching.batcher import Batcher
+from edge.engine.batching.budget import Budget
+from edge.engine.batching.caches import Caches
+from edge.engine.batching.shelf import Shelf
 from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
 from edge.engine.llama import Limits, Llama
 from edge.engine.loop import Loop
@@ -30,7 +31,6 @@ from edge.engine.messages import REQUESTS_MAX, LoadFailed, Ready
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.renderer import Renderer
-from edge.engine.shelf import Shelf
 from edge.engine.threads import Threads
 from edge.errors import EngineError, ModelError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.batcher import Batcher
-from edge.engine.budget import Budget
-from edge.engine.caches import SHARED_TOKENS_MIN, Caches
-from edge.engine.shelf import Shelf
+from edge.engine.batching.batcher import Batcher
+from edge.engine.batching.budget import Budget
+from edge.engine.batching.caches import SHARED_TOKENS_MIN, Caches
+from edge.engine.batching.shelf import Shelf
 
 BEGINNINGS = ((1,) * 40, (1,) * 20 + (2,) * 30, (3,))
 PROMPTS = st.tuples(st.sampled_from(BEGINNINGS), st.lists(st.integers(0, 2), max_size=30)).map(

@@ -13,7 +13,7 @@ FILES = sorted((ROOT / "edge").rglob("*.py"))
 FLOORS = {
     "edge.errors": 0, "edge.clock": 0, "edge.collector": 0, "edge.json_values": 0,
     "edge.phoenix": 1, "edge.tasks": 1,
-    "edge.engine.messages": 1, "edge.engine.batcher": 1, "edge.engine.seams": 1,
+    "edge.engine.messages": 1, "edge.engine.batching": 1, "edge.engine.seams": 1,
     "edge.settings": 2, "edge.telemetry": 2, "edge.actors": 2, "edge.engine": 2,
     "edge.inference": 3, "edge.storage": 3,
     "edge.services.task": 4, "edge.services.watchers": 5, "edge.services.keeping": 6,
@@ -25,7 +25,7 @@ PURE = (
     "edge.phoenix",
     "edge.tasks",
     "edge.engine.messages",
-    "edge.engine.batcher",
+    "edge.engine.batching",
     "edge.engine.seams",
 )
 IMPURE = {"asyncio", "time", "threading", "socket"}

@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from edge.engine import messages
-from edge.engine.batcher import Batcher
-from edge.engine.budget import Budget
-from edge.engine.caches import Caches
+from edge.engine.batching.batcher import Batcher
+from edge.engine.batching.budget import Budget
+from edge.engine.batching.caches import Caches
+from edge.engine.batching.shelf import Shelf
 from edge.engine.intake import Commands
 from edge.engine.llama import Llama
 from edge.engine.loop import Loop
@@ -25,7 +26,6 @@ from edge.engine.messages import (
     encode,
 )
 from edge.engine.pipe import Pipe
-from edge.engine.shelf import Shelf
 from edge.engine.threads import Threads
 
 

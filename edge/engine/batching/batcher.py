@@ -15,9 +15,9 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Final
 
-from edge.engine.budget import Budget
-from edge.engine.caches import SHARED_TOKENS_MIN, Caches, Placement
-from edge.engine.tokens import Tokens
+from edge.engine.batching.budget import Budget
+from edge.engine.batching.caches import SHARED_TOKENS_MIN, Caches, Placement
+from edge.engine.batching.tokens import Tokens
 
 LOOK_AHEAD: Final = 64
 """How many that wait for another's prompt may be passed over in one look at the queue."""

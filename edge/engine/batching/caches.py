@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from edge.engine.shelf import Shelf
-from edge.engine.tokens import Tokens
+from edge.engine.batching.shelf import Shelf
+from edge.engine.batching.tokens import Tokens
 
 SHARED_TOKENS_MIN: Final = 16
 """A shorter common beginning is not worth a copy."""

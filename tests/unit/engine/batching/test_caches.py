@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edge.engine import tokens
-from edge.engine.caches import SHARED_TOKENS_MIN, Caches
-from edge.engine.shelf import Shelf
-from edge.engine.tokens import Tokens
+from edge.engine.batching import tokens
+from edge.engine.batching.caches import SHARED_TOKENS_MIN, Caches
+from edge.engine.batching.shelf import Shelf
+from edge.engine.batching.tokens import Tokens
 
 INSTRUCTIONS = tuple(range(200))
 

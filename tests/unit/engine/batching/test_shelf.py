@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edge.engine import shelf as module
-from edge.engine.shelf import KEPT_TOKENS_MIN, Shelf
-from edge.engine.tokens import Tokens
+from edge.engine.batching import shelf as module
+from edge.engine.batching.shelf import KEPT_TOKENS_MIN, Shelf
+from edge.engine.batching.tokens import Tokens
 
 LONG = tuple(range(KEPT_TOKENS_MIN))
 

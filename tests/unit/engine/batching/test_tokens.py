@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine import tokens
-from edge.engine.tokens import BLOCK_TOKENS, Tokens
+from edge.engine.batching import tokens
+from edge.engine.batching.tokens import BLOCK_TOKENS, Tokens
 
 IDS = st.lists(st.integers(0, 1), max_size=4 * BLOCK_TOKENS)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.batcher import Batcher
-from edge.engine.budget import FIRST_TOKENS, Budget
-from edge.engine.caches import Caches
-from edge.engine.shelf import Shelf
+from edge.engine.batching.batcher import Batcher
+from edge.engine.batching.budget import FIRST_TOKENS, Budget
+from edge.engine.batching.caches import Caches
+from edge.engine.batching.shelf import Shelf
 
 PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_size=12)
 

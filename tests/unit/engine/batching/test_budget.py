@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.clock import NS_PER_MS, NS_PER_S
-from edge.engine.budget import FIRST_TOKENS, PROMPT_TOKENS_MIN, Budget
+from edge.engine.batching.budget import FIRST_TOKENS, PROMPT_TOKENS_MIN, Budget
 
 STEP_MS = 200
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from edge.engine.tokens import Tokens
+from edge.engine.batching.tokens import Tokens
 
 KEPT_TOKENS_MIN: Final = 64
 """A shorter prompt is read as fast as it is fetched."""

@@ -1,0 +1,1 @@
+"""Continuous batching: who is in a step with how many tokens, and whose caches stay. Pure."""
