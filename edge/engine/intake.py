@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ from edge.engine.messages import (
     FrameReader,
     Generate,
     Ping,
+    Pong,
     Rejected,
     Shutdown,
     ToEngine,
@@ -35,6 +36,7 @@ from edge.engine.messages import (
 )
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import Prompts
+from edge.engine.pulse import Pulse
 from edge.errors import ClientError, EngineError, InvalidRequest, PromptTooLong
 
 STACK_BYTES: Final = 16 * 1024 * 1024
@@ -67,9 +69,17 @@ class Commands:
 
     The node has at most `REQUESTS_MAX` requests in the engine: one command for each, one or two to
     cancel it, and a ping every few seconds. More than `COMMANDS_MAX` are a defect.
+
+    A step that is under way (`stepping`) is ended by way of its `pulse` when all whom it serves are
+    cancelled, or when it is the end. Where others are in it too, a cancel waits for it: it ends
+    soon, and they would have to read the same again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self._pulse = Pulse() if pulse is None else pulse
+        self._serves: set[int] = set()
+        self._step = 0
+        self._beaten = 0
         self._commands: deque[Command] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -80,6 +90,10 @@ class Commands:
         with self._changed:
             assert len(self._commands) < COMMANDS_MAX, "the node sends no more"
             self._commands.append(command)
+            if isinstance(command, Cancel) and command.key in self._serves:
+                self._serves.discard(command.key)
+                if not self._serves:
+                    self._pulse.stop()
             self._changed.notify()
 
     def close(self, fault: BaseException | None = None) -> None:
@@ -87,7 +101,34 @@ class Commands:
         with self._changed:
             self._closed = True
             self.fault = self.fault or fault
+            self._pulse.stop()
             self._changed.notify()
+
+    def stepping(self, step: int, keys: Iterable[int]) -> None:
+        """Step number so and so begins, for these sequences."""
+        with self._changed:
+            self._pulse.begin()
+            self._step, self._beaten = step, 0
+            self._serves = set(keys)
+            for command in self._commands:
+                if isinstance(command, Cancel):
+                    self._serves.discard(command.key)
+            if self._closed or not self._serves:
+                self._pulse.stop()
+
+    def stepped(self) -> None:
+        """It is over; a cancel is obeyed before the next."""
+        with self._changed:
+            self._serves.clear()
+
+    def beating(self) -> int | None:
+        """The number of the step that is under way, if it has come further since somebody asked;
+        None when there is none, when it stands still, or when nobody can know."""
+        with self._changed:
+            if not self._serves:
+                return None
+            before, self._beaten = self._beaten, self._pulse.operations
+            return self._step if self._beaten > before else None
 
     def take(self, *, wait: bool) -> list[Command] | None:
         """All that there are, with `wait` one at least; None when it is the end."""
@@ -236,7 +277,12 @@ class Reader(threading.Thread):
         elif isinstance(message, Cancel):
             self._tokeniser.cancel(message.key)
         elif isinstance(message, Ping):
-            self._commands.put(message)
+            step = self._commands.beating()
+            if step is None:
+                self._commands.put(message)
+            else:
+                # A step may take longer than silence may last; what matters is that it goes on.
+                self._pipe.send(Pong(message.nonce, step))
         else:
             assert isinstance(message, Shutdown)
             self._commands.close()

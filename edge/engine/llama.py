@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import llama_cpp as api
 
+from edge.engine.pulse import Pulse
 from edge.engine.vocabulary import Vocabulary
 from edge.errors import EngineError, ModelError
 
@@ -36,6 +37,13 @@ class CacheFull(EngineError):
 
     def __init__(self) -> None:
         super().__init__("llama.cpp has no room in its cache for this step; try again")
+
+
+class Stopped(EngineError):
+    """The step was ended on request (`Pulse.stop`); in this step nothing was read."""
+
+    def __init__(self) -> None:
+        super().__init__("this step was ended before its time")
 
 
 class DecodeFailed(EngineError):
@@ -188,13 +196,21 @@ class Llama:
         api.llama_memory_seq_rm(self._memory, slot, -1, -1)
         return False
 
+    def watch(self, pulse: Pulse) -> None:
+        """From now on the steps beat this pulse, and end when it says so."""
+        function = pulse.function(api.ggml_abort_callback)
+        if function is not None:
+            self._pulse = pulse  # llama.cpp holds its address
+            api.llama_set_abort_callback(self._context, function, pulse.data)
+
     def use_threads(self, number: int) -> None:
         """From the next step on. At most as many as in `Limits`."""
         api.llama_set_n_threads(self._context, number, number)
 
     def decode(self, tokens: Iterable[tuple[int, int, int, bool]]) -> None:
         """One step over (token, position, slot, wants logits). CacheFull when there is no room for
-        it, DecodeFailed when it is refused, BackendBroken when nothing goes any more."""
+        it, Stopped when its pulse was, DecodeFailed when it is refused, BackendBroken when nothing
+        goes any more."""
         batch = self._batch
         count = 0
         for token, position, slot, wants_logits in tokens:
@@ -208,6 +224,8 @@ class Llama:
         status = api.llama_decode(self._context, batch)
         if status == 1:
             raise CacheFull
+        if status == 2:
+            raise Stopped
         if status < -1:
             raise BackendBroken(status)
         if status:

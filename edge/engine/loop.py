@@ -16,7 +16,7 @@ from edge.engine.intake import (
     overloaded,
     rejected,
 )
-from edge.engine.llama import CacheFull, DecodeFailed, Llama
+from edge.engine.llama import CacheFull, DecodeFailed, Llama, Stopped
 from edge.engine.messages import (
     Admitted,
     Cancel,
@@ -168,9 +168,11 @@ class Loop:
 
     def _decode(self, entries: list[Entry]) -> list[Entry] | None:
         """Has llama.cpp make the step, and what was in it: fewer entries where the cache had no
-        room for all. None when it was refused, and its sequences have gone back to the node."""
+        room for all. None when it was refused, and its sequences have gone back to the node; or
+        when it was ended because nobody wants it any more."""
         while entries:
             started_ns = time.perf_counter_ns()
+            self._commands.stepping(self._steps + 1, [entry.key for entry in entries])
             try:
                 self._llama.decode(
                     (token, entry.start + offset, entry.slot,
@@ -180,12 +182,17 @@ class Loop:
                 )  # fmt: skip
             except CacheFull:
                 entries = self._make_room()
+            except Stopped:
+                self._undo(entries)
+                return None
             except DecodeFailed as error:
                 self._fail(entries, error)
                 return None
             else:
                 self._learn(entries, time.perf_counter_ns() - started_ns)
                 break
+            finally:
+                self._commands.stepped()
         return entries
 
     def _learn(self, entries: list[Entry], took_ns: int) -> None:
@@ -197,6 +204,13 @@ class Loop:
         self._threads.saw(tokens, took_ns, time.perf_counter_ns())
         if self._threads.now != before:
             self._llama.use_threads(self._threads.now)
+
+    def _undo(self, entries: list[Entry]) -> None:
+        """A step was ended. llama.cpp takes back what it was at; with more than one pass in a step
+        the others would be left."""
+        for entry in entries:
+            if not self._llama.trim(entry.slot, entry.start):
+                self._caches.forget(entry.slot)
 
     def _make_room(self) -> list[Entry]:
         """Gives up what nobody uses; then has who came last wait again. The step as it is then."""

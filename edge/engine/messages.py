@@ -94,7 +94,8 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop this sequence before the next decode step, or before there is one. Unknown keys are
+    """Stop this sequence before the next decode step, or before there is one; a step that serves
+    no other is ended where it is (on the CPU). Unknown keys are
     ignored: it may have ended while the message was under way. Answered by a `Finished` with reason
     ``cancelled``, also where it ends a `Count`. It overtakes all that is not prepared yet."""
 
@@ -112,7 +113,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Answered by `Pong` from the decode loop itself, so an answer proves that steps are made."""
+    """Answered by `Pong` between two decode steps, or within one that has come further since the
+    last `Ping`: so an answer proves that steps are made."""
 
     nonce: int
 
@@ -237,7 +239,8 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Answer to `Ping`. ``step`` counts the decode steps since the start."""
+    """Answer to `Ping`. ``step`` counts the decode steps since the start that are done, and the
+    one within which it is said."""
 
     nonce: int
     step: int

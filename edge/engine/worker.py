@@ -30,6 +30,7 @@ from edge.engine.loop import Loop
 from edge.engine.messages import REQUESTS_MAX, LoadFailed, Ready
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
+from edge.engine.pulse import Pulse
 from edge.engine.renderer import Renderer
 from edge.engine.threads import Threads
 from edge.errors import EngineError, ModelError
@@ -142,7 +143,9 @@ def serve(
         llama.chat_template or CHATML, vocabulary.special("bos")[1], vocabulary.special("eos")[1]
     )
     prompts = Prompts(vocabulary, llama.context_tokens, renderer.render)
-    commands = Commands()
+    pulse = Pulse()
+    llama.watch(pulse)
+    commands = Commands(pulse)
     threading.stack_size(STACK_BYTES)
     tokeniser = Tokeniser(pipe, prompts, llama.context_tokens, commands)
     reader = Reader(pipe, tokeniser, commands)

@@ -275,13 +275,11 @@ class Lifecycle:
         if silent_ms >= policy.stall_kill_ms:
             return self._kill(f"the engine made no step for {silent_ms} ms")
         effects: list[Effect] = [Arm(policy.tick_ms)]
-        if self.state is State.READY:
-            if silent_ms >= policy.stall_report_ms:
-                self.state = State.STALLED
-                effects.append(Stalled(silent_ms))
-            else:
-                effects.append(SendPing())
-        return effects
+        if self.state is State.READY and silent_ms >= policy.stall_report_ms:
+            self.state = State.STALLED
+            effects.append(Stalled(silent_ms))
+        # Also after a silence: within a long step every `Ping` is answered for itself.
+        return [*effects, SendPing()]
 
     def _heard(self, _event: Heard, now_ns: int) -> list[Effect]:
         self.state = State.READY

@@ -42,6 +42,7 @@ class Worker:
     """A worker process and what it said."""
 
     def __init__(self, model: Path, *flags: str) -> None:
+        self.model = model
         self.pipe, theirs = socket.socketpair()
         self.pipe.settimeout(30)
         with theirs:
@@ -506,3 +507,69 @@ def test_a_chat_that_comes_back_when_all_slots_went_to_others_is_not_read_again(
     assert first.cached_tokens == 0
     assert again.cached_tokens == again.prompt_tokens - 1
     assert worker.text(9) == worker.text(1)
+
+
+@pytest.fixture
+def slow(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., Worker]) -> Worker:
+    """A worker that is at a long step: it reads a prompt, and each step reads twice as much."""
+    path = tmp_path_factory.mktemp("slow") / "slow.gguf"
+    write_random_gguf(path, context_tokens=LONG_CONTEXT)
+    worker = start(
+        path, "--slots", "2", "--context-tokens", str(LONG_CONTEXT), "--batch-tokens", "8192",
+        "--step-ms", "10000",
+    )  # fmt: skip
+    assert isinstance(worker.next(), Ready)
+    worker.send(ask(1, "to be or " * 3_000))
+    while True:
+        step = worker.next()
+        assert isinstance(step, Step)
+        if step.batch_tokens >= 4_096:
+            return worker
+
+
+def test_a_cancel_ends_the_step_that_serves_nobody_else(
+    slow: Worker, start: Callable[..., Worker]
+) -> None:
+    read = slow.steps[-1].outputs[0].prefilled
+    slow.send(Cancel(1), ask(2, "to be or not"))
+    assert slow.until_finished(1)[1].reason == "cancelled"
+    assert {each.prefilled for step in slow.steps for each in step.outputs if each.key == 1} <= set(
+        range(read + 1)
+    )
+    # And llama.cpp's cache is what it is thought to be.
+    slow.until_finished(2)
+    again = slow.run(ask(3, "to be or " * 200))
+    assert again.cached_tokens == again.prompt_tokens - 1
+    fresh = start(slow.model, "--context-tokens", "4096")
+    assert isinstance(fresh.next(), Ready)
+    fresh.run(ask(3, "to be or " * 200))
+    assert fresh.tokens(3) == slow.tokens(3)
+
+
+def test_a_shutdown_ends_the_step(slow: Worker) -> None:
+    steps = len(slow.steps)
+    slow.send(Shutdown())
+    assert slow.process.wait(20) == 0
+    while data := slow.pipe.recv(1 << 16):
+        assert not [each for each in slow._frames.feed(data) if isinstance(each, Step)]
+    assert len(slow.steps) == steps
+
+
+def test_pings_are_answered_within_a_long_step(slow: Worker) -> None:
+    slow.pipe.settimeout(0.02)
+    pongs: list[Pong] = []
+    nonce = 0
+    while True:
+        nonce += 1
+        slow.send(Ping(nonce))
+        try:
+            message = slow.next()
+        except TimeoutError:
+            continue  # the next may find that it has gone on
+        if isinstance(message, Step):
+            break
+        assert isinstance(message, Pong)
+        pongs.append(message)
+    # Between two steps one is answered at most.
+    assert len(pongs) >= 3
+    assert {pong.step for pong in pongs[1:]} == {slow.steps[-1].step}

@@ -19,6 +19,7 @@ from edge.engine.messages import (
     Message,
     Ping,
     PipeError,
+    Pong,
     Rejected,
     Sampling,
     Shutdown,
@@ -27,6 +28,7 @@ from edge.engine.messages import (
 )
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import Messages, Prompts
+from edge.engine.pulse import Pulse
 from edge.errors import EngineError, InvalidRequest
 
 CONTEXT_TOKENS = 50
@@ -282,3 +284,86 @@ def test_garbage_is_the_end_and_a_fault(bench: Bench) -> None:
         Reader(bench.pipe, bench.tokeniser, bench.commands).run()
     assert isinstance(bench.commands.fault, PipeError)
     assert bench.commands.take(wait=True) is None
+
+
+class Beats:
+    """A pulse that beats when the test says so."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self.stopped = False
+
+    def begin(self) -> None:
+        self.operations = 0
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def stepping(*keys: int) -> tuple[Commands, Beats]:
+    beats = Beats()
+    commands = Commands(cast(Pulse, beats))
+    commands.stepping(7, keys)
+    return commands, beats
+
+
+def test_a_step_ends_when_all_whom_it_serves_are_cancelled() -> None:
+    commands, beats = stepping(1, 2)
+    commands.put(Cancel(3))
+    commands.put(Cancel(1))
+    commands.put(Cancel(1))
+    assert not beats.stopped
+    commands.put(Cancel(2))
+    assert beats.stopped
+
+
+def test_a_cancel_before_the_step_counts_and_one_behind_it_waits_for_the_next() -> None:
+    beats = Beats()
+    commands = Commands(cast(Pulse, beats))
+    commands.put(Cancel(1))
+    commands.stepping(1, [1])
+    assert beats.stopped
+    commands.stepped()
+    commands.take(wait=False)
+    commands.stepping(2, [2])
+    commands.stepped()
+    commands.put(Cancel(2))
+    assert not beats.stopped
+
+
+def test_the_end_ends_the_step_too() -> None:
+    commands, beats = stepping(1, 2)
+    commands.close()
+    assert beats.stopped
+    commands.stepping(8, [1])
+    assert beats.stopped
+
+
+def test_a_step_beats_only_while_it_goes_on() -> None:
+    commands, beats = stepping(1)
+    assert commands.beating() is None
+    beats.operations = 5
+    assert commands.beating() == 7
+    assert commands.beating() is None, "it stands still"
+    beats.operations = 6
+    assert commands.beating() == 7
+    commands.stepped()
+    beats.operations = 9
+    assert commands.beating() is None, "there is none"
+
+
+def test_a_ping_within_a_step_is_answered_by_who_reads_it() -> None:
+    commands, beats = stepping(1)
+    theirs, ours = socket.socketpair()
+    pipe = Pipe(ours.detach())
+    reader = Reader(pipe, cast(Tokeniser, None), commands)
+    beats.operations = 5
+    theirs.sendall(encode(Ping(3)) + encode(Ping(4)))
+    theirs.shutdown(socket.SHUT_WR)
+    reader.run()
+    assert FrameReader().feed(theirs.recv(1 << 16)) == [Pong(3, 7)]
+    theirs.close()
+    pipe.close()
+    # The second found no progress: the loop has to answer it.
+    assert list(commands._commands) == [Ping(4)]
