@@ -109,6 +109,10 @@ class Outside:
     memory_free_bytes: Callable[[], int] = free_memory_bytes
 
 
+PROMPT_CACHE_DIR: Final = "prompt-cache"
+"""In the data directory. It may be deleted at any time."""
+
+
 class Begun(NamedTuple):
     """``recovered`` tasks are back. ``up`` is what the engine says of itself; None, and
     ``degraded`` says why, where there is none and the node starts all the same."""
@@ -143,7 +147,7 @@ class Parts:
         )
         learning.resume(self.turns.forecast, _identity(outside.model), store.learnt, self.telemetry)
         self.pubsub = PubSub()
-        own = EngineCommand(outside.model, settings.model)
+        own = EngineCommand(outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR)
         self._command = outside.command or own
         self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self.ends = Ends()

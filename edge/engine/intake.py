@@ -85,6 +85,8 @@ class Commands:
         self._closed = False
         self.fault: BaseException | None = None
         """Why it is the end, if it is by a defect of ours."""
+        self.told = False
+        """Whether it is the end because the node has said so."""
 
     def put(self, command: Command) -> None:
         with self._changed:
@@ -285,6 +287,7 @@ class Reader(threading.Thread):
                 self._pipe.send(Pong(message.nonce, step))
         else:
             assert isinstance(message, Shutdown)
+            self._commands.told = True
             self._commands.close()
 
 

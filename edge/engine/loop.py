@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from edge.engine.batching.batcher import Batcher, Entry
 from edge.engine.batching.caches import Placement
+from edge.engine.batching.tokens import Tokens
 from edge.engine.intake import (
     Command,
     Commands,
@@ -123,20 +124,32 @@ class Loop:
     def _bring(self, placement: Placement) -> bool:
         """Makes llama.cpp's cache what the placement says. False when what it takes over could not
         be brought; then the slot is empty."""
-        slot, drops = placement.slot, placement.drops
-        if drops is not None and self._shelf.wants(drops, self._llama.state_size_bytes(slot)):
-            state = self._llama.state(slot)
-            if state:
-                self._shelf.put(drops, state)
+        slot = placement.slot
+        if placement.drops is not None:
+            self._put_away(slot, placement.drops)
         if placement.copy_from is not None:
             self._llama.copy(placement.copy_from, slot, placement.keep)
-        elif placement.fetch is not None and not self._llama.restore(
-            slot, self._shelf.take(placement.fetch).state
-        ):
-            return False
+        elif placement.fetch is not None:
+            state = self._shelf.take(placement.fetch).read()
+            if not state or not self._llama.restore(slot, state):
+                self._llama.trim(slot, 0)
+                return False
         if not self._llama.trim(slot, placement.keep) and placement.keep:
             raise EngineError("llama.cpp could not cut a cache that the self-test could")
         return True
+
+    def _put_away(self, slot: int, cached: Tokens) -> None:
+        """What the slot holds goes on the shelf, if it is worth it."""
+        if self._shelf.wants(cached, self._llama.state_size_bytes(slot)):
+            state = self._llama.state(slot)
+            if state:
+                self._shelf.put(cached, state)
+
+    def put_all_away(self) -> None:
+        """At the end: what all slots hold goes on the shelf, as far as there is room."""
+        if self._caches.reuse:
+            for slot in self._caches.by_use():
+                self._put_away(slot.number, slot.cached)
 
     def _step(self, entries: list[Entry]) -> None:
         started_ns = time.perf_counter_ns()

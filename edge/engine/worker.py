@@ -17,9 +17,11 @@ import signal
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from edge.engine.batching.archive import Archive, file_identity
 from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import Caches
@@ -38,6 +40,15 @@ from edge.errors import EngineError, ModelError
 SELF_TEST_TOKENS: Final = 64
 """Enough for one step to take the matrix paths that may crash on some processors."""
 MEASURED_STEPS: Final = 3
+SAVE_S: Final = 3.0
+"""For writing caches down at the end. The node waits for 5 seconds (`LifecyclePolicy.stop_ms`)."""
+_NOT_OF_CACHES: Final = frozenset(
+    {
+        *("fd", "probe", "slots", "cache_tokens", "batch_tokens", "step_ms", "threads"),
+        *("prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "speculation"),
+    }
+)
+"""Flags that do not change what a cache is like."""
 
 
 def self_test(llama: Llama, threads: Threads, budget: Budget) -> bool:
@@ -90,10 +101,39 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--step-ms", type=int, default=200)
     parser.add_argument("--prompt-cache-bytes", type=int, default=256 << 20)
+    parser.add_argument("--prompt-cache-dir", type=Path)
+    parser.add_argument("--prompt-cache-dir-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gpu-layers", type=int, default=-1)
     parser.add_argument("--safe", action="store_true", help="without the CPU's extra buffer types")
     return parser.parse_args()
+
+
+def _archive(given: argparse.Namespace) -> Archive | None:
+    """Where caches are kept over a restart, if they are."""
+    if given.prompt_cache_dir is None or not given.prompt_cache_dir_bytes:
+        return None
+    flags = {name: str(value) for name, value in vars(given).items() if name not in _NOT_OF_CACHES}
+    flags["model"] = file_identity(given.model)
+    made_by = f"llama-cpp-python {version('llama-cpp-python')} {sorted(flags.items())}"
+    return Archive(given.prompt_cache_dir, made_by, given.prompt_cache_dir_bytes)
+
+
+def _bring_back(archive: Archive, caches: Caches) -> None:
+    """What an earlier engine wrote down. Without it prompts are read again, no more."""
+    try:
+        for kept in archive.load():
+            caches.shelf.put(kept.tokens, kept.state)
+    except OSError as error:
+        sys.stderr.write(f"the caches of prompts on disk cannot be read: {error}\n")
+
+
+def _write_down(archive: Archive, caches: Caches) -> None:
+    until = time.monotonic() + SAVE_S
+    try:
+        archive.save(caches.shelf.all(), lambda: time.monotonic() < until)
+    except OSError as error:
+        sys.stderr.write(f"the caches of prompts cannot be written down: {error}\n")
 
 
 def _offer_itself() -> None:
@@ -127,15 +167,23 @@ def main() -> int:
     if pipe is None:
         return 0
     caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), reuse=reuse)
+    archive = _archive(given) if reuse else None
+    if archive is not None:
+        _bring_back(archive, caches)
     batcher = Batcher(caches, budget, REQUESTS_MAX)
     try:
-        return serve(llama, batcher, threads, pipe, given)
+        return serve(llama, batcher, threads, pipe, given, archive)
     except (BrokenPipeError, ConnectionResetError):
         return 0
 
 
 def serve(
-    llama: Llama, batcher: Batcher, threads: Threads, pipe: Pipe, given: argparse.Namespace
+    llama: Llama,
+    batcher: Batcher,
+    threads: Threads,
+    pipe: Pipe,
+    given: argparse.Namespace,
+    archive: Archive | None,
 ) -> int:
     """Works for the node until it says so or is gone; 1 when a thread has ended by a defect."""
     vocabulary = llama.vocabulary
@@ -168,7 +216,11 @@ def serve(
             longest_token_bytes=vocabulary.longest_bytes,
         )
     )
-    Loop(llama, batcher, threads, pipe, commands).run()
+    loop = Loop(llama, batcher, threads, pipe, commands)
+    loop.run()
+    if archive is not None and commands.told:
+        loop.put_all_away()
+        _write_down(archive, batcher.caches)
     return 0 if commands.fault is None else 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from edge.errors import SettingsError
@@ -21,10 +22,12 @@ CONTEXT_TOKENS_MIN: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
-    """The worker's command line, for fast or safe mode (`EngineActor`)."""
+    """The worker's command line, for fast or safe mode (`EngineActor`). In ``cache_dir`` it may
+    keep over a restart what it has read of prompts; None is nowhere."""
 
     model: ModelFile
     settings: Model
+    cache_dir: Path | None = None
 
     def __call__(self, safe: bool) -> tuple[str, ...]:
         settings = self.settings
@@ -41,8 +44,16 @@ class EngineCommand:
             *(sys.executable, "-m", "edge.engine.worker", "--fd", "{fd}"),
             *("--model", str(self.model.path)),
             *flags,
+            *self._cache_flags(),
             *(("--safe",) if safe else ()),
         )
+
+    def _cache_flags(self) -> tuple[str, ...]:
+        size_bytes = self.settings.prompt_cache_disk_bytes_max
+        if self.cache_dir is None or not size_bytes:
+            return ()
+        folder = str(self.cache_dir)
+        return ("--prompt-cache-dir", folder, "--prompt-cache-dir-bytes", str(size_bytes))
 
     @property
     def context_tokens(self) -> int:

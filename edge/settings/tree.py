@@ -104,6 +104,10 @@ class Model:
         200, "how long a decode step may take; so much of prompts goes into it", at_least=10,
         at_most=10_000
     )  # fmt: skip
+    prompt_cache_disk_bytes_max: int = setting(
+        256 << 20, "what was read of prompts and is kept over an orderly restart, in bytes, in the"
+        " data directory; 0 keeps nothing", at_least=0, at_most=1 << 40,
+    )  # fmt: skip
     load_timeout_ms: int = setting(
         600_000, "how long a model may take to load", at_least=1_000, at_most=3_600_000
     )

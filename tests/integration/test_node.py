@@ -245,3 +245,31 @@ async def test_all_tasks_of_a_client_in_one_channel(
     for task_id in tasks:
         _, task = await get(http, node, f"/tasks/{task_id}")
         assert texts[task_id] == task["result"]["text"]
+
+
+async def test_a_chats_next_turn_after_a_restart_reads_only_what_is_new(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    said = [{"role": "user", "content": "Tell me of a fox. " * 20}]
+
+    async def turn(node: RunningNode) -> dict[str, Any]:
+        task = await submit(http, node, messages=said, max_tokens=8, ignore_eos=True)
+        async with joined(http, node.url, task["task_id"]) as channel:
+            await channel.until("completed")
+        _, ended = await get(http, node, f"/tasks/{task['task_id']}")
+        result: dict[str, Any] = ended["result"]
+        return result
+
+    async with serving(tmp_path) as node:
+        first = await turn(node)
+        assert await node.kill(signal.SIGTERM) == 0
+    assert first["usage"]["cached_tokens"] == 0
+    said += [
+        {"role": "assistant", "content": first["text"]},
+        {"role": "user", "content": "And of a hen."},
+    ]
+    async with serving(tmp_path) as node:
+        second = await turn(node)
+    new = second["usage"]["prompt_tokens"] - second["usage"]["cached_tokens"]
+    assert second["usage"]["cached_tokens"] >= first["usage"]["prompt_tokens"] - 8
+    assert new < 50

@@ -573,3 +573,49 @@ def test_pings_are_answered_within_a_long_step(slow: Worker) -> None:
     # Between two steps one is answered at most.
     assert len(pongs) >= 3
     assert {pong.step for pong in pongs[1:]} == {slow.steps[-1].step}
+
+
+def test_a_chat_goes_on_after_a_restart_as_if_there_had_been_none(
+    model: Path, start: Callable[..., Worker], tmp_path: Path
+) -> None:
+    flags = ("--prompt-cache-dir", str(tmp_path / "cache"))
+    first = start(model, *flags)
+    assert isinstance(first.next(), Ready)
+    history = PREFIX + words(1, 40)
+    ended = first.run(ask(1, history))
+    # In slots, on the shelf, and one that is still running.
+    for key in range(2, 8):
+        first.run(ask(key, words(key, 60)))
+    first.send(ask(9, words(9, 60), LONG))
+    while not first.tokens(9):
+        first.next()
+    first.send(Shutdown())
+    assert first.process.wait(20) == 0
+
+    second = start(model, *flags)
+    assert isinstance(second.next(), Ready)
+    turn = history + "and then"
+    again = second.run(ask(1, turn))
+    assert again.cached_tokens >= ended.prompt_tokens - 1
+    assert second.run(ask(2, words(9, 60))).cached_tokens > 100
+    cold = start(model)
+    assert isinstance(cold.next(), Ready)
+    assert cold.run(ask(1, turn)).cached_tokens == 0
+    assert cold.tokens(1) == second.tokens(1)
+    assert ended.cached_tokens == 0
+
+
+def test_another_models_caches_are_no_use(
+    model: Path, start: Callable[..., Worker], tmp_path: Path
+) -> None:
+    flags = ("--prompt-cache-dir", str(tmp_path / "cache"))
+    first = start(model, *flags)
+    assert isinstance(first.next(), Ready)
+    first.run(ask(1, words(1, 60)))
+    first.send(Shutdown())
+    assert first.process.wait(20) == 0
+    assert list((tmp_path / "cache").iterdir())
+    other = start(write_random_gguf(tmp_path / "other.gguf", seed=1), *flags)
+    assert isinstance(other.next(), Ready)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert other.run(ask(1, words(1, 60))).cached_tokens == 0

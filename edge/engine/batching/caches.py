@@ -131,6 +131,11 @@ class Caches:
         """The slot's cache was lost."""
         self.slots[number].cached = Tokens()
 
+    def by_use(self) -> list[Slot]:
+        """The slots that hold something, the one used last at the end: those with a sequence."""
+        held = [slot for slot in self.slots if slot.cached]
+        return sorted(held, key=lambda slot: (slot.key is not None, slot.used_at))
+
     def evict(self) -> int | None:
         """Empties the cache of a slot without a sequence, since there is no room for those that
         have one: the one used longest ago. None when all are empty."""

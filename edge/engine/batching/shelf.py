@@ -8,7 +8,7 @@ back takes milliseconds where reading the prompt takes seconds. Pure: it never c
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from edge.engine.batching.tokens import Tokens
 
@@ -18,11 +18,31 @@ KEPT_MAX: Final = 256
 """How many are looked through for every sequence that gets a slot."""
 
 
+class Elsewhere(Protocol):
+    """A state that is not in memory."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+
+    def read(self) -> bytes:
+        """The state; empty when it can't be had any more."""
+
+
 class Kept(NamedTuple):
-    """One cache: of these tokens, in llama.cpp's own form."""
+    """One cache: of these tokens, in llama.cpp's own form, or where that is."""
 
     tokens: Tokens
-    state: bytes
+    state: bytes | Elsewhere
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its state."""
+        return len(self.state) if isinstance(self.state, bytes) else self.state.size_bytes
+
+    def read(self) -> bytes:
+        """Its state; empty when it can't be had any more."""
+        return self.state if isinstance(self.state, bytes) else self.state.read()
 
 
 class Shelf:
@@ -47,14 +67,14 @@ class Shelf:
             and all(each.tokens.common(tokens) < len(tokens) for each in self._kept.values())
         )
 
-    def put(self, tokens: Tokens, state: bytes) -> None:
+    def put(self, tokens: Tokens, state: bytes | Elsewhere) -> None:
         """Keeps it; what it goes beyond is part of it and goes."""
         for number, each in list(self._kept.items()):
             if each.tokens.common(tokens) == len(each.tokens):
                 self._drop(number)
         self._number += 1
-        self._kept[self._number] = Kept(tokens, state)
-        self.size_bytes += len(state)
+        kept = self._kept[self._number] = Kept(tokens, state)
+        self.size_bytes += kept.size_bytes
         while self.size_bytes > self._size_bytes_max or len(self._kept) > KEPT_MAX:
             self._drop(next(iter(self._kept)))
 
@@ -78,4 +98,4 @@ class Shelf:
         return list(self._kept.values())
 
     def _drop(self, number: int) -> None:
-        self.size_bytes -= len(self._kept.pop(number).state)
+        self.size_bytes -= self._kept.pop(number).size_bytes

@@ -88,3 +88,15 @@ def test_the_policy_has_the_settings_limits() -> None:
 
 def test_the_settings_say_what_is_so_by_default() -> None:
     assert policy_of(Model()) == LifecyclePolicy()
+
+
+def test_what_was_read_is_kept_where_there_is_a_place_and_room_for_it() -> None:
+    folder = Path("/d/prompt-cache")
+    command = EngineCommand(FILE, Model(prompt_cache_disk_bytes_max=7), folder)(False)
+    assert flag(command, "--prompt-cache-dir") == "/d/prompt-cache"
+    assert flag(command, "--prompt-cache-dir-bytes") == "7"
+    for other in (
+        EngineCommand(FILE, Model()),
+        EngineCommand(FILE, Model(prompt_cache_disk_bytes_max=0), folder),
+    ):
+        assert "--prompt-cache-dir" not in other(False)
