@@ -40,8 +40,8 @@ from edge.engine.pulse import Pulse
 from edge.errors import ClientError, EngineError, InvalidRequest, PromptTooLong
 
 STACK_BYTES: Final = 16 * 1024 * 1024
-"""Of the tokeniser's thread. A part of a prompt takes under 1 MiB (`seams.PART_CHARS_MAX`), what a
-template writes in one go under 7; a system's own default may be as low as 128 KiB."""
+"""Of the tokeniser's thread. A part of a prompt takes under 1 MiB (`seams.PART_CHARS_MAX`), in a
+vocabulary that is not cut more; a system's own default may be as low as 128 KiB."""
 COMMANDS_MAX: Final = 4 * REQUESTS_MAX
 """What waits for the decode loop while it makes a step."""
 

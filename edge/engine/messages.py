@@ -132,7 +132,8 @@ class Ready:
     """The model is loaded and has decoded a token. ``context_tokens`` is what one sequence may use.
     ``safe_mode`` is True when it runs with the CPU's extra buffer types switched off because the
     fast setting crashed in the probe. ``longest_token_bytes`` times ``context_tokens`` are more
-    bytes than any prompt that fits; 0 when there is no such bound."""
+    bytes than any prompt that fits; 0 when there is no such bound. ``template_fault`` says why
+    requests with messages are refused, all of them; empty when the chat template is well."""
 
     model: str
     parameters: int
@@ -144,6 +145,7 @@ class Ready:
     description: str
     has_chat_template: bool
     longest_token_bytes: int = 0
+    template_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -21,8 +22,13 @@ ANSWER_S_MAX: Final = 10.0
 START_S_MAX: Final = 30.0
 """Python starts in a tenth of a second when nobody else wants the processor."""
 KNOWN_MAX: Final = 1_000
-"""Renderings kept, and for a minute at most: a template may ask what day it is. What else it writes
-depends on the roles alone, which are the same in most requests."""
+"""Messages kept, as a hash and for a minute at most, with which the template did not come to an end
+in time. They would take seconds each time, in which nobody else's are rendered."""
+TRIED: Final = (
+    ({"role": "user", "content": "a"},),
+    ({"role": "system", "content": "a"}, {"role": "user", "content": "a"}),
+)
+"""A template that refuses both of these is of no use."""
 
 NS_PER_MINUTE: Final = 60_000_000_000
 _CLOCK: Final = SystemClock()
@@ -35,31 +41,55 @@ class Renderer:
     """
 
     def __init__(
-        self, template: str, bos: str, eos: str, wall_ns: Callable[[], int] = _CLOCK.wall_ns
+        self,
+        template: str,
+        special: Mapping[str, str],
+        wall_ns: Callable[[], int] = _CLOCK.wall_ns,
     ) -> None:
         self._wall_ns = wall_ns
-        self._program = orjson.dumps([template, bos, eos])
+        self._program = orjson.dumps([template, special])
+        self.broken = ""
+        """Why no messages can be rendered at all, once `examine` has found that."""
         self.process: subprocess.Popen[bytes] | None = None
         self._started = False
-        self.known: dict[tuple[str, ...], str | InvalidRequest] = {}
+        self.known: dict[bytes, InvalidRequest] = {}
         self._known_minute = 0
         with contextlib.suppress(OSError):  # it is tried again when it is needed
             # Now, so that the first request need not wait for it.
             self._start()
 
-    def render(self, roles: Sequence[str]) -> str:
+    def examine(self) -> str:
+        """Tries the template; returns why it cannot be used, or nothing. From then on `render`
+        refuses with that at once."""
+        sentences = []
+        for messages in TRIED:
+            try:
+                self.render(messages)
+            except InvalidRequest as error:
+                sentences.append(str(error))
+            except EngineError:
+                return ""  # no fault of the template's; the next request tries again
+            else:
+                return ""
+        self.broken = sentences[0]
+        return self.broken
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None
+    ) -> str:
         """See `Template.render`; `EngineError` when it is no fault of the template's."""
+        if self.broken:
+            raise InvalidRequest(self.broken, field="messages")
         minute = self._wall_ns() // NS_PER_MINUTE
         if minute != self._known_minute or len(self.known) >= KNOWN_MAX:
             self.known.clear()
             self._known_minute = minute
-        key = tuple(roles)
-        known = self.known.get(key)
-        if known is None:
-            known = self.known[key] = self._ask(key)
-        if isinstance(known, InvalidRequest):
-            raise InvalidRequest(str(known), field=known.field)
-        return known
+        line = orjson.dumps((messages, variables or {}))
+        key = hashlib.blake2b(line, digest_size=16).digest()
+        answer = self.known.get(key) or self._ask(line, key)
+        if isinstance(answer, InvalidRequest):
+            raise InvalidRequest(str(answer), field=answer.field)
+        return answer
 
     def close(self) -> None:
         """Ends the process, whatever it does."""
@@ -87,23 +117,24 @@ class Renderer:
         self._pipe, self._lines = ours, ours.makefile("rb")
         self._started = False
 
-    def _ask(self, roles: tuple[str, ...]) -> str | InvalidRequest:
+    def _ask(self, line: bytes, key: bytes) -> str | InvalidRequest:
         try:
             if self.process is None:
                 self._start()
             if not self._started:
                 self._say(self._program, START_S_MAX)
                 self._started = True
-            answer = self._say(orjson.dumps(roles), ANSWER_S_MAX)
+            answer = self._say(line, ANSWER_S_MAX)
         except OSError as error:
             late = isinstance(error, TimeoutError) or self._ended_for_time()
             self.close()
             if late:
-                return InvalidRequest(
+                self.known[key] = InvalidRequest(
                     "the model's chat template has not come to an end for these messages within"
                     f" {CPU_S_MAX} s; use another model",
                     field="messages",
                 )
+                return self.known[key]
             raise EngineError(f"the chat template could not be rendered: {error}") from error
         if "error" in answer:
             return InvalidRequest(answer["error"], field="messages")

@@ -4,22 +4,26 @@ A template is a Jinja program out of a file from anywhere. Jinja's sandbox keeps
 machine, but not from running for ever or from eating all memory, so it runs as
 ``python -m edge.engine.template``, where the system sees to both. `Renderer` is the other end.
 
-Both ways a line of JSON a message: first the template with the texts of its two special tokens,
-then each time the roles of the messages. Every line is answered, with a text or an error.
+Both ways a line of JSON a message: first the template with the texts of the special tokens, then
+each time the messages and what else the template may ask for. Every line is answered, with a text
+or an error. The environment is the one that `apply_chat_template` of transformers has.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import jinja2
 import orjson
+from jinja2 import nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from edge.clock import NS_PER_S, SystemClock
@@ -31,22 +35,35 @@ there the limit of time is one of memory, too."""
 CPU_S_MAX: Final = 2
 """For one rendering. A thousand messages take some 20 ms; what takes longer does not end."""
 TEXT_CHARS_MAX: Final = 1_048_576
-"""Of what a template may write itself. Contents are marks in it: `MARK`."""
+"""Of what a template may write beyond twice the contents, which some write two times."""
 SENTENCE_CHARS_MAX: Final = 300
 """Of what it may say when it refuses."""
-
-MARK: Final = re.compile("\ue000([0-9]{1,6})\ue001")
-"""Stands for the content of the message with this number."""
 
 _CLOCK: Final = SystemClock()
 
 
-class Template:
-    """A chat template. ``broken`` says why it cannot be used, if it cannot."""
+class _Generation(Extension):
+    """``{% generation %}``: training asks what of the text is the model's; it is written as is."""
 
-    def __init__(self, source: str, bos: str = "", eos: str = "") -> None:
-        self._tokens = {"bos_token": bos, "eos_token": eos}
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    tags = {"generation"}  # noqa: RUF012  # Jinja's own name for it, which it only reads
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class Template:
+    """A chat template. ``broken`` says why it cannot be used, if it cannot. `special` are the
+    texts of the special tokens by their names in a template, such as ``bos_token``."""
+
+    def __init__(self, source: str, special: Mapping[str, str] | None = None) -> None:
+        self._special = dict(special or {})
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=("jinja2.ext.loopcontrols", _Generation),
+        )
+        environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         self.broken = ""
@@ -55,26 +72,29 @@ class Template:
         except Exception as error:  # a foreign program may be anything, and nested without end
             self.broken = _sentence(error)
 
-    def render(self, roles: Sequence[str]) -> str:
-        """The text around messages of these roles, ready for an answer, with a mark in place of
-        each content. `InvalidRequest` when the template refuses them or cannot be used."""
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The text of these messages, ready for an answer. `variables` are what else the template
+        sees, such as ``tools``. `InvalidRequest` when it refuses them or cannot be used."""
         if self.broken:
             sentence = f"the model's chat template is broken ({self.broken}); use another model"
             raise _refused(sentence)
-        marked = [
-            {"role": role, "content": f"\ue000{number}\ue001"} for number, role in enumerate(roles)
-        ]
+        given = {
+            "tools": None, "documents": None, "add_generation_prompt": True, **self._special,
+            **(variables or {}), "messages": messages,
+        }  # fmt: skip
+        chars_max = TEXT_CHARS_MAX + 2 * sum(len(str(each.get("content"))) for each in messages)
         try:
-            stream = self._template.generate(
-                messages=marked, add_generation_prompt=True, **self._tokens
-            )
             chunks: list[str] = []
-            left = TEXT_CHARS_MAX
-            for chunk in stream:
+            left = chars_max
+            for chunk in self._template.generate(given):
                 chunks.append(chunk)
                 left -= len(chunk)
                 if left < 0:
-                    raise ValueError(f"it writes more than {TEXT_CHARS_MAX} characters")
+                    raise ValueError(f"it writes more than {chars_max} characters")
         except MemoryError as error:
             raise _refused("the model's chat template needs too much memory") from error
         except Exception as error:  # a foreign program may raise anything
@@ -94,6 +114,19 @@ def _sentence(error: Exception) -> str:
 
 def _raise_exception(message: str) -> None:
     raise jinja2.TemplateError(message)
+
+
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # Jinja's own writes \\u003c for <, which is for pages and not what models were trained with.
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _strftime_now(pattern: str) -> str:
@@ -134,7 +167,7 @@ def main() -> None:
     for line in lines:
         _limit_time()
         try:
-            _answer({"text": template.render(orjson.loads(line))})
+            _answer({"text": template.render(*orjson.loads(line))})
         except InvalidRequest as error:
             _answer({"error": str(error)})
         except MemoryError:

@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import llama_cpp as api
 
+from edge.engine.prompt import Control
 from edge.engine.seams import Seams, seams_of
 from edge.errors import EngineError
 
 PIECE_BYTES: Final = 256
+_READ_AS_CONTROL: Final = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
+"""What llama.cpp finds in a text only when it is told to look for special tokens."""
 _LEADS: Final = "\x01\x02\x03\x04\x05\x06"
 
 
@@ -69,6 +72,22 @@ class Vocabulary:
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""
         return bool(api.llama_vocab_is_eog(self.pointer, token))
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        """The control tokens, by their texts."""
+        controls = {}
+        for token in range(self.size):
+            attributes = int(api.llama_vocab_get_attr(self.pointer, token))
+            if attributes & _READ_AS_CONTROL:
+                text = self.piece(token, special=True).decode("utf-8", "replace")
+                controls[text] = Control(
+                    token,
+                    bool(attributes & api.LLAMA_TOKEN_ATTR_LSTRIP),
+                    bool(attributes & api.LLAMA_TOKEN_ATTR_RSTRIP),
+                )
+        controls.pop("", None)
+        return controls
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:

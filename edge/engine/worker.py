@@ -187,10 +187,11 @@ def serve(
 ) -> int:
     """Works for the node until it says so or is gone; 1 when a thread has ended by a defect."""
     vocabulary = llama.vocabulary
-    renderer = Renderer(
-        llama.chat_template or CHATML, vocabulary.special("bos")[1], vocabulary.special("eos")[1]
-    )
-    prompts = Prompts(vocabulary, llama.context_tokens, renderer.render)
+    template = llama.chat_template or CHATML
+    names = ("bos", "eos", "pad")
+    renderer = Renderer(template, {f"{name}_token": vocabulary.special(name)[1] for name in names})
+    template_fault = renderer.examine()
+    prompts = Prompts(vocabulary, llama.context_tokens, renderer.render, template)
     pulse = Pulse()
     llama.watch(pulse)
     commands = Commands(pulse)
@@ -214,6 +215,7 @@ def serve(
             description=llama.description,
             has_chat_template=llama.chat_template is not None,
             longest_token_bytes=vocabulary.longest_bytes,
+            template_fault=template_fault,
         )
     )
     loop = Loop(llama, batcher, threads, pipe, commands)

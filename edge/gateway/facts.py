@@ -22,6 +22,7 @@ class NodeFacts:
         self.context_tokens = context_tokens
         self.longest_token_bytes = 0
         self.safe_mode = False
+        self.template_fault = ""
         self.engine_pid: int | None = None
 
     @property
@@ -56,6 +57,7 @@ class EngineListener(Actor):
             self._facts.context_tokens = message.ready.context_tokens
             self._facts.longest_token_bytes = message.ready.longest_token_bytes
             self._facts.safe_mode = message.ready.safe_mode
+            self._facts.template_fault = message.ready.template_fault
             self._facts.engine_pid = message.pid
             self._say(message.ready)
         else:

@@ -46,7 +46,12 @@ class HealthApi:
     async def alive(self, request: web.Request) -> web.Response:
         """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
         turns, facts = self._turns, self._facts
-        healthy = turns.engine == "ready" and facts.durable() and facts.quarantined is None
+        healthy = (
+            turns.engine == "ready"
+            and facts.durable()
+            and facts.quarantined is None
+            and not facts.template_fault
+        )
         return self._answer(
             request,
             {
@@ -55,6 +60,7 @@ class HealthApi:
                 "engine": turns.engine,
                 "model": facts.model,
                 "safe_mode": facts.safe_mode,
+                "template_fault": facts.template_fault or None,
                 "slots": turns.slots,
                 "running": turns.busy,
                 "queued": turns.waiting,

@@ -211,6 +211,7 @@ _ALIVE: Final = object_of(
         "engine": TEXT,
         "model": TEXT,
         "safe_mode": FLAG,
+        "template_fault": nullable(TEXT),
         "slots": COUNT,
         "running": COUNT,
         "queued": COUNT,

@@ -400,8 +400,7 @@ def test_tokens_that_this_model_does_not_have_are_refused(worker: Worker) -> Non
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "end"),
         ("{{ 'x' * 10**11 }}", "template"),
         ("{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", "characters"),
-        ("{{ 'a' * 60000 }}", "60000 characters"),
-        ("\ue0005\ue001", "message 5"),
+        ("{{ 'a' * 60000 }}", "more bytes than fit"),
         ("{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}", "more bytes than fit"),
         ("{% if %}", "broken"),
     ],
@@ -619,3 +618,13 @@ def test_another_models_caches_are_no_use(
     assert isinstance(other.next(), Ready)
     assert list((tmp_path / "cache").iterdir()) == []
     assert other.run(ask(1, words(1, 60))).cached_tokens == 0
+
+
+def test_a_template_of_no_use_is_told_at_the_start_and_prompts_run(
+    tmp_path: Path, start: Callable[..., Worker]
+) -> None:
+    worker = start(write_random_gguf(tmp_path / "bad.gguf", chat_template="{{ 1 | nothing }}"))
+    ready = worker.next()
+    assert isinstance(ready, Ready)
+    assert "template is broken" in ready.template_fault
+    assert worker.run(ask(1, "hello")).reason == "length"

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge.engine.prompt import CHATML, OWN_CHARS_MAX, Messages, Prompts
+from edge.engine.prompt import CHATML, Control, Messages, Prompts
 from edge.engine.template import Template
 from edge.errors import InvalidRequest, PromptTooLong
 
-CONTROL = {"<|im_start|>": -2, "<|im_end|>": -3, "<s>": 1}
+CONTROL = {
+    "<|im_start|>": Control(-2), "<|im_end|>": Control(-3), "<s>": Control(1),
+    "<|greedy|>": Control(-4, takes_space_before=True, takes_space_after=True),
+}  # fmt: skip
 CONTEXT_TOKENS = 100
 
 
@@ -27,23 +32,19 @@ class Letters:
     def special(self, name: str) -> tuple[int, str]:
         return {"bos": (1, "<s>"), "eos": (-3, "<|im_end|>")}[name]
 
-    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        self.asked += 1
-        tokens: list[int] = []
-        while text:
-            name = next((each for each in CONTROL if special and text.startswith(each)), text[0])
-            tokens.append(CONTROL.get(name, ord(name[0])))
-            text = text[len(name) :]
-        return tokens
+    @property
+    def controls(self) -> dict[str, Control]:
+        return CONTROL
 
     def parts(self, text: str) -> Iterator[list[int]]:
+        self.asked += 1
         for start in range(0, len(text), 5):
-            yield self.tokenize(text[start : start + 5])
+            yield [ord(letter) for letter in text[start : start + 5]]
 
 
 def prompts(template: str = CHATML, tokenizer: Letters | None = None) -> Prompts:
-    source = Template(template, "<s>", "<|im_end|>")
-    return Prompts(tokenizer or Letters(), CONTEXT_TOKENS, source.render)
+    source = Template(template, {"bos_token": "<s>", "eos_token": "<|im_end|>"})
+    return Prompts(tokenizer or Letters(), CONTEXT_TOKENS, source.render, template)
 
 
 def tokens(
@@ -92,8 +93,7 @@ def test_the_first_token_is_there_once(template: str) -> None:
     ("template", "says"),
     [
         ("{{ raise_exception('only users') }}", "only users"),
-        ("\ue0007\ue001", "asks for message 7"),
-        ("{{ 'x' * 16385 }}", "16385 characters in one go"),
+        ("{% if %}", "is broken"),
     ],
 )
 def test_a_template_that_misbehaves_is_told_and_bare_prompts_run(template: str, says: str) -> None:
@@ -104,9 +104,63 @@ def test_a_template_that_misbehaves_is_told_and_bare_prompts_run(template: str, 
     assert tokens(refusing, "a") == (97,)
 
 
-def test_a_template_may_write_as_much_as_is_said() -> None:
-    long = prompts(f"{{{{ 'x' * {OWN_CHARS_MAX} }}}}")
-    assert len(tokens(long, None, [("user", "hi")])) == OWN_CHARS_MAX
+HOSTILE = ("<|im_end|>", "<|im_start|>", "<s>", "<|im_", "end|>", "<", "|", ">", "</think>", "s")
+WRITTEN = st.lists(st.sampled_from(HOSTILE), max_size=6).map("".join)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(HOSTILE), max_size=6).map("".join), min_size=2, max_size=4)
+)
+@pytest.mark.parametrize(
+    "between",
+    [
+        "{{ m.content }}",
+        "{{ m.content | trim }}",
+        "{{ m.content.split('</think>')[0] ~ m.content.split('</think>')[-1] }}",
+        "{{ m.content | tojson }}",
+        "{{ m.content[1:] + m.content[:-1] }}",
+        "{{ m.content.replace('</think>', '') }}",
+        "<|{{ m.content | replace('s', '') }}",
+    ],
+)
+def test_whatever_a_template_does_no_text_becomes_a_control_token(
+    between: str, texts: list[str]
+) -> None:
+    joined = prompts("{% for m in messages %}" + between + "{% endfor %}")
+    assert min(tokens(joined, None, [("user", text) for text in texts]), default=2) > 1
+
+
+def test_a_template_works_on_the_real_text() -> None:
+    thinking = prompts("{{ messages[0].content.split('</think>')[-1] | trim }}")
+    said = "<think>no</think>\n\n <|im_end|>é🦊 "
+    assert tokens(thinking, None, [("assistant", said)]) == codes("<|im_end|>é🦊")
+
+
+def test_text_between_control_tokens_is_one_whoever_wrote_it() -> None:
+    letters = Letters()
+    tokens(prompts(tokenizer=letters), None, [("user", "hi"), ("assistant", "ho")])
+    assert letters.asked == 5  # each message, the line's end behind it, and the answer's head
+
+
+def test_white_space_that_belongs_to_a_control_token_goes_with_it() -> None:
+    greedy = prompts("{{ messages[0].content }}<|greedy|>\n{{ messages[0].content }}")
+    assert tokens(greedy, None, [("user", " a ")]) == (*codes(" a"), -4, *codes("a "))
+
+
+TURNS = st.lists(st.text(max_size=8) | st.sampled_from(HOSTILE), min_size=1, max_size=5)
+
+
+@given(TURNS, st.text(max_size=8))
+def test_a_conversation_begins_with_the_tokens_of_its_earlier_turns(
+    texts: list[str], answer: str
+) -> None:
+    """Which is what the cache of prompts lives on."""
+    roles = ["user", "assistant"] * 3
+    before = list(zip(roles, texts, strict=False))
+    asked = prompts()
+    first = tokens(asked, None, before)
+    then = tokens(asked, None, [*before, ("assistant", answer), ("user", "and?")])
+    assert then[: len(first)] == first
 
 
 def test_what_an_answer_begins_with_stands_behind_the_prompt_as_text() -> None:
@@ -143,9 +197,8 @@ def test_what_is_too_long_for_the_longest_tokens_is_not_tokenised() -> None:
 
 
 def test_a_template_that_asks_for_the_same_content_without_end_is_stopped() -> None:
-    """Its marks are short; what they stand for need not be."""
     letters = Letters(longest_bytes=3)
-    again = prompts("{% for n in range(99999) %}{{ messages[0].content }}{% endfor %}", letters)
+    again = prompts("{% for n in range(999) %}{{ messages[0].content }}{% endfor %}", letters)
     with pytest.raises(PromptTooLong):
         tokens(again, None, [("user", "a" * 100)])
     assert letters.asked == 0

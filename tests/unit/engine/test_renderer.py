@@ -27,12 +27,16 @@ def open_renderer(time_ns: list[int]) -> Iterator[Open]:
     renderers: list[Renderer] = []
 
     def make(template: str) -> Renderer:
-        renderers.append(Renderer(template, "<s>", "</s>", lambda: time_ns[0]))
+        renderers.append(Renderer(template, {"bos_token": "<s>"}, lambda: time_ns[0]))
         return renderers[-1]
 
     yield make
     for renderer in renderers:
         renderer.close()
+
+
+def said(*roles: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": "hi"} for role in roles]
 
 
 def pid_of(renderer: Renderer) -> int:
@@ -42,33 +46,33 @@ def pid_of(renderer: Renderer) -> int:
 
 def test_it_renders_like_the_template(open_renderer: Open) -> None:
     renderer = open_renderer("{{ bos_token }}{{ messages[-1].role }}é🦊{{ messages[0].content }}")
-    assert renderer.render(["system", "user"]) == "<s>useré🦊\ue0000\ue001"
-    assert renderer.render(["user"]) == "<s>useré🦊\ue0000\ue001"
+    assert renderer.render(said("system", "user")) == "<s>useré🦊hi"
+    assert renderer.render(said("user")) == "<s>useré🦊hi"
 
 
 def test_a_refusal_is_told_each_time(open_renderer: Open) -> None:
     renderer = open_renderer("{% if messages|length > 1 %}{{ raise_exception('one') }}{% endif %}a")
     for _ in range(2):
         with pytest.raises(InvalidRequest, match="one") as caught:
-            renderer.render(["user", "user"])
+            renderer.render(said("user", "user"))
         assert caught.value.field == "messages"
-    assert renderer.render(["user"]) == "a"
+    assert renderer.render(said("user")) == "a"
 
 
 def test_a_template_that_is_none_is_told(open_renderer: Open) -> None:
     with pytest.raises(InvalidRequest, match="is broken"):
-        open_renderer("{% if %}").render(["user"])
+        open_renderer("{% if %}").render(said("user"))
 
 
 def test_a_template_without_an_end_is_ended_and_others_go_on(open_renderer: Open) -> None:
     renderer = open_renderer("{% if messages|length > 1 %}" + FOREVER + "{% endif %}a")
     with pytest.raises(InvalidRequest, match="has not come to an end"):
-        renderer.render(["user", "user"])
-    assert renderer.render(["user"]) == "a"
+        renderer.render(said("user", "user"))
+    assert renderer.render(said("user")) == "a"
     # It is not tried again with every request.
     pid = pid_of(renderer)
     with pytest.raises(InvalidRequest, match="has not come to an end"):
-        renderer.render(["user", "user"])
+        renderer.render(said("user", "user"))
     assert pid_of(renderer) == pid
 
 
@@ -87,34 +91,44 @@ def test_a_template_without_an_end_is_ended_and_others_go_on(open_renderer: Open
 def test_a_template_that_eats_memory_gets_none(open_renderer: Open, template: str) -> None:
     renderer = open_renderer("{% if messages|length > 1 %}" + template + "{% endif %}a")
     with pytest.raises(InvalidRequest):
-        renderer.render(["user", "user"])
-    assert renderer.render(["user"]) == "a"
+        renderer.render(said("user", "user"))
+    assert renderer.render(said("user")) == "a"
 
 
 def test_a_process_that_was_killed_is_started_again(open_renderer: Open) -> None:
     renderer = open_renderer("{{ messages|length }}")
-    assert renderer.render(["user"]) == "1"
+    assert renderer.render(said("user")) == "1"
     os.kill(pid_of(renderer), signal.SIGKILL)
     with pytest.raises(EngineError) as caught:
-        renderer.render(["user", "user"])
+        renderer.render(said("user", "user"))
     assert caught.value.recoverable
-    assert renderer.render(["user", "user"]) == "2"
+    assert renderer.render(said("user", "user")) == "2"
 
 
-def test_the_same_roles_are_rendered_once_a_minute(open_renderer: Open, time_ns: list[int]) -> None:
-    renderer = open_renderer("{{ messages|length }}")
-    assert renderer.render(["user"]) == "1"
-    os.kill(pid_of(renderer), signal.SIGKILL)
-    assert renderer.render(["user"]) == "1"
-    time_ns[0] = NS_PER_MINUTE
-    with pytest.raises(EngineError):
-        renderer.render(["user"])
-    assert renderer.render(["user"]) == "1"
-
-
-def test_no_more_is_kept_than_is_said(open_renderer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_end_is_tried_again_after_a_minute(
+    open_renderer: Open, time_ns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(edge.engine.renderer, "KNOWN_MAX", 2)
-    renderer = open_renderer("{{ messages|length }}")
-    for count in (1, 2, 3, 1, 2):
-        assert renderer.render(["user"] * count) == str(count)
-        assert len(renderer.known) <= 2
+    renderer = open_renderer("{% if messages|length > 1 %}" + FOREVER + "{% endif %}a")
+    with pytest.raises(InvalidRequest, match="has not come to an end"):
+        renderer.render(said("user", "user"))
+    assert len(renderer.known) == 1
+    time_ns[0] = NS_PER_MINUTE
+    assert renderer.render(said("user")) == "a"
+    assert not renderer.known
+
+
+@pytest.mark.parametrize("template", ["{% if %}", "{{ raise_exception('no') }}", "{{ 1 | what }}"])
+def test_a_template_of_no_use_is_found_out_at_once(open_renderer: Open, template: str) -> None:
+    renderer = open_renderer(template)
+    assert "the model's chat template" in renderer.examine()
+    renderer.close()
+    with pytest.raises(InvalidRequest, match="the model's chat template"):
+        renderer.render(said("user"))
+    assert renderer.process is None
+
+
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_a_template_that_wants_other_messages_is_of_use(open_renderer: Open, role: str) -> None:
+    source = "{% if messages[0].role != '" + role + "' %}{{ raise_exception('no') }}{% endif %}"
+    assert open_renderer(source).examine() == ""

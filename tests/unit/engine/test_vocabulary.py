@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.engine.prompt import Prompts
 from edge.engine.seams import PART_CHARS_MAX, Seams
+from edge.engine.template import Template
 from edge.engine.vocabulary import Vocabulary
 from tests.support.random_gguf import SENTENCEPIECE, WORDS, write_random_gguf
 
@@ -106,3 +108,35 @@ def test_control_tokens_in_a_text_are_text(vocabulary: Vocabulary) -> None:
     for name in ("<|im_end|>", "</s>", "<s>"):
         tokens = [token for part in vocabulary.parts(name) for token in part]
         assert len(tokens) > 1
+
+
+TURNS = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content | trim }} {{ eos_token }}"
+    "{% endfor %}answer:"
+)
+
+
+@settings(deadline=None)
+@given(TEXT.filter(lambda text: "<|" not in text and "</s>" not in text), TEXT)
+def test_a_conversation_has_the_tokens_of_its_rendered_text(
+    vocabulary: Vocabulary, text: str, control: str
+) -> None:
+    """As llama.cpp has them, for texts without control tokens; others have none of them."""
+    special = {f"{name}_token": vocabulary.special(name)[1] for name in ("bos", "eos")}
+    template = Template(TURNS, special)
+    prompts = Prompts(vocabulary, 1_000_000, template.render, TURNS)
+    rendered = template.render([{"role": "user", "content": text}])
+    assert whole(prompts, text) == tuple(vocabulary.tokenize(rendered, special=True))
+    ids = {each.token for each in vocabulary.controls.values()}
+    assert sum(token in ids for token in whole(prompts, f"{control}<|im_end|></s>")) == 2
+
+
+def whole(prompts: Prompts, content: str) -> tuple[int, ...]:
+    """The tokens of one message of a user."""
+    work = prompts.tokens(None, [("user", content)])
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            tokens: tuple[int, ...] = stop.value
+            return tokens
