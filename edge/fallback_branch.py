@@ -73,7 +73,9 @@ def _command(settings: Settings, model: ModelFile) -> Command | None:
     if other is None:
         return None
     # On the processor, which is sure to be there.
-    small = replace(settings.model, slots=settings.fallback.slots, context_tokens=0, gpu_layers=0)
+    small = replace(
+        settings.model, slots=settings.fallback.slots, context_tokens=0, gpu_layers=0, kv_type="f16"
+    )
     return EngineCommand(other, small)
 
 

@@ -19,7 +19,7 @@ from edge.gateway.http.descriptors import places_for_clients, raise_limit
 from edge.gateway.http.server import HttpServer
 from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
-from edge.inference import ModelFile, check_context, resolve
+from edge.inference import ModelFile, check_cache, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
 from edge.services.task.tasks import Tasks
 from edge.settings import Server, Settings, check_reach
@@ -43,6 +43,8 @@ class Started:
     quarantined: str | None
     degraded: str = ""
     """Why there is no engine, if there is none; ``slots`` and ``context_tokens`` are 0 then."""
+    room: str = ""
+    """What the model got for lack of memory, and how to have more; empty where it has all."""
 
 
 class Node:
@@ -89,6 +91,7 @@ class Node:
         check_name(data_dir / DATABASE)
         model = resolve(settings.model.name, data_dir)
         check_context(model, settings.model)
+        check_cache(model, settings.model)
         # Before the database: a port that is taken is said at once, not after minutes of recovery.
         listeners = _listen(settings.server)
         try:
@@ -143,7 +146,7 @@ class Node:
         return Started(
             url, model.name, up.slots if up else 0, up.context_tokens if up else 0,
             up is not None and up.safe_mode, data_dir / DATABASE, recovered, store.quarantined,
-            degraded,
+            degraded, parts.room.sentence,
         )  # fmt: skip
 
     async def failed(self) -> str:

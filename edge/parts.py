@@ -53,8 +53,9 @@ from edge.gateway.queue_api import QueueApi
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
+from edge.inference.box import free_memory_bytes
 from edge.inference.process import StartProcess, Worker
-from edge.services.health.readiness import HealthSources, Steps, free_memory_bytes
+from edge.services.health.readiness import HealthSources, Steps
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.keeping import learning
 from edge.services.keeping.archive import EXPORTS_MAX, EXPORTS_PER_CLIENT_MAX, Archive
@@ -147,7 +148,11 @@ class Parts:
         )
         learning.resume(self.turns.forecast, _identity(outside.model), store.learnt, self.telemetry)
         self.pubsub = PubSub()
-        own = EngineCommand(outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR)
+        own = EngineCommand(
+            outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR,
+            outside.memory_free_bytes(),
+        )  # fmt: skip
+        self.room = own.room
         self._command = outside.command or own
         self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self.ends = Ends()
@@ -157,6 +162,7 @@ class Parts:
             Sources(
                 self.turns, self.ends, self._facts.durable, lambda: self._facts.model,
                 self._socket_figures, lambda: self._facts.engine_pid, store.quarantined,
+                self.room.sentence,
             ),
             clock,
         )  # fmt: skip
@@ -210,7 +216,7 @@ class Parts:
                 settings, self.system, outside.store, self.telemetry,
                 HealthSources(
                     self.turns, outside.store, self._steps, self._accepts,
-                    outside.memory_free_bytes, self._given_up,
+                    outside.memory_free_bytes, self._given_up, self.room.sentence,
                 ),
                 model=_identity(outside.model),
             ),

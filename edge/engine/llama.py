@@ -72,6 +72,23 @@ class Limits:
     threads: int
     gpu_layers: int
     safe: bool
+    kv_type: str = "f16"
+    flash_attn: str = "auto"
+    mmap: bool = True
+    mlock: bool = False
+
+
+KV_TYPES: Final = {
+    "f16": api.GGML_TYPE_F16, "q8_0": api.GGML_TYPE_Q8_0, "q4_0": api.GGML_TYPE_Q4_0,
+}  # fmt: skip
+FLASH_ATTN: Final = {
+    "auto": api.LLAMA_FLASH_ATTN_TYPE_AUTO, "on": api.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": api.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}  # fmt: skip
+_LOAD_MODES: Final = {  # by mmap and mlock
+    (False, False): api.LLAMA_LOAD_MODE_NONE, (True, False): api.LLAMA_LOAD_MODE_MMAP,
+    (False, True): api.LLAMA_LOAD_MODE_MLOCK, (True, True): api.LLAMA_LOAD_MODE_MMAP_MLOCK,
+}  # fmt: skip
 
 
 def check_file(path: Path) -> None:
@@ -83,6 +100,15 @@ def check_file(path: Path) -> None:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
     if magic != b"GGUF":
         raise ModelError(f"{path} is not a GGUF file")
+
+
+def _check_generates(model: Any, path: Path) -> None:
+    """ModelError for what its file's header did not give away. No pooling is looked at: a context
+    has one only where the model's file names it."""
+    if api.llama_model_has_encoder(model) or not api.llama_model_has_decoder(model):
+        raise ModelError(f"{path} needs an encoder, which is not run here; choose another model")
+    if api.llama_model_is_diffusion(model):
+        raise ModelError(f"{path} is a diffusion model, which is not run here; choose another")
 
 
 class Llama:
@@ -101,10 +127,12 @@ class Llama:
         model_params = api.llama_model_default_params()
         model_params.n_gpu_layers = limits.gpu_layers if limits.gpu_layers >= 0 else 999
         model_params.use_extra_bufts = not limits.safe
+        model_params.load_mode = _LOAD_MODES[limits.mmap, limits.mlock]
         model = api.llama_model_load_from_file(str(path).encode(), model_params)
         if not model:
             raise ModelError(f"llama.cpp cannot load {path}: {_last_words()}")
         self._model = model
+        _check_generates(model, path)
         trained = int(api.llama_model_n_ctx_train(model))
         if limits.context_tokens > trained > 0:
             # The node asks for no such thing of a model whose file says what it was trained with.
@@ -125,12 +153,14 @@ class Llama:
         params.n_outputs_max = limits.slots
         params.n_threads = params.n_threads_batch = limits.threads
         params.kv_unified = True
+        params.type_k = params.type_v = KV_TYPES[limits.kv_type]
+        params.flash_attn_type = FLASH_ATTN[limits.flash_attn]
         params.no_perf = True
         context = api.llama_init_from_model(model, params)
         if not context:
             raise ModelError(
-                f"there is not enough memory for {limits.slots} slots of {self.context_tokens}"
-                f" tokens: {_last_words()}; choose fewer with --slots or --context"
+                f"llama.cpp cannot give {limits.slots} slots of {self.context_tokens} tokens:"
+                f" {_last_words()}; where memory lacks, choose fewer with --slots or --context"
             )
         self._context = context
         self._memory = api.llama_get_memory(context)

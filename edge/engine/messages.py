@@ -35,6 +35,10 @@ REQUESTS_MAX: Final = 10_000
 the node sends as many and no more; the rest is for those that were cancelled and have not ended
 yet, because a step takes long."""
 
+BACKEND_BROKEN_STATUS: Final = 69
+"""How the engine exits when llama.cpp's backend is of no more use (EX_UNAVAILABLE of sysexits.h).
+No task is to blame. Status 1 is a defect, of which one may be the cause."""
+
 _LENGTH: Final = struct.Struct(">I")
 
 

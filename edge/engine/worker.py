@@ -27,9 +27,9 @@ from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import Caches
 from edge.engine.batching.shelf import Shelf
 from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
-from edge.engine.llama import Limits, Llama
+from edge.engine.llama import FLASH_ATTN, KV_TYPES, BackendBroken, Limits, Llama
 from edge.engine.loop import Loop
-from edge.engine.messages import REQUESTS_MAX, LoadFailed, Ready
+from edge.engine.messages import BACKEND_BROKEN_STATUS, REQUESTS_MAX, LoadFailed, Ready
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.pulse import Pulse
@@ -46,6 +46,7 @@ _NOT_OF_CACHES: Final = frozenset(
     {
         *("fd", "probe", "slots", "cache_tokens", "batch_tokens", "step_ms", "threads"),
         *("prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "speculation"),
+        *("mmap", "mlock"),
     }
 )
 """Flags that do not change what a cache is like."""
@@ -105,6 +106,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompt-cache-dir-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gpu-layers", type=int, default=-1)
+    parser.add_argument("--kv-type", choices=KV_TYPES, default="f16")
+    parser.add_argument("--flash-attn", choices=FLASH_ATTN, default="auto")
+    parser.add_argument("--no-mmap", dest="mmap", action="store_false")
+    parser.add_argument("--mlock", action="store_true")
     parser.add_argument("--safe", action="store_true", help="without the CPU's extra buffer types")
     return parser.parse_args()
 
@@ -151,7 +156,7 @@ def main() -> int:
     pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.cache_tokens, given.batch_tokens, given.threads,
-        given.gpu_layers, given.safe,
+        given.gpu_layers, given.safe, given.kv_type, given.flash_attn, given.mmap, given.mlock,
     )  # fmt: skip
     try:
         llama = Llama(given.model, limits)
@@ -175,6 +180,9 @@ def main() -> int:
         return serve(llama, batcher, threads, pipe, given, archive)
     except (BrokenPipeError, ConnectionResetError):
         return 0
+    except BackendBroken as error:
+        sys.stderr.write(f"{error}\n")
+        return BACKEND_BROKEN_STATUS
 
 
 def serve(

@@ -3,6 +3,7 @@
 from edge.inference.command import (
     CONTEXT_TOKENS_DEFAULT,
     EngineCommand,
+    check_cache,
     check_context,
     policy_of,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Status",
     "StopEngine",
     "Subscribe",
+    "check_cache",
     "check_context",
     "follow_engine",
     "policy_of",

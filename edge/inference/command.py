@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from edge.errors import SettingsError
+from edge.inference.box import cores
+from edge.inference.fit import KV_BLOCK, Room, fit
 from edge.inference.models import ModelFile
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
@@ -23,21 +24,27 @@ CONTEXT_TOKENS_MIN: Final = 128
 @dataclass(frozen=True, slots=True)
 class EngineCommand:
     """The worker's command line, for fast or safe mode (`EngineActor`). In ``cache_dir`` it may
-    keep over a restart what it has read of prompts; None is nowhere."""
+    keep over a restart what it has read of prompts; None is nowhere. ``free_bytes`` of memory are
+    there for the model; None is as many as it wants."""
 
     model: ModelFile
     settings: Model
     cache_dir: Path | None = None
+    free_bytes: int | None = None
 
     def __call__(self, safe: bool) -> tuple[str, ...]:
-        settings = self.settings
-        numbers = {
+        settings, room = self.settings, self.room
+        numbers: dict[str, int | str] = {
             "slots": settings.slots,
-            "context-tokens": self.context_tokens,
+            "context-tokens": room.context_tokens,
+            "cache-tokens": room.cache_tokens,
             "batch-tokens": settings.batch_tokens,
             "step-ms": settings.step_ms,
-            "threads": settings.threads or _cores(),
+            "threads": settings.threads or cores(),
             "gpu-layers": settings.gpu_layers,
+            "prompt-cache-bytes": settings.prompt_cache_mib << 20,
+            "kv-type": settings.kv_type,
+            "flash-attn": settings.flash_attn,
         }
         flags = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
         return (
@@ -45,6 +52,8 @@ class EngineCommand:
             *("--model", str(self.model.path)),
             *flags,
             *self._cache_flags(),
+            *(() if settings.mmap else ("--no-mmap",)),
+            *(("--mlock",) if settings.mlock else ()),
             *(("--safe",) if safe else ()),
         )
 
@@ -58,8 +67,24 @@ class EngineCommand:
     @property
     def context_tokens(self) -> int:
         """Tokens one task may use; 0 when neither the settings nor the file say."""
-        return self.settings.context_tokens or min(
-            self.model.context_tokens, CONTEXT_TOKENS_DEFAULT
+        return self.room.context_tokens
+
+    @property
+    def room(self) -> Room:
+        """What the model gets of the memory that is free. What the settings say is kept."""
+        settings = self.settings
+        wanted = settings.context_tokens or min(self.model.context_tokens, CONTEXT_TOKENS_DEFAULT)
+        if self.free_bytes is None or not wanted:
+            return Room(wanted, settings.slots * wanted, settings.slots * wanted, 0, 0)
+        return fit(
+            self.model.shape,
+            free_bytes=self.free_bytes,
+            slots=settings.slots,
+            context_tokens=wanted,
+            batch_tokens=settings.batch_tokens,
+            kv_type=settings.kv_type,
+            other_bytes=settings.prompt_cache_mib << 20,
+            context_fixed=bool(settings.context_tokens),
         )
 
 
@@ -86,6 +111,21 @@ def check_context(model: ModelFile, settings: Model) -> None:
         )
 
 
+def check_cache(model: ModelFile, settings: Model) -> None:
+    """Raises `SettingsError` when the cache cannot be of this type: a head's numbers have to fill
+    whole blocks of it."""
+    shape, kv_type = model.shape, settings.kv_type
+    if kv_type == "f16":
+        return
+    for width in (shape.key_length, shape.value_length):
+        if width % KV_BLOCK:
+            raise SettingsError(
+                f"model.kv_type cannot be {kv_type} with the model {model.name}, whose heads have"
+                f" {width} numbers, which is no multiple of {KV_BLOCK}; leave it at f16",
+                key="model.kv_type",
+            )
+
+
 def policy_of(settings: Model) -> LifecyclePolicy:
     """The settings' limits; the rest as it is by default."""
     return LifecyclePolicy(
@@ -97,10 +137,3 @@ def policy_of(settings: Model) -> LifecyclePolicy:
         deaths_max=settings.deaths_max,
         given_up_ms=settings.given_up_ms,
     )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -16,6 +16,7 @@ from typing import Final
 from edge.actors import Actor, Crash, Down, Reason, Ref, Reply
 from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import (
+    BACKEND_BROKEN_STATUS,
     REQUESTS_MAX,
     Cancel,
     Counted,
@@ -298,7 +299,7 @@ class EngineActor(Actor):
         running = len(self._routes)
         if self._life.state in life.WITH_PROCESS:
             expected = self._life.state in {life.State.STOPPING, life.State.REFUSED}
-            outside = True if self._was_stopped else None
+            outside = True if self._was_stopped or code == BACKEND_BROKEN_STATUS else None
             if code == -signal.SIGKILL and self._witness.ran_out_of_memory():
                 outside, reason = False, "the engine was ended for lack of memory"
             measured_chars = self._counts.chars_at_work

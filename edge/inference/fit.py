@@ -16,6 +16,8 @@ from edge.inference.gguf import Shape
 
 KV_BYTES: Final[dict[str, float]] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Of one number in the cache, by its type (ggml's blocks of 32 with their scales)."""
+KV_BLOCK: Final = 32
+"""Numbers of one block, but for f16."""
 SPARE_SHARE: Final = 0.1
 """Of the free memory that is left for the node, the system's file cache and errors of the sum."""
 CONTEXT_MIN: Final = 512
@@ -77,21 +79,24 @@ def fit(
     context_tokens: int,
     batch_tokens: int,
     kv_type: str = "f16",
-    fixed: bool = False,
+    other_bytes: int = 0,
+    context_fixed: bool = False,
 ) -> Room:
     """As much of the wanted context as fits: first all tasks together get less than each of them
-    could use, then each gets less. With ``fixed``, or of a file that is silent, all that is wanted.
+    could use, then each gets less, unless that is fixed. Of a file that is silent, all that is
+    wanted. ``other_bytes`` are for what else the engine keeps.
     """
 
     def needs(tokens: int) -> int:
-        return needs_bytes(
+        return other_bytes + needs_bytes(
             shape, cache_tokens=tokens, batch_tokens=batch_tokens, slots=slots, kv_type=kv_type
         )
 
     wanted = slots * context_tokens
-    if fixed or not shape.kv_heads:
-        return Room(context_tokens, wanted, wanted, needs(wanted), free_bytes)
     per_token = (needs(wanted) - needs(0)) / wanted
+    if not shape.kv_heads or not per_token:
+        return Room(context_tokens, wanted, wanted, needs(wanted), free_bytes)
     left_bytes = free_bytes * (1 - SPARE_SHARE) - needs(0)
-    cache = min(wanted, max(CONTEXT_MIN, int(left_bytes / per_token) // 256 * 256))
+    least = context_tokens if context_fixed else min(CONTEXT_MIN, context_tokens)
+    cache = min(wanted, max(least, int(left_bytes / per_token) // 256 * 256))
     return Room(min(context_tokens, cache), cache, wanted, needs(cache), free_bytes)

@@ -24,6 +24,17 @@ ARRAY_DEPTH_MAX: Final = 4
 LISTED_MAX: Final = 4_096
 """Numbers of a list that are read; such lists have one for each layer."""
 
+# By the names of llama.cpp (llama-arch.cpp). What is missing here it says when it has loaded the
+# model (`edge.engine.llama`).
+ENCODERS: Final = frozenset(
+    {
+        *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2"),
+        *("jina-bert-v3", "eurobert", "gemma-embedding", "t5encoder", "clip", "wavtokenizer-dec"),
+    }
+)
+DIFFUSION: Final = frozenset({"dream", "llada", "llada-moe", "rnd1"})
+ENCODER_DECODERS: Final = frozenset({"t5"})
+
 _STRING: Final = 8
 _ARRAY: Final = 9
 _SCALARS: Final[dict[int, struct.Struct]] = {
@@ -55,6 +66,9 @@ class Shape:
     vocabulary: int = 0
 
 
+UNKNOWN: Final = Shape()
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a GGUF says of itself. ``context_tokens`` is 0 and ``name`` empty when it is silent."""
@@ -65,6 +79,8 @@ class Header:
     name: str
     context_tokens: int
     shape: Shape = Shape()
+    cannot_generate: str = ""
+    """Half a sentence of why no text can come of it; empty when it can."""
 
 
 class _Damaged(Exception):
@@ -188,7 +204,22 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
         str(metadata.get("general.name") or ""),
         _whole(of_architecture.get("context_length")),
         _shape(of_architecture, metadata.get("tokenizer.ggml.tokens"), data_bytes),
+        _cannot_generate(architecture, of_architecture),
     )
+
+
+def _cannot_generate(architecture: str, facts: dict[str, object]) -> str:
+    if architecture in ENCODERS:
+        return f"it is an encoder ({architecture}), which turns texts into vectors"
+    if architecture in DIFFUSION:
+        return f"it is a diffusion model ({architecture}), which does not write word by word"
+    if architecture in ENCODER_DECODERS:
+        return f"it has an encoder and a decoder ({architecture}), and encoders are not run here"
+    # What a file says of pooling is for models that were trained for embeddings (llama.h,
+    # llama_pooling_type: 0 is none).
+    if _whole(facts.get("pooling_type")) or facts.get("attention.causal") is False:
+        return f"it was made for embeddings ({architecture}), which turns texts into vectors"
+    return ""
 
 
 def _shape(facts: dict[str, object], tokens: object, weights_bytes: int) -> Shape:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import ModelError
-from edge.inference.gguf import Header, read_header
+from edge.inference.gguf import UNKNOWN, Header, Shape, read_header
 
 DEFAULT_FILE: Final = "default"
 SUFFIX: Final = ".gguf"
@@ -38,6 +38,7 @@ class ModelFile:
     description: str = ""
     sha256: str | None = None
     embedded: bool = False
+    shape: Shape = UNKNOWN
 
 
 def models_dir(data_dir: Path) -> Path:
@@ -225,6 +226,11 @@ def _chosen(data_dir: Path) -> str:
 def _checked(model: ModelFile) -> ModelFile:
     """The same model with what its file says of it."""
     header, size_bytes = _header(model.path)
+    if header.cannot_generate:
+        raise ModelError(
+            f"{model.path} cannot be used as a model: {header.cannot_generate}; get one that"
+            " generates text"
+        )
     return ModelFile(
         model.name,
         model.path,
@@ -234,6 +240,7 @@ def _checked(model: ModelFile) -> ModelFile:
         model.description or header.name,
         model.sha256,
         model.embedded,
+        header.shape,
     )
 
 

@@ -199,6 +199,10 @@ def _parsed(
     return tuple(found)
 
 
+KV_TYPES: Final = ("f16", "q8_0", "q4_0")
+FLASH_ATTN: Final = ("auto", "on", "off")
+
+
 def _check_together(settings: Settings) -> None:
     if settings.model.stall_kill_ms <= settings.model.stall_report_ms:
         raise SettingsError(
@@ -206,9 +210,27 @@ def _check_together(settings: Settings) -> None:
             " or the report would come after the end",
             key="model.stall_kill_ms",
         )
+    _check_choices(settings)
     host_patterns(settings.server.hosts)
     origin_patterns(settings.server.origins)
     check_reach(settings.server, settings.server.host)
+
+
+def _check_choices(settings: Settings) -> None:
+    model = settings.model
+    for name, value, known in (
+        ("model.kv_type", model.kv_type, KV_TYPES),
+        ("model.flash_attn", model.flash_attn, FLASH_ATTN),
+    ):
+        if value not in known:
+            raise SettingsError(
+                f"{name} has to be one of {', '.join(known)}, not {value}", key=name
+            )
+    if model.kv_type != "f16" and model.flash_attn == "off":
+        raise SettingsError(
+            f"model.kv_type {model.kv_type} needs flash attention; set model.flash_attn to auto",
+            key="model.flash_attn",
+        )
 
 
 def check_reach(server: Server, address: str) -> None:

@@ -93,7 +93,10 @@ class Model:
         0, "tokens of prompt and output one task may use; 0 means what the model was trained with,"
         " up to 4,096", at_least=0, at_most=1_048_576
     )  # fmt: skip
-    threads: int = setting(0, "processor threads; 0 means all cores", at_least=0, at_most=512)
+    threads: int = setting(
+        0, "processor threads at most; 0 means the physical cores, from four up but for one",
+        at_least=0, at_most=512,
+    )  # fmt: skip
     gpu_layers: int = setting(
         -1, "layers on the GPU where there is one; -1 means all", at_least=-1, at_most=1_000
     )
@@ -108,6 +111,17 @@ class Model:
         256 << 20, "what was read of prompts and is kept over an orderly restart, in bytes, in the"
         " data directory; 0 keeps nothing", at_least=0, at_most=1 << 40,
     )  # fmt: skip
+    prompt_cache_mib: int = setting(
+        256, "what was read of prompts and is kept in memory when its slot goes to others, in MiB;"
+        " 0 keeps nothing", at_least=0, at_most=1_048_576,
+    )  # fmt: skip
+    kv_type: str = setting(
+        "f16", "numbers of the context's cache: f16, or q8_0 and q4_0 for half and a quarter of the"
+        " memory",
+    )  # fmt: skip
+    flash_attn: str = setting("auto", "flash attention: on, off, or auto where it can be used")
+    mmap: bool = setting(True, "whether the model's file is mapped into memory rather than read")
+    mlock: bool = setting(False, "whether the model is kept from being swapped out")
     load_timeout_ms: int = setting(
         600_000, "how long a model may take to load", at_least=1_000, at_most=3_600_000
     )

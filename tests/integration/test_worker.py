@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.engine.messages import (
+    BACKEND_BROKEN_STATUS,
     Admitted,
     Cancel,
     Count,
@@ -31,6 +32,7 @@ from edge.engine.messages import (
     Tokenising,
     encode,
 )
+from edge.inference.models import embedded
 from tests.support.random_gguf import SENTENCEPIECE, write_random_gguf
 
 GREEDY = Sampling(max_tokens=24, temperature=0, ignore_eos=True)
@@ -628,3 +630,44 @@ def test_a_template_of_no_use_is_told_at_the_start_and_prompts_run(
     assert isinstance(ready, Ready)
     assert "template is broken" in ready.template_fault
     assert worker.run(ask(1, "hello")).reason == "length"
+
+
+def test_another_type_of_cache_writes_as_well(start: Callable[..., Worker]) -> None:
+    (shipped,) = embedded()
+    worker = start(shipped.path, "--kv-type", "q8_0", "--flash-attn", "on", "--no-mmap")
+    assert isinstance(worker.next(), Ready)
+    assert worker.run(ask(1, "hello")).completion_tokens == 24
+
+
+BROKEN = """
+import sys
+import llama_cpp
+from edge.engine import worker
+
+run = worker.Loop.run
+
+
+def break_first(loop):
+    llama_cpp.llama_decode = lambda *_: -2
+    run(loop)
+
+
+worker.Loop.run = break_first
+sys.exit(worker.main())
+"""
+
+
+def test_a_broken_backend_ends_the_worker_with_a_sentence(model: Path) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(30)
+    with ours, theirs:
+        flags = _command(model)[3:]
+        process = subprocess.Popen(
+            [sys.executable, "-c", BROKEN, *flags, "--fd", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()], stderr=subprocess.PIPE,
+        )  # fmt: skip
+        ours.sendall(encode(ask(1, "hello")))
+        words = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == BACKEND_BROKEN_STATUS
+    assert words.splitlines()[-1].startswith("llama.cpp's backend is broken (code -2)")
+    assert "Traceback" not in words

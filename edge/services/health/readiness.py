@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
-
 from edge.actors import Actor, Down, Ref, Reply
 from edge.clock import NS_PER_MS, Clock
 from edge.engine.messages import Finished, Generate, Output, Rejected, Sampling
 from edge.errors import StorageError
 from edge.inference import EngineDown, EngineGivenUp, EngineLost, Run, follow_engine
+from edge.inference.box import free_memory_bytes
 from edge.services.task.turns import ENGINE_NAME, Turns
 from edge.settings import Health
 
@@ -166,15 +165,11 @@ class Steps:
         self.last_ns = None
 
 
-def free_memory_bytes() -> int:
-    """What new work may take of the machine's memory."""
-    return int(psutil.virtual_memory().available)
-
-
 @dataclass(frozen=True, slots=True)
 class HealthSources:
     """Where the node's state is read. ``accepts`` says whether new tasks are taken, ``given_up``
-    has the actors that failed for good although the node goes on, and why each did."""
+    has the actors that failed for good although the node goes on, and why each did; ``room`` says
+    what the model got for lack of memory, empty where it has all that it wants."""
 
     turns: Turns
     store: ProbedStore
@@ -182,6 +177,7 @@ class HealthSources:
     accepts: Callable[[], bool]
     memory_free_bytes: Callable[[], int] = free_memory_bytes
     given_up: Mapping[str, str] = field(default_factory=dict)
+    room: str = ""
 
 
 class HealthActor(Actor):
@@ -306,7 +302,7 @@ class HealthActor(Actor):
 
     def _engine_part(self, now_ns: int) -> Part:
         turns = self._sources.turns
-        figures = {"state": turns.engine}
+        figures = {"state": turns.engine, "room": self._sources.room or None}
         if turns.engine != "ready" and turns.fallback_slots:
             sentence = f"the engine is {turns.engine}; what allows it is answered without it"
             return Part("degraded", sentence, figures)

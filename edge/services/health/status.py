@@ -57,7 +57,7 @@ class Rate:
 class Sources:
     """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket;
     ``quarantined`` is where an unreadable database was put at the start; ``engine_pid`` the
-    engine's process, None while there is none."""
+    engine's process, None while there is none; ``room`` what was chosen for lack of memory."""
 
     turns: Turns
     ends: Ends
@@ -66,6 +66,7 @@ class Sources:
     sockets: Callable[[], Mapping[str, int]]
     engine_pid: Callable[[], int | None]
     quarantined: str | None = None
+    room: str = ""
 
 
 class Figures:
@@ -112,6 +113,7 @@ class Figures:
             "engine": turns.engine,
             "model": sources.model(),
             "slots": turns.slots,
+            "room": sources.room or None,
             "running": turns.busy,
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),

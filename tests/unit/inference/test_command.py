@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.errors import SettingsError
-from edge.inference import EngineCommand, ModelFile, check_context, policy_of
+from edge.inference import EngineCommand, ModelFile, check_cache, check_context, policy_of
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
+from tests.unit.inference.test_fit import LLAMA_8B
 
 FILE = ModelFile("tiny", Path("/m/tiny.gguf"), 1, 512)
 
@@ -100,3 +102,44 @@ def test_what_was_read_is_kept_where_there_is_a_place_and_room_for_it() -> None:
         EngineCommand(FILE, Model(prompt_cache_disk_bytes_max=0), folder),
     ):
         assert "--prompt-cache-dir" not in other(False)
+
+
+LARGE = ModelFile("large", Path("/m/large.gguf"), LLAMA_8B.weights_bytes, 131_072, shape=LLAMA_8B)
+
+
+def test_eight_billion_weights_get_what_fits_and_it_is_said() -> None:
+    command = EngineCommand(LARGE, Model(), free_bytes=12 << 30)
+    flags = command(False)
+    assert flag(flags, "--context-tokens") == "4096"
+    assert 4_096 <= int(flag(flags, "--cache-tokens")) < 16 * 4_096
+    assert "free some memory" in command.room.sentence
+
+
+def test_a_context_that_was_set_is_kept_whatever_is_free() -> None:
+    command = EngineCommand(LARGE, Model(context_tokens=8_192), free_bytes=1 << 30)
+    flags = command(False)
+    assert (flag(flags, "--context-tokens"), flag(flags, "--cache-tokens")) == ("8192", "8192")
+
+
+def test_what_is_kept_of_prompts_takes_from_the_context() -> None:
+    none = EngineCommand(LARGE, Model(prompt_cache_mib=0), free_bytes=8 << 30)
+    some = EngineCommand(LARGE, Model(prompt_cache_mib=1_024), free_bytes=8 << 30)
+    assert some.room.cache_tokens < none.room.cache_tokens
+    assert flag(some(False), "--prompt-cache-bytes") == str(1 << 30)
+
+
+def test_how_the_model_lies_in_memory_becomes_flags() -> None:
+    settings = Model(kv_type="q8_0", flash_attn="on", mmap=False, mlock=True)
+    command = EngineCommand(FILE, settings)(False)
+    assert (flag(command, "--kv-type"), flag(command, "--flash-attn")) == ("q8_0", "on")
+    assert {"--no-mmap", "--mlock"} <= set(command)
+    assert not {"--no-mmap", "--mlock"} & set(EngineCommand(FILE, Model())(False))
+
+
+def test_a_cache_whose_blocks_heads_do_not_fill_is_refused() -> None:
+    narrow = replace(LARGE, shape=replace(LLAMA_8B, key_length=80))
+    check_cache(LARGE, Model(kv_type="q8_0"))
+    check_cache(narrow, Model())
+    with pytest.raises(SettingsError, match="80 numbers") as caught:
+        check_cache(narrow, Model(kv_type="q8_0"))
+    assert caught.value.key == "model.kv_type"

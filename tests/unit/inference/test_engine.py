@@ -8,10 +8,21 @@ from random import Random
 
 import pytest
 
-from edge.actors import CallTimeout, System
+from edge.actors import Actor, CallTimeout, System
 from edge.clock import SystemClock
-from edge.engine.messages import Cancel, Count, Counted, FromEngine, Ping, Ready, ToEngine
-from edge.inference import CountTokens, EngineActor, LifecyclePolicy
+from edge.engine.messages import (
+    BACKEND_BROKEN_STATUS,
+    Cancel,
+    Count,
+    Counted,
+    FromEngine,
+    Generate,
+    Ping,
+    Ready,
+    Sampling,
+    ToEngine,
+)
+from edge.inference import CountTokens, EngineActor, EngineLost, LifecyclePolicy, Run
 from edge.telemetry import Telemetry
 
 TICK_MS = 10
@@ -25,6 +36,7 @@ class Played:
     def __init__(self) -> None:
         self.heard: asyncio.Queue[ToEngine] = asyncio.Queue()
         self.say: Callable[[FromEngine], object] = lambda _message: None
+        self.exit: Callable[[int | None, str], object] = lambda _code, _reason: None
 
     def start(
         self,
@@ -35,7 +47,7 @@ class Played:
         on_message: Callable[[FromEngine], object],
         on_exit: Callable[[int | None, str], object],
     ) -> Played:
-        self.say = on_message
+        self.say, self.exit = on_message, on_exit
         return self
 
     def send(self, message: ToEngine) -> None:
@@ -76,4 +88,39 @@ async def test_a_count_that_nobody_waits_for_any_more_is_taken_back() -> None:
     assert await played.hears() == Count(-2, "a prompt", None)
     played.say(Counted(-2, 3, 10))
     assert await waiting == Counted(-2, 3, 10)
+    engine.kill()
+
+
+class Listener(Actor):
+    """Whoever runs."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[object] = asyncio.Queue()
+
+    def handle(self, message: object) -> None:
+        self.heard.put_nowait(message)
+
+
+@pytest.mark.parametrize(("code", "charged"), [(BACKEND_BROKEN_STATUS, False), (1, True)])
+async def test_nobody_pays_for_a_backend_that_is_broken(code: int, charged: bool) -> None:
+    loop = asyncio.get_running_loop()
+    system, played, listener = System(SystemClock(loop), loop.call_soon), Played(), Listener()
+    engine = system.spawn(
+        EngineActor(
+            lambda _safe: (),
+            telemetry=Telemetry(),
+            policy=LifecyclePolicy(),
+            rng=Random(0),
+            start_process=played.start,
+        )
+    )
+    await asyncio.sleep(0)
+    played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    request = Generate(1, "a prompt", None, Sampling())
+    engine.send(Run(request, system.spawn(listener)))
+    assert await played.hears() == request
+    played.exit(code, "the engine is gone")
+    lost = await listener.heard.get()
+    assert isinstance(lost, EngineLost)
+    assert (lost.caused, lost.may_have_caused) == (charged, False)
     engine.kill()

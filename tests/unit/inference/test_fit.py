@@ -73,11 +73,21 @@ def test_layers_that_keep_nothing_cost_nothing() -> None:
     assert kv_bytes_per_token(hybrid, "f16") * 8 == kv_bytes_per_token(LLAMA_8B, "f16")
 
 
-def test_what_an_admin_has_set_is_kept() -> None:
+def test_the_context_that_an_admin_has_set_is_kept() -> None:
     got = fit(
-        LLAMA_8B, free_bytes=GIB, slots=16, context_tokens=8_192, batch_tokens=512, fixed=True
-    )
-    assert (got.context_tokens, got.cache_tokens) == (8_192, 131_072)
+        LLAMA_8B, free_bytes=GIB, slots=16, context_tokens=8_192, batch_tokens=512,
+        context_fixed=True,
+    )  # fmt: skip
+    assert (got.context_tokens, got.cache_tokens) == (8_192, 8_192)
+
+
+def test_what_else_the_engine_keeps_is_not_free() -> None:
+    alone = fit(LLAMA_8B, free_bytes=8 * GIB, slots=16, context_tokens=4_096, batch_tokens=512)
+    beside = fit(
+        LLAMA_8B, free_bytes=9 * GIB, slots=16, context_tokens=4_096, batch_tokens=512,
+        other_bytes=int(0.9 * GIB),
+    )  # fmt: skip
+    assert abs(beside.cache_tokens - alone.cache_tokens) <= 256
 
 
 def test_of_a_file_that_is_silent_nothing_is_concluded() -> None:

@@ -79,3 +79,35 @@ def test_garbage_in_a_header_is_a_header_or_a_model_error(at: int, noise: bytes)
     except ModelError:
         return
     assert header.tensors > 0
+
+
+def of_architecture(name: str, *facts: bytes) -> bytes:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 1 + len(facts))
+    head += text("general.architecture") + struct.pack("<I", 8) + text(name) + b"".join(facts)
+    head += text("weights") + struct.pack("<IQQIQ", 2, 8, 8, 0, 0)
+    return head + bytes(-len(head) % 32) + bytes(256)
+
+
+POOLING = text("qwen3.pooling_type") + struct.pack("<II", 4, 3)
+NO_POOLING = text("qwen3.pooling_type") + struct.pack("<II", 4, 0)
+BOTH_WAYS = text("llama.attention.causal") + struct.pack("<IB", 7, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (of_architecture("bert"), "encoder"),
+        (of_architecture("nomic-bert-moe"), "encoder"),
+        (of_architecture("t5"), "encoder and a decoder"),
+        (of_architecture("dream"), "diffusion"),
+        (of_architecture("qwen3", POOLING), "embeddings"),
+        (of_architecture("llama", BOTH_WAYS), "embeddings"),
+    ],
+)
+def test_what_cannot_write_says_so_in_its_header(data: bytes, sentence: str) -> None:
+    assert sentence in read(data).cannot_generate
+
+
+@pytest.mark.parametrize("data", [small_gguf(), of_architecture("qwen3", NO_POOLING)])
+def test_what_can_write_is_not_suspected(data: bytes) -> None:
+    assert read(data).cannot_generate == ""

@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import ModelError
 from edge.inference import models
-from tests.unit.inference.test_gguf import small_gguf
+from tests.unit.inference.test_gguf import of_architecture, small_gguf
 
 
 @pytest.fixture
@@ -146,3 +146,12 @@ def test_another_shipped_model_that_is_whole_can_stand_in(manifest: Path, downlo
     assert models.standby(tiny, manifest=manifest) is None
     tiny.path.write_bytes(b"no model")
     assert models.standby(own, manifest=manifest) is None
+
+
+def test_a_model_that_cannot_write_is_refused_by_all(data_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sentences.gguf"
+    path.write_bytes(of_architecture("bert"))
+    with pytest.raises(ModelError, match="encoder"):
+        models.resolve(str(path), data_dir)
+    with pytest.raises(ModelError, match="get one that generates text"):
+        models.add(path, data_dir)
