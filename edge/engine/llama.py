@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import llama_cpp as api
 
+from edge.engine.batching.draft import ROWS_MAX
 from edge.engine.pulse import Pulse
 from edge.engine.vocabulary import Vocabulary
 from edge.errors import EngineError, ModelError
@@ -150,7 +151,7 @@ class Llama:
         params.n_ubatch = params.n_batch
         params.n_seq_max = limits.slots
         # One row of logits for each sequence, where the default has one for each token of a batch.
-        params.n_outputs_max = limits.slots
+        params.n_outputs_max = max(limits.slots, ROWS_MAX)
         params.n_threads = params.n_threads_batch = limits.threads
         params.kv_unified = True
         params.type_k = params.type_v = KV_TYPES[limits.kv_type]

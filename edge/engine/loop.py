@@ -189,7 +189,7 @@ class Loop:
             try:
                 self._llama.decode(
                     (token, entry.start + offset, entry.slot,
-                     entry.wants_logits and offset == len(entry.tokens) - 1)
+                     entry.wants_logits and offset >= len(entry.tokens) - 1 - entry.drafted)
                     for entry in entries
                     for offset, token in enumerate(entry.tokens)
                 )  # fmt: skip
@@ -239,13 +239,29 @@ class Loop:
         if not entry.wants_logits:
             done = min(self._batcher.prefilled(entry.key), sequence.prompt_tokens)
             return Output(entry.key, done, (), "")
-        token = self._llama.sample(sequence.sampler.chain, index)
-        output, reason = sequence.take(self._llama, token)
-        if reason is None:
-            self._batcher.sampled(entry.key, token)
-        else:
+        output, reason, right = self._say(sequence, entry, index)
+        if entry.drafted:
+            # Before it may end: who comes next finds in the slot what is there.
+            self._llama.trim(entry.slot, self._batcher.verified(entry, right))
+        if reason is not None:
             self._end(entry.key, reason)
         return output
+
+    def _say(self, sequence: Sequence, entry: Entry, index: int) -> tuple[Output, str | None, int]:
+        """What the sequence says in this step, why it ends, if it does, and how many guesses were
+        right. Each token is sampled as if there had been no guess behind it; that the guess was the
+        same makes its logits those of the token that would have been in the next step."""
+        said: list[Output] = []
+        while True:
+            right = len(said)
+            token = self._llama.sample(sequence.sampler.chain, index - entry.drafted + right)
+            output, reason = sequence.take(self._llama, token)
+            said.append(output)
+            if reason is None:
+                self._batcher.sampled(entry.key, token)
+            guesses = entry.tokens[len(entry.tokens) - entry.drafted :]
+            if reason is not None or right == len(guesses) or guesses[right] != token:
+                return _joined(said), reason, right
 
     def tell(self, step: Step) -> None:
         """Says what the step did; what is too much for one message, in one for each sequence."""
@@ -287,3 +303,12 @@ class Loop:
             self._llama.trim(entry.slot, 0)
             self._pipe.send(Rejected(entry.key, error.code, str(error), True))
         self._admitted = [each for each in self._admitted if each.key in self._sequences]
+
+
+def _joined(outputs: list[Output]) -> Output:
+    """What a sequence has said in one step, as one."""
+    if len(outputs) == 1:
+        return outputs[0]
+    tokens = tuple(token for each in outputs for token in each.tokens)
+    text = "".join(each.text for each in outputs)
+    return Output(outputs[-1].key, outputs[-1].prefilled, tokens, text)

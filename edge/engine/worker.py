@@ -45,7 +45,7 @@ SAVE_S: Final = 3.0
 _NOT_OF_CACHES: Final = frozenset(
     {
         *("fd", "probe", "slots", "cache_tokens", "batch_tokens", "step_ms", "threads"),
-        *("prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "speculation"),
+        *("prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "no_speculation"),
         *("mmap", "mlock"),
     }
 )
@@ -102,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", type=int, default=512)
     parser.add_argument("--step-ms", type=int, default=200)
     parser.add_argument("--prompt-cache-bytes", type=int, default=256 << 20)
+    parser.add_argument("--no-speculation", action="store_true")
     parser.add_argument("--prompt-cache-dir", type=Path)
     parser.add_argument("--prompt-cache-dir-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -175,7 +176,9 @@ def main() -> int:
     archive = _archive(given) if reuse else None
     if archive is not None:
         _bring_back(archive, caches)
-    batcher = Batcher(caches, budget, REQUESTS_MAX)
+    # What was guessed wrongly has to be cut off again.
+    drafts = reuse and not given.no_speculation
+    batcher = Batcher(caches, budget, REQUESTS_MAX, drafts=drafts)
     try:
         return serve(llama, batcher, threads, pipe, given, archive)
     except (BrokenPipeError, ConnectionResetError):

@@ -51,6 +51,7 @@ class EngineCommand:
             *(sys.executable, "-m", "edge.engine.worker", "--fd", "{fd}"),
             *("--model", str(self.model.path)),
             *flags,
+            *(() if settings.speculation else ("--no-speculation",)),
             *self._cache_flags(),
             *(() if settings.mmap else ("--no-mmap",)),
             *(("--mlock",) if settings.mlock else ()),

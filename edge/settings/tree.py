@@ -107,6 +107,10 @@ class Model:
         200, "how long a decode step may take; so much of prompts goes into it", at_least=10,
         at_most=10_000
     )  # fmt: skip
+    speculation: bool = setting(
+        True, "whether what comes next is guessed from what was said before, where that pays; the"
+        " text is the same"
+    )  # fmt: skip
     prompt_cache_disk_bytes_max: int = setting(
         256 << 20, "what was read of prompts and is kept over an orderly restart, in bytes, in the"
         " data directory; 0 keeps nothing", at_least=0, at_most=1 << 40,

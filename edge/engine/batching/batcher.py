@@ -17,6 +17,7 @@ from typing import Final
 
 from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import SHARED_TOKENS_MIN, Caches, Placement
+from edge.engine.batching.draft import ROWS_MAX, Drafter
 from edge.engine.batching.tokens import Tokens
 
 LOOK_AHEAD: Final = 64
@@ -26,13 +27,15 @@ LOOK_AHEAD: Final = 64
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Tokens of one sequence for the next step, at positions from ``start`` on. ``wants_logits``
-    when a token is to be sampled after the last of them."""
+    when a token is to be sampled after the last of them; and after each of the last ``drafted``
+    ones and the one before these, which are guesses: `verified` says how many were right."""
 
     key: int
     slot: int
     tokens: tuple[int, ...]
     start: int
     wants_logits: bool
+    drafted: int = 0
 
 
 @dataclass(slots=True)
@@ -42,16 +45,21 @@ class _Sequence:
     slot: int = 0
     position: int = 0
     next_token: int | None = None
+    drafter: Drafter | None = None
 
 
 class Batcher:
     """Who sits in the slots, who waits, and what goes into the next step.
 
     How much of prompts goes into a step is for ``budget`` to say, which has to have room for at
-    least as many tokens as there are slots, so that every sequence can have its token.
+    least as many tokens as there are slots, so that every sequence can have its token. With
+    ``drafts`` what a sequence says next may be guessed, where a step has room and it pays.
     """
 
-    def __init__(self, caches: Caches, budget: Budget, waiting_max: int = 10_000) -> None:
+    def __init__(
+        self, caches: Caches, budget: Budget, waiting_max: int = 10_000, *, drafts: bool = False
+    ) -> None:
+        self._drafts = drafts
         assert budget.most >= len(caches.slots)
         self.budget = budget
         self.waiting_max = waiting_max
@@ -148,12 +156,18 @@ class Batcher:
         Prompts share what is left evenly; what a short one does not need goes to the longer.
         """
         entries = []
-        for sequence in self._running.values():
+        running = self._running.values()
+        reading = [each for each in running if each.position < len(each.prompt)]
+        # Who reads gets all the room that there is. What is left for guesses is shared evenly.
+        generating = len(running) - len(reading)
+        guesses = 0 if reading else max(0, ROWS_MAX - generating) // max(1, generating)
+        for sequence in running:
             if sequence.next_token is not None:
-                token = (sequence.next_token,)
-                entries.append(Entry(sequence.key, sequence.slot, token, sequence.position, True))
+                drafted = sequence.drafter.draft(guesses) if sequence.drafter is not None else ()
+                tokens = (sequence.next_token, *drafted)
+                where = (sequence.key, sequence.slot, tokens, sequence.position)
+                entries.append(Entry(*where, True, len(drafted)))
         left = self.budget.prompt_tokens(len(entries))
-        reading = [each for each in self._running.values() if each.position < len(each.prompt)]
         reading.sort(key=lambda each: len(each.prompt) - each.position)
         for place, sequence in enumerate(reading):
             # Rounded up: with less than a token each, the shortest prompts go first.
@@ -180,7 +194,23 @@ class Batcher:
 
     def sampled(self, key: int, token: int) -> None:
         """This token goes into the next step."""
-        self._running[key].next_token = token
+        sequence = self._running[key]
+        sequence.next_token = token
+        if self._drafts and sequence.drafter is None:
+            sequence.drafter = Drafter(sequence.prompt.slice(0, len(sequence.prompt)))
+        if sequence.drafter is not None:
+            sequence.drafter.add(token)
+
+    def verified(self, entry: Entry, accepted: int) -> int:
+        """So many of its guesses were right, and were told by `sampled` like others; the rest is to
+        be cut off its slot's cache, of which so many tokens are left then."""
+        sequence = self._running[entry.key]
+        assert sequence.drafter is not None, "nobody else guesses"
+        price = self.budget.row_price(len(self._running), entry.drafted)
+        sequence.drafter.saw(entry.drafted, accepted, price)
+        sequence.position -= entry.drafted - accepted
+        self.caches.slots[entry.slot].cached.cut(sequence.position)
+        return sequence.position
 
     def prefilled(self, key: int) -> int:
         """Tokens of its prompt that have been read."""

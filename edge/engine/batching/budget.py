@@ -17,6 +17,8 @@ PROMPT_TOKENS_MIN: Final = 4
 """Also where generating alone takes all the time that a step may, prompts are read."""
 GROWTH: Final = 2
 """From one step to the next: a token costs more in a short step, so too few are tried first."""
+UNKNOWN_ROW_PRICE: Final = 0.5
+"""Until it is measured: as on a CPU."""
 WEIGHT: Final = 0.3
 """Share of the newest step in a mean."""
 
@@ -39,6 +41,14 @@ class Budget:
             fits = int(max(PROMPT_TOKENS_MIN, left_ns / self._token_ns))
             fits = min(fits, GROWTH * self._tried)
         return max(1, min(fits, self.most - generating))
+
+    def row_price(self, generating: int, further: int) -> float:
+        """What each of so many further rows costs in a step in which so many generate, measured by
+        what a token of theirs costs."""
+        without_ns, with_ns = map(self._generating_ns.get, (generating, generating + further))
+        if without_ns is None or with_ns is None:
+            return UNKNOWN_ROW_PRICE
+        return max(0.0, with_ns - without_ns) / further / (without_ns / generating)
 
     def saw(self, generating: int, prompt_tokens: int, took_ns: int) -> None:
         """A step took so long in which so many generated and so much of prompts was read."""

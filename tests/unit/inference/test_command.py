@@ -92,6 +92,11 @@ def test_the_settings_say_what_is_so_by_default() -> None:
     assert policy_of(Model()) == LifecyclePolicy()
 
 
+def test_guesses_may_be_switched_off() -> None:
+    flags = [set(EngineCommand(FILE, Model(speculation=on))(False)) for on in (False, True)]
+    assert flags[0] - flags[1] == {"--no-speculation"}
+
+
 def test_what_was_read_is_kept_where_there_is_a_place_and_room_for_it() -> None:
     folder = Path("/d/prompt-cache")
     command = EngineCommand(FILE, Model(prompt_cache_disk_bytes_max=7), folder)(False)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import FIRST_TOKENS, Budget
 from edge.engine.batching.caches import Caches
+from edge.engine.batching.draft import ROWS_MAX
 from edge.engine.batching.shelf import Shelf
 
 PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_size=12)
@@ -107,3 +108,53 @@ def test_what_could_not_be_brought_is_read() -> None:
     batcher.reread(2)
     (entry,) = batcher.plan()
     assert (entry.start, len(entry.tokens)) == (0, 20)
+
+
+def drafting() -> tuple[Batcher, list[int]]:
+    """One sequence whose prompt has been read, and which says what it begins with."""
+    batcher = Batcher(Caches(2, Shelf(0)), Budget(200, 512), drafts=True)
+    prompt = [*range(20), 50]
+    batcher.add(1, prompt)
+    batcher.admit()
+    batcher.decoded(batcher.plan())
+    for token in (0, 1):
+        batcher.sampled(1, token)
+        batcher.decoded(batcher.plan())
+    batcher.sampled(1, 2)
+    return batcher, [*prompt, 0, 1]
+
+
+def test_guesses_follow_the_sure_token_and_the_wrong_ones_are_cut_off() -> None:
+    batcher, read = drafting()
+    (entry,) = batcher.plan()
+    assert (entry.tokens, entry.drafted, entry.start) == ((2, 3, 4), 2, len(read))
+    batcher.decoded([entry])
+    batcher.sampled(1, 3)
+    batcher.sampled(1, 9)
+    assert batcher.verified(entry, 1) == len(read) + 2
+    (entry,) = batcher.plan()
+    assert (entry.tokens[0], entry.start) == (9, len(read) + 2)
+
+
+def test_nobody_guesses_while_somebody_reads() -> None:
+    batcher, _ = drafting()
+    batcher.add(2, [99] * 40)
+    batcher.admit()
+    entries = {entry.key: entry for entry in batcher.plan()}
+    assert entries[1].tokens == (2,)
+    assert len(entries[2].tokens) > 1
+
+
+def test_guesses_take_the_rows_that_there_are_and_no_more() -> None:
+    batcher = Batcher(Caches(16, Shelf(0)), Budget(200, 512), drafts=True)
+    for key in range(16):
+        batcher.add(key, [key, *range(100, 120), key, 100, 101])
+    batcher.admit()
+    while any(batcher.prefilled(key) < 24 for key in range(16)):
+        batcher.decoded([entry for entry in batcher.plan() if batcher.reads(entry)])
+    for key in range(16):
+        batcher.sampled(key, 102)
+    for running in range(16, 0, -1):
+        rows = sum(len(entry.tokens) for entry in batcher.plan())
+        assert rows <= max(running, ROWS_MAX)
+        batcher.remove(running - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.clock import NS_PER_MS, NS_PER_S
-from edge.engine.batching.budget import FIRST_TOKENS, PROMPT_TOKENS_MIN, Budget
+from edge.engine.batching.budget import FIRST_TOKENS, PROMPT_TOKENS_MIN, UNKNOWN_ROW_PRICE, Budget
 
 STEP_MS = 200
 
@@ -74,3 +74,14 @@ def test_the_first_step_is_short() -> None:
     assert Budget(STEP_MS, 512).prompt_tokens(0) == FIRST_TOKENS
     assert Budget(STEP_MS, 4).prompt_tokens(3) == 1
     assert Budget(STEP_MS, 4).prompt_tokens(4) == 1
+
+
+def test_a_further_row_costs_what_was_measured() -> None:
+    budget = Budget(200, 512)
+    assert budget.row_price(1, 3) == UNKNOWN_ROW_PRICE
+    budget.saw(1, 0, 10_000)
+    budget.saw(4, 0, 25_000)
+    assert budget.row_price(1, 3) == pytest.approx(0.5)
+    # Beside one other a token costs less, and so a row costs more of it.
+    budget.saw(2, 0, 15_000)
+    assert budget.row_price(2, 2) == pytest.approx(5_000 / 7_500)
