@@ -671,35 +671,3 @@ def test_a_broken_backend_ends_the_worker_with_a_sentence(model: Path) -> None:
     assert process.returncode == BACKEND_BROKEN_STATUS
     assert words.splitlines()[-1].startswith("llama.cpp's backend is broken (code -2)")
     assert "Traceback" not in words
-
-
-REPEATS = 'root ::= ("one, two and three; "){40}'
-
-
-@pytest.mark.parametrize("temperature", [0.0, 0.7])
-def test_guesses_change_nothing_but_the_number_of_steps(
-    model: Path, start: Callable[..., Worker], temperature: float
-) -> None:
-    sampling = Sampling(max_tokens=150, temperature=temperature, seed=5, grammar=REPEATS)
-    with_guesses, without = start(model), start(model, "--no-speculation")
-    for worker in (with_guesses, without):
-        assert isinstance(worker.next(), Ready)
-        ended = worker.run(ask(1, PREFIX, sampling))
-        assert (ended.completion_tokens, len(worker.tokens(1))) == (150, 150)
-    assert with_guesses.tokens(1) == without.tokens(1)
-    assert with_guesses.text(1) == without.text(1)
-    assert len(with_guesses.steps) < 0.8 * len(without.steps)
-    # What was cut off is not in the cache that the next goes on in.
-    for worker in (with_guesses, without):
-        worker.run(ask(2, PREFIX + worker.text(1)[:20], GREEDY))
-    assert with_guesses.tokens(2) == without.tokens(2)
-
-
-def test_an_end_within_a_guess_is_the_end(worker: Worker) -> None:
-    worker.run(ask(1, PREFIX, Sampling(max_tokens=60, temperature=0, grammar=REPEATS)))
-    for key, length in enumerate(range(40, 56), 2):
-        worker.run(ask(key, PREFIX, Sampling(length, temperature=0, grammar=REPEATS)))
-        assert worker.tokens(key) == worker.tokens(1)[:length]
-    stopping = Sampling(60, temperature=0, grammar=REPEATS, stop=("and three; one, two and",))
-    assert worker.run(ask(99, PREFIX, stopping)).reason == "stop"
-    assert worker.text(99) == "one, two "
