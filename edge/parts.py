@@ -199,6 +199,7 @@ class Parts:
                 rng=outside.rng,
                 start_process=outside.start_process,
                 on_step=self._stepped,
+                on_threads=self._figures.saw_threads,
             ),
             shutdown_ms=15_000,
         )

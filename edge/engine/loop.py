@@ -79,7 +79,7 @@ class Loop:
         elif isinstance(command, Dropped):
             self._finished.append(Finished(command.key, "cancelled", "", 0, 0, 0, 0.0, 0.0))
         else:
-            self._pipe.send(Pong(command.nonce, self._steps))
+            self._pipe.send(Pong(command.nonce, self._steps, self._threads.now))
 
     def _begin(self, prepared: Prepared) -> None:
         request = prepared.request

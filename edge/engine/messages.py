@@ -246,10 +246,12 @@ class Counted:
 @dataclass(frozen=True, slots=True)
 class Pong:
     """Answer to `Ping`. ``step`` counts the decode steps since the start that are done, and the
-    one within which it is said."""
+    one within which it is said. ``threads`` is how many llama.cpp works with now, 0 within a
+    step."""
 
     nonce: int
     step: int
+    threads: int = 0
 
 
 ToEngine = Generate | Cancel | Count | Ping | Shutdown

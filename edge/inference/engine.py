@@ -81,7 +81,8 @@ class EngineActor(Actor):
     `command` gives the worker's command line for fast or safe mode, with ``{fd}`` where the number
     of its socket belongs; `start_process` runs it, by default as a `Worker`, which needs a running
     event loop. `on_step` is told of each step: how many tokens it generated, how many others it
-    read, and how many sequences go on. Starts the engine when it is spawned; an orderly stop
+    read, and how many sequences go on; `on_threads` with each sign of life between two steps of how
+    many threads it works with. Starts the engine when it is spawned; an orderly stop
     (`Ref.stop`) ends when the process is gone, any other kills it.
     """
 
@@ -95,10 +96,12 @@ class EngineActor(Actor):
         safe: bool = False,
         start_process: StartProcess = Worker,
         on_step: Callable[[int, int, int], object] | None = None,
+        on_threads: Callable[[int], object] | None = None,
     ) -> None:
         self._command = command
         self._start_process = start_process
         self._on_step = on_step
+        self._on_threads = on_threads
         self._telemetry = telemetry
         self._life = life.Lifecycle(policy, rng, safe=safe)
         self._routes = Routes(self._cancel)
@@ -257,8 +260,10 @@ class EngineActor(Actor):
                     batch_tokens=message.batch_tokens,
                     decode_us=message.decode_us,
                 )
-            case Pong():
+            case Pong(threads=threads):
                 self._heard()
+                if threads and self._on_threads is not None:
+                    self._on_threads(threads)
             case Tokenising(key=key):
                 self._counts.turned_to(key)
             case Counted(key=key):

@@ -298,7 +298,7 @@ def test_counts_and_pings_are_answered(worker: Worker) -> None:
     first, second = [each.tokens for each in answers if isinstance(each, Counted)]
     assert first - second == len("<|im_end|>") - 1
     worker.send(Ping(9))
-    assert worker.next() == Pong(9, 0)
+    assert worker.next() == Pong(9, 0, 1)
 
 
 LONG_CONTEXT = 65_536

@@ -30,6 +30,9 @@ def test_a_later_source_wins(tmp_path: Path) -> None:
         ("server.host", 1),
         ("server.tokens", {"a": 1}),
         ("server.origins", "x"),
+        ("model.kv_type", "q5_0"),
+        ("model.flash_attn", "yes"),
+        ("model.mmap", 1),
     ],
 )
 def test_a_bad_value_is_named(path: str, value: Any) -> None:
@@ -92,3 +95,9 @@ def test_yes_and_no_from_the_environment() -> None:
     assert load(None, {"ELWIFT_FALLBACK__EMBEDDED": "true"}).fallback.embedded is True
     with pytest.raises(SettingsError, match="true or false"):
         load(None, {"ELWIFT_FALLBACK__EMBEDDED": "1"})
+
+
+def test_a_smaller_cache_needs_flash_attention() -> None:
+    with pytest.raises(SettingsError, match="needs flash attention"):
+        load(None, {}, {"model.kv_type": "q8_0", "model.flash_attn": "off"})
+    assert load(None, {}, {"model.kv_type": "q8_0"}).model.flash_attn == "auto"

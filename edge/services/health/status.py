@@ -77,11 +77,16 @@ class Figures:
         self._clock = clock
         self._started_ns = clock.now_ns()
         self._tokens = Rate()
+        self._threads: int | None = None
         self._process = psutil.Process()
 
     def saw_tokens(self, count: int) -> None:
         """The engine has generated so many."""
         self._tokens.add(count, self._clock.now_ns())
+
+    def saw_threads(self, number: int) -> None:
+        """The engine works with so many now: fewer than at its start where the box is busy."""
+        self._threads = number
 
     @property
     def tokens_per_second(self) -> int:
@@ -117,6 +122,7 @@ class Figures:
             "running": turns.busy,
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),
+            "threads": self._threads,
             "tokens_per_second": self.tokens_per_second,
             "ended": sources.ends.counts,
             "memory_bytes": self._process.memory_info().rss,

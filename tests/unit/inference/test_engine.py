@@ -18,6 +18,7 @@ from edge.engine.messages import (
     FromEngine,
     Generate,
     Ping,
+    Pong,
     Ready,
     Sampling,
     ToEngine,
@@ -123,4 +124,25 @@ async def test_nobody_pays_for_a_backend_that_is_broken(code: int, charged: bool
     lost = await listener.heard.get()
     assert isinstance(lost, EngineLost)
     assert (lost.caused, lost.may_have_caused) == (charged, False)
+    engine.kill()
+
+
+async def test_the_engines_threads_are_told_but_not_from_within_a_step() -> None:
+    loop = asyncio.get_running_loop()
+    system, played, told = System(SystemClock(loop), loop.call_soon), Played(), list[int]()
+    engine = system.spawn(
+        EngineActor(
+            lambda _safe: (),
+            telemetry=Telemetry(),
+            policy=LifecyclePolicy(),
+            rng=Random(0),
+            start_process=played.start,
+            on_threads=told.append,
+        )
+    )
+    await asyncio.sleep(0)
+    played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    for threads in (2, 0, 1):
+        played.say(Pong(1, 1, threads))
+    assert told == [2, 1]
     engine.kill()

@@ -161,3 +161,10 @@ def test_after_a_crash_it_goes_on_for_who_listens(node: Node) -> None:
     node.house.system.spawn(StatusActor(node.house.pubsub, node.figures), name="status")
     node.advance(PUSH_MS)
     assert len(pushed(client)) == 1
+
+
+def test_the_engines_threads_are_shown_once_they_are_known() -> None:
+    node = Node()
+    assert node.figures.read()["threads"] is None
+    node.figures.saw_threads(1)
+    assert node.figures.read()["threads"] == 1
