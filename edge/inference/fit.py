@@ -5,6 +5,9 @@ value for each of its key-value heads. A step needs room besides: a mask over al
 each token of the batch, what the layers compute, and a row of logits for each sequence. Measured
 against llama.cpp's own words the sum is right to some percent (SmolLM2-135M: 1,440 of 1,440 MiB of
 cache, 75 of 78 MiB of buffers at 65,536 tokens).
+
+Reckoned is the machine's own memory, which is the GPU's too on Apple Silicon. A GPU that has memory
+of its own is not asked for it: there all layers go to it, unless `model.gpu_layers` says how many.
 """
 
 from __future__ import annotations
