@@ -31,7 +31,7 @@ class RawLoop:
         params.n_batch = params.n_ubatch = max(512, options.slots)
         params.n_seq_max = options.slots
         params.n_threads = params.n_threads_batch = options.threads
-        params.kv_unified = False
+        params.kv_unified = True
         params.no_perf = True
         context = api.llama_init_from_model(model, params) if model else None
         if context is None:
