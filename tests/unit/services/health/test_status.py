@@ -27,7 +27,7 @@ from tests.support.sockets import Client, House
 class Node:
     """What the figures are read from."""
 
-    def __init__(self, quarantined: str | None = None) -> None:
+    def __init__(self, quarantined: str | None = None, room: str = "") -> None:
         self.durable = True
         self.engine_pid: int | None = None
         self.ends = Ends()
@@ -37,7 +37,7 @@ class Node:
         self.figures = Figures(
             Sources(
                 self.turns, self.ends, lambda: self.durable, lambda: "tiny", lambda: {"open": 3},
-                lambda: self.engine_pid, quarantined,
+                lambda: self.engine_pid, quarantined, room,
             ),
             self.house.clock,
         )  # fmt: skip
@@ -168,3 +168,8 @@ def test_the_engines_threads_are_shown_once_they_are_known() -> None:
     assert node.figures.read()["threads"] is None
     node.figures.saw_threads(1)
     assert node.figures.read()["threads"] == 1
+
+
+def test_what_the_model_got_for_lack_of_memory_is_shown() -> None:
+    assert join(Node().client())["room"] is None
+    assert join(Node(room="1.0 GiB are free").client())["room"] == "1.0 GiB are free"
