@@ -50,12 +50,14 @@ class Loop:
         self._sequences: dict[int, Sequence] = {}
         self._finished: list[Finished] = []
         self._admitted: list[Admitted] = []
+        self._untidy = True  # what slots keep has not been looked at since somebody came or went
         self._steps = 0
 
     def run(self) -> None:
         """Until the commands say that it is the end."""
         while self._obey():
             self._admit()
+            self.tidy()
             entries = self._batcher.plan()
             if entries or self._finished:
                 self._step(entries)
@@ -105,12 +107,14 @@ class Loop:
         sequence = self._sequences.pop(key, None)
         if sequence is not None:
             self._batcher.remove(key)
+            self._untidy = True
             self._finished.append(sequence.end(reason))
 
     # ---- a step
 
     def _admit(self) -> None:
         for key, placement in self._batcher.admit():
+            self._untidy = True
             kept = placement.keep
             if not self._bring(placement):
                 self._batcher.reread(key)
@@ -144,6 +148,23 @@ class Loop:
             state = self._llama.state(slot)
             if state:
                 self._shelf.put(cached, state)
+
+    def tidy(self) -> None:
+        """What nobody uses makes the steps of others long, so it goes on the shelf; one slot's in a
+        step, since to read it out takes as long as some steps do."""
+        if not self._untidy or not self._batcher.running:
+            return
+        slot = self._caches.surplus()
+        if slot is None:
+            self._untidy = False
+            return
+        self._put_away(slot.number, slot.cached)
+        if not self._shelf.spares(slot.cached):
+            # There is no room for it: a long step is better than a history that is read again.
+            self._untidy = False
+            return
+        self._llama.trim(slot.number, 0)
+        self._caches.forget(slot.number)
 
     def put_all_away(self) -> None:
         """At the end: what all slots hold goes on the shelf, as far as there is room."""

@@ -21,6 +21,11 @@ SHARED_TOKENS_MIN: Final = 16
 IN_PLACE_SHARE: Final = 0.5
 """Of a cache, what has to be kept for it to be gone on in place."""
 
+IDLE_TOKENS_MAX: Final = 1_024
+"""What slots without a sequence keep in llama.cpp's cache while others work. Each step looks at the
+whole of it: measured with a model of 135M, 7,200 idle tokens make a step half as long again, a
+thousand some percent."""
+
 
 class Placement(NamedTuple):
     """Where a sequence sits. Before its first step: what the slot holds (``drops``) may be put on
@@ -135,6 +140,20 @@ class Caches:
         """The slots that hold something, the one used last at the end: those with a sequence."""
         held = [slot for slot in self.slots if slot.cached]
         return sorted(held, key=lambda slot: (slot.key is not None, slot.used_at))
+
+    def surplus(self) -> Slot | None:
+        """Of the slots without a sequence the one used longest ago, if together they keep more than
+        `IDLE_TOKENS_MAX`; what they share with others is there once, and costs nothing."""
+        others = [slot.cached for slot in self.slots if slot.key is not None]
+        idle_tokens = 0
+        last = None
+        for slot in reversed(self.by_use()):
+            if slot.key is None:
+                shared = max(map(slot.cached.common, others), default=0)
+                idle_tokens += len(slot.cached) - shared
+                others.append(slot.cached)
+                last = slot
+        return last if idle_tokens > IDLE_TOKENS_MAX else None
 
     def evict(self) -> int | None:
         """Empties the cache of a slot without a sequence, since there is no room for those that

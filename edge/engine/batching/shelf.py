@@ -59,12 +59,15 @@ class Shelf:
         return len(self._kept)
 
     def wants(self, tokens: Tokens, size_bytes: int) -> bool:
-        """Whether a cache of these tokens is worth its room: it fits, it is long enough, and none
-        that is here holds all of it."""
-        return (
-            len(tokens) >= KEPT_TOKENS_MIN
-            and size_bytes <= self._size_bytes_max
-            and all(each.tokens.common(tokens) < len(tokens) for each in self._kept.values())
+        """Whether a cache of these tokens is worth its room: it fits, and without it something
+        would be lost."""
+        return size_bytes <= self._size_bytes_max and not self.spares(tokens)
+
+    def spares(self, tokens: Tokens) -> bool:
+        """Whether nothing is lost with a cache of these tokens: it is short, or one that is here
+        holds all of it."""
+        return len(tokens) < KEPT_TOKENS_MIN or any(
+            each.tokens.common(tokens) == len(tokens) for each in self._kept.values()
         )
 
     def put(self, tokens: Tokens, state: bytes | Elsewhere) -> None:

@@ -1,4 +1,4 @@
-"""What the decode loop says when it is too much for one message."""
+"""What the decode loop says when it is too much for one message, and what it puts away."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from edge.engine import messages
 from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import Budget
-from edge.engine.batching.caches import Caches
+from edge.engine.batching.caches import IDLE_TOKENS_MAX, Caches
 from edge.engine.batching.shelf import Shelf
+from edge.engine.batching.tokens import Tokens
 from edge.engine.intake import Commands
 from edge.engine.llama import Llama
 from edge.engine.loop import Loop
@@ -91,3 +92,44 @@ def test_a_sequence_that_is_too_much_by_itself_is_rejected_alone(
     assert (rejected.key, rejected.recoverable) == (1, False)
     assert isinstance(other, Step)
     assert other.outputs == (small,)
+
+
+class Cut:
+    """llama.cpp's cache, as far as slots are read out of it and cut."""
+
+    def __init__(self) -> None:
+        self.cut: list[int] = []
+
+    def state_size_bytes(self, _slot: int) -> int:
+        return 100
+
+    def state(self, _slot: int) -> bytes:
+        return bytes(100)
+
+    def trim(self, slot: int, keep: int) -> bool:
+        assert keep == 0
+        self.cut.append(slot)
+        return True
+
+
+@pytest.mark.parametrize(("room_bytes", "cut"), [(300, [0, 1]), (0, [])])
+def test_idle_caches_go_on_the_shelf_while_others_run(room_bytes: int, cut: list[int]) -> None:
+    caches, llama = Caches(4, Shelf(room_bytes)), Cut()
+    batcher = Batcher(caches, Budget(200, 32))
+    loop = Loop(cast(Llama, llama), batcher, Threads(1), cast(Pipe, None), Commands())
+    for key in range(3):
+        placement = caches.place(key, Tokens([key]))
+        caches.slots[placement.slot].cached = Tokens(range(key, 2_000 + key, key + 1))
+        caches.leave(placement.slot)
+    idle = [len(slot.cached) for slot in caches.slots]
+    assert idle[2] <= IDLE_TOKENS_MAX < idle[1] + idle[2]
+    loop.tidy()
+    assert llama.cut == []  # nobody is held up by them
+    batcher.add(9, (1, 2, 3))
+    batcher.admit()
+    for _ in range(5):
+        loop.tidy()
+    assert llama.cut == cut
+    assert [bool(slot.cached) for slot in caches.slots[:3]] == [
+        each not in cut for each in range(3)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.engine.batching import tokens
-from edge.engine.batching.caches import SHARED_TOKENS_MIN, Caches
+from edge.engine.batching.caches import IDLE_TOKENS_MAX, SHARED_TOKENS_MIN, Caches
 from edge.engine.batching.shelf import Shelf
 from edge.engine.batching.tokens import Tokens
 
@@ -112,3 +112,30 @@ def test_what_nobody_uses_makes_room_oldest_first() -> None:
     slots = [sit(caches, key, Tokens([key] * 50))[0] for key in range(3)]
     caches.place(3, Tokens([2] * 60))
     assert [caches.evict(), caches.evict(), caches.evict()] == [slots[0], slots[1], None]
+
+
+def test_what_is_idle_is_put_away_the_oldest_first_until_it_is_little() -> None:
+    caches = Caches(4, Shelf(0))
+    for key in range(3):
+        sit(caches, key, Tokens(range(1_000 * key, 1_000 * key + IDLE_TOKENS_MAX // 2)))
+    surplus = caches.surplus()
+    assert surplus is caches.slots[0]
+    caches.forget(surplus.number)
+    assert caches.surplus() is None
+
+
+def test_what_is_shared_with_others_is_not_idle() -> None:
+    caches = Caches(4, Shelf(0))
+    for key in range(3):
+        sit(caches, key, Tokens([*range(IDLE_TOKENS_MAX), 5_000 + key]))
+    assert caches.surplus() is caches.slots[0]  # of one the whole length counts
+    running = caches.place(9, Tokens(range(IDLE_TOKENS_MAX + 1)))
+    caches.slots[running.slot].cached = Tokens(range(IDLE_TOKENS_MAX))
+    assert caches.surplus() is None
+
+
+def test_what_runs_is_no_surplus() -> None:
+    caches = Caches(2, Shelf(0))
+    placement = caches.place(1, Tokens(range(3 * IDLE_TOKENS_MAX)))
+    caches.slots[placement.slot].cached.extend(range(2 * IDLE_TOKENS_MAX))
+    assert caches.surplus() is None
