@@ -21,10 +21,10 @@ SHARED_TOKENS_MIN: Final = 16
 IN_PLACE_SHARE: Final = 0.5
 """Of a cache, what has to be kept for it to be gone on in place."""
 
-IDLE_TOKENS_MAX: Final = 1_024
+IDLE_TOKENS_MAX: Final = 256
 """What slots without a sequence keep in llama.cpp's cache while others work. Each step looks at the
-whole of it: measured with a model of 135M, 7,200 idle tokens make a step half as long again, a
-thousand some percent."""
+whole of it: measured with a model of 135M, 7,200 idle tokens make a step half as long again, so
+these make it longer by some percent."""
 
 
 class Placement(NamedTuple):
