@@ -97,7 +97,13 @@ class Loop:
             reason = "stop" if sequence.stream.stopped else "length"
             self._finished.append(sequence.end(reason))
         # What an earlier engine said is read like a prompt.
-        elif self._batcher.add(request.key, (*prepared.tokens, *request.resume_tokens)):
+        elif self._batcher.add(
+            request.key,
+            (*prepared.tokens, *request.resume_tokens),
+            # Rows beside it change the last bits of a token's logits, and how many there are
+            # follows from measured times: no seed would repeat its text for certain.
+            guessed=request.sampling.seed is None,
+        ):
             self._sequences[request.key] = sequence
         else:
             sequence.sampler.close()

@@ -108,8 +108,8 @@ class Model:
         at_most=10_000
     )  # fmt: skip
     speculation: bool = setting(
-        True, "whether what comes next is guessed from what was said before, where that pays; the"
-        " text is the same"
+        True, "whether what comes next is guessed from what was said before, where that pays, for"
+        " tasks without a seed"
     )  # fmt: skip
     prompt_cache_disk_bytes_max: int = setting(
         256 << 20, "what was read of prompts and is kept over an orderly restart, in bytes, in the"

@@ -28,11 +28,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         worker.close()
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.7])
-def test_guesses_change_nothing_but_the_number_of_steps(
-    start: Callable[..., Worker], temperature: float
-) -> None:
-    sampling = Sampling(max_tokens=150, temperature=temperature, seed=5, grammar=REPEATS)
+def test_guesses_change_nothing_but_the_number_of_steps(start: Callable[..., Worker]) -> None:
+    sampling = Sampling(max_tokens=150, temperature=0.0, grammar=REPEATS)
     with_guesses, without = start(), start("--no-speculation")
     for worker in (with_guesses, without):
         assert isinstance(worker.next(), Ready)
@@ -45,6 +42,14 @@ def test_guesses_change_nothing_but_the_number_of_steps(
     for worker in (with_guesses, without):
         worker.run(ask(2, PREFIX + worker.text(1)[:20], GREEDY))
     assert with_guesses.tokens(2) == without.tokens(2)
+
+
+def test_what_a_seed_says_is_not_guessed(start: Callable[..., Worker]) -> None:
+    worker = start()
+    assert isinstance(worker.next(), Ready)
+    worker.run(ask(1, PREFIX, Sampling(150, temperature=0.7, seed=5, grammar=REPEATS)))
+    told = [len(each.tokens) for step in worker.steps for each in step.outputs if each.tokens]
+    assert told == [1] * 150
 
 
 def test_an_end_within_a_guess_is_the_end(start: Callable[..., Worker]) -> None:

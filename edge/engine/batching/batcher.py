@@ -42,6 +42,7 @@ class Entry:
 class _Sequence:
     key: int
     prompt: Tokens
+    guessed: bool
     slot: int = 0
     position: int = 0
     next_token: int | None = None
@@ -77,13 +78,14 @@ class Batcher:
         """Sequences without a slot."""
         return len(self._waiting)
 
-    def add(self, key: int, prompt: Iterable[int]) -> bool:
-        """A new sequence waits for a slot; False when too many wait. The prompt is not empty."""
+    def add(self, key: int, prompt: Iterable[int], *, guessed: bool = True) -> bool:
+        """A new sequence waits for a slot; False when too many wait. The prompt is not empty. What
+        it says may be ``guessed``, if guesses are made at all."""
         if len(self._waiting) >= self.waiting_max:
             return False
         tokens = Tokens(prompt)
         assert tokens, "a sequence needs a token to begin with"
-        self._waiting.append(_Sequence(key, tokens))
+        self._waiting.append(_Sequence(key, tokens, guessed=guessed and self._drafts))
         return True
 
     def remove(self, key: int) -> bool:
@@ -196,7 +198,7 @@ class Batcher:
         """This token goes into the next step."""
         sequence = self._running[key]
         sequence.next_token = token
-        if self._drafts and sequence.drafter is None:
+        if sequence.guessed and sequence.drafter is None:
             sequence.drafter = Drafter(sequence.prompt.slice(0, len(sequence.prompt)))
         if sequence.drafter is not None:
             sequence.drafter.add(token)
