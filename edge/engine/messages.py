@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -58,6 +58,11 @@ class Sampling:
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
     ``seed`` None lets the engine choose. ``grammar`` is GBNF that the output has to follow;
     ``json_schema`` a schema as JSON text, turned into a grammar by the engine.
+
+    What follows is off as it stands here, and means what it means to llama.cpp. The ``last_n`` are
+    how many tokens back a penalty looks, prompt included; -1 is the whole context. ``logit_bias``
+    are pairs of a token id and what is added to its logit. ``mirostat`` 1 or 2 takes the place of
+    all that leaves tokens out.
     """
 
     max_tokens: int = 256
@@ -70,6 +75,21 @@ class Sampling:
     ignore_eos: bool = False
     grammar: str | None = None
     json_schema: str | None = None
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    typical_p: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
 
 
 # ---- node to engine
@@ -307,7 +327,8 @@ def _pairs(value: list[list[str]] | None) -> tuple[tuple[str, str], ...] | None:
 
 def _sampling(value: list[Any]) -> Sampling:
     sampling = Sampling(*value)
-    return Sampling(*[*value[:6], tuple(sampling.stop), *value[7:]])
+    biases = tuple((token, bias) for token, bias in sampling.logit_bias)
+    return replace(sampling, stop=tuple(sampling.stop), logit_bias=biases)
 
 
 def _generate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any, Final
 
 import llama_cpp as api
@@ -16,18 +17,56 @@ GRAMMAR_CHARS_MAX: Final = 131_072
 GRAMMAR_DEPTH_MAX: Final = 1_000
 """10,000 were fine with a stack of 8 MiB, 20,000 the end."""
 
+DRY_BREAKERS: Final = (b"\n", b":", b'"', b"*")
+"""What stands between two sequences for DRY, those of llama.cpp's programs."""
+MIROSTAT_TOKENS: Final = 100
+"""From how many of the likeliest mirostat 1 guesses at the rest (Basu et al. 2021, section 4)."""
+
 
 class Sampler:
     """A llama.cpp sampler chain for one sequence; `close` frees it, once."""
 
     def __init__(self, llama: Llama, sampling: Sampling) -> None:
         self.chain: Any = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
+        self._lookback = 0
+        self._looking_back: list[Any] = []
         try:
-            for link in _links(llama, sampling):
-                api.llama_sampler_chain_add(self.chain, link)
+            grammar = _grammar_link(llama, sampling)
+            if grammar is not None:
+                self._add(grammar)
+            self._penalise(llama, sampling)
+            for link in _choice(llama, sampling):
+                self._add(link)
         except BaseException:
             self.close()
             raise
+
+    def _add(self, link: Any) -> None:
+        api.llama_sampler_chain_add(self.chain, link)
+
+    def _penalise(self, llama: Llama, sampling: Sampling) -> None:
+        """What acts on the logits before anything is left out, in llama.cpp's own order."""
+        biases = _biases(llama, sampling)
+        if biases:
+            self._add(_bias_link(llama, biases))
+        for tokens, init in (
+            (sampling.repeat_last_n, _penalties_link),
+            (sampling.dry_penalty_last_n, _dry_link),
+        ):
+            # More than the context can't be looked back at, but would have its room.
+            lookback = min(llama.context_tokens, llama.context_tokens if tokens < 0 else tokens)
+            link = init(llama, sampling, lookback) if lookback else None
+            if link is not None:
+                self._add(link)
+                self._looking_back.append(link)
+                self._lookback = max(self._lookback, lookback)
+
+    def read(self, prompt: Sequence[int]) -> None:
+        """The prompt, which the penalties see, but no grammar."""
+        if self._looking_back:
+            for token in prompt[-self._lookback :]:
+                for link in self._looking_back:
+                    api.llama_sampler_accept(link, token)
 
     def accept(self, token: int) -> None:
         """This token was chosen before, by another chain."""
@@ -40,39 +79,97 @@ class Sampler:
             self.chain = None
 
 
-def _links(llama: Llama, sampling: Sampling) -> list[Any]:
-    links = []
+def _grammar_link(llama: Llama, sampling: Sampling) -> Any:
     grammar = _grammar(sampling)
-    if grammar is not None and sampling.ignore_eos:
+    if grammar is None:
+        return None
+    if sampling.ignore_eos:
         # Once the grammar is complete only an end is allowed, and none could be sampled.
         raise InvalidRequest(
             "ignore_eos cannot be combined with a grammar; leave one of them out",
             field="ignore_eos",
         )
-    if grammar is not None:
-        _check(grammar)
-        link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar.encode(), b"root")
-        if not link:
-            raise InvalidRequest("the grammar cannot be read", field="response_format")
-        links.append(link)
+    _check(grammar)
+    link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar.encode(), b"root")
+    if not link:
+        raise InvalidRequest("the grammar cannot be read", field="response_format")
+    return link
+
+
+def _biases(llama: Llama, sampling: Sampling) -> dict[int, float]:
+    biases = dict(sampling.logit_bias)
+    size = llama.vocabulary.size
+    for token in biases:
+        if not 0 <= token < size:
+            raise InvalidRequest(
+                f"logit_bias names token {token}, and this model's tokens are 0 to {size - 1}",
+                field="logit_bias",
+            )
     if sampling.ignore_eos:
-        ends = llama.vocabulary.end_tokens
-        biases = (api.llama_logit_bias * len(ends))()
-        for bias, token in zip(biases, ends, strict=True):
-            bias.token, bias.bias = token, float("-inf")
-        links.append(api.llama_sampler_init_logit_bias(llama.vocabulary.size, len(ends), biases))
+        biases |= dict.fromkeys(llama.vocabulary.end_tokens, float("-inf"))
+    return biases
+
+
+def _bias_link(llama: Llama, biases: dict[int, float]) -> Any:
+    array = (api.llama_logit_bias * len(biases))()
+    for bias, (token, value) in zip(array, biases.items(), strict=True):
+        bias.token, bias.bias = token, value
+    return api.llama_sampler_init_logit_bias(llama.vocabulary.size, len(biases), array)
+
+
+def _penalties_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
+    penalties = (
+        sampling.repeat_penalty,
+        sampling.frequency_penalty,
+        sampling.presence_penalty,
+    )
+    if penalties == (1, 0, 0):
+        return None
+    return api.llama_sampler_init_penalties(llama.vocabulary.size, lookback, *penalties)
+
+
+def _dry_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
+    if sampling.dry_multiplier <= 0:
+        return None
+    breakers = (ctypes.c_char_p * len(DRY_BREAKERS))(*DRY_BREAKERS)
+    return api.llama_sampler_init_dry(
+        llama.vocabulary.pointer,
+        sampling.dry_multiplier,
+        sampling.dry_base,
+        sampling.dry_allowed_length,
+        lookback,
+        breakers,
+        len(breakers),
+    )
+
+
+def _choice(llama: Llama, sampling: Sampling) -> list[Any]:
+    """What leaves tokens out, and what takes one of the others, in llama.cpp's own order."""
     if sampling.temperature <= 0:
-        return [*links, api.llama_sampler_init_greedy()]
+        return [api.llama_sampler_init_greedy()]
+    seed = api.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
+    seed = ctypes.c_uint32(seed).value
+    temperature = api.llama_sampler_init_temp(sampling.temperature)
+    tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+    if sampling.mirostat == 1:
+        size = llama.vocabulary.size
+        mirostat = api.llama_sampler_init_mirostat(size, seed, tau, eta, MIROSTAT_TOKENS)
+        return [temperature, mirostat]
+    if sampling.mirostat == 2:
+        return [temperature, api.llama_sampler_init_mirostat_v2(seed, tau, eta)]
+    links = []
     if sampling.top_k > 0:
         links.append(api.llama_sampler_init_top_k(sampling.top_k))
+    if sampling.typical_p < 1:
+        links.append(api.llama_sampler_init_typical(sampling.typical_p, 1))
     if sampling.top_p < 1:
         links.append(api.llama_sampler_init_top_p(sampling.top_p, 1))
     if sampling.min_p > 0:
         links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
-    links.append(api.llama_sampler_init_temp(sampling.temperature))
-    seed = api.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
-    links.append(api.llama_sampler_init_dist(ctypes.c_uint32(seed).value))
-    return links
+    if sampling.xtc_probability > 0:
+        chance, threshold = sampling.xtc_probability, sampling.xtc_threshold
+        links.append(api.llama_sampler_init_xtc(chance, threshold, 1, seed))
+    return [*links, temperature, api.llama_sampler_init_dist(seed)]
 
 
 def _check(grammar: str) -> None:

@@ -90,6 +90,7 @@ def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
     try:
         stream = TextStream(request.sampling.stop, request.resume_chars)
         sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
+        sampler.read(prompt)
         owed = []
         for token in resumed:
             sampler.accept(token)

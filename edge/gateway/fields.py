@@ -7,6 +7,7 @@ checked. A member that is null is one that is not given, everywhere.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -79,6 +80,10 @@ def flag(about: str) -> Field:
 
 NOT_BLANK: Final = r"\S"
 """As a JSON Schema pattern: text that is more than white space."""
+
+
+_TOKEN_ID: Final = re.compile("(0|[1-9][0-9]{0,8})")
+"""Written in one way only, so that no two names mean the same token."""
 
 
 def text(about: str) -> Field:
@@ -169,6 +174,34 @@ def texts(items_max: int, chars_max: int, about: str) -> Field:
     chars = {"minLength": 1, "maxLength": chars_max}
     items: Schema = {"type": "string"} | chars
     schema = {"type": ["string", "array"], "maxItems": items_max, "items": items} | chars
+    return _optional(check, schema | {"description": about})
+
+
+def biases(items_max: int, most: float, about: str) -> Field:
+    """Numbers by token ids, as an object, because JSON has no other keys than texts."""
+    each = number(-most, most, about)
+
+    def check(name: str, value: Any) -> tuple[tuple[int, float], ...]:
+        if not isinstance(value, dict) or len(value) > items_max:
+            raise InvalidRequest(
+                f"{name} has to be an object of up to {items_max} members", field=name
+            )
+        if not all(map(_TOKEN_ID.fullmatch, value)):
+            raise InvalidRequest(
+                f'{name} has to have token ids as its names, such as "42"', field=name
+            )
+        for bias in value.values():
+            if bias is None:
+                raise InvalidRequest(f"{name} has to be of numbers", field=name)
+            each.check(name, bias)
+        return tuple(sorted((int(token), float(bias)) for token, bias in value.items()))
+
+    schema: Schema = {
+        "type": "object",
+        "maxProperties": items_max,
+        "propertyNames": {"pattern": f"^{_TOKEN_ID.pattern}$"},
+        "additionalProperties": {"type": "number", "minimum": -most, "maximum": most},
+    }
     return _optional(check, schema | {"description": about})
 
 

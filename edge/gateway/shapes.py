@@ -74,6 +74,21 @@ _OPTIONS: Final = object_of(
         "stop": list_of(TEXT),
         "ignore_eos": FLAG,
         "response_format": nullable({"type": "object"}),
+        "repeat_penalty": {"type": "number"},
+        "repeat_last_n": {"type": "integer"},
+        "frequency_penalty": {"type": "number"},
+        "presence_penalty": {"type": "number"},
+        "logit_bias": {"type": "object", "additionalProperties": {"type": "number"}},
+        "typical_p": {"type": "number"},
+        "xtc_probability": {"type": "number"},
+        "xtc_threshold": {"type": "number"},
+        "dry_multiplier": {"type": "number"},
+        "dry_base": {"type": "number"},
+        "dry_allowed_length": COUNT,
+        "dry_penalty_last_n": {"type": "integer"},
+        "mirostat": {"type": "integer", "enum": [0, 1, 2]},
+        "mirostat_tau": {"type": "number"},
+        "mirostat_eta": {"type": "number"},
     }
 )
 

@@ -18,8 +18,10 @@ from edge.settings import Tasks as Defaults
 from edge.tasks.line import LEVEL_DEFAULT, LEVELS
 from edge.tasks.task import Options, Request
 
+_CONTEXT_TOKENS: Final = 1_048_576
 STOPS_MAX: Final = 16
 STOP_CHARS_MAX: Final = 256
+BIASES_MAX: Final = 300
 MESSAGES_MAX: Final = 1_000
 METADATA_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
@@ -100,8 +102,9 @@ def _fingerprint(given: dict[str, Any]) -> str:
 
 
 def _options(values: dict[str, Any], defaults: Defaults) -> Options:
-    names = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", "ignore_eos")
+    names = Options.__slots__
     given = {name: values[name] for name in names if values.get(name) is not None}
+    given.pop("max_tokens", None)
     return Options(max_tokens=values.get("max_tokens") or defaults.max_tokens, **given)
 
 
@@ -120,7 +123,7 @@ FIELDS: Final[dict[str, Field]] = {
     "messages": fields.messages(ROLES, MESSAGES_MAX, "A conversation; either this or prompt."),
     "task_id": fields.task_id("The id, if you make it: submitting it twice is the same task."),
     "model": fields.text("The model's name; this node runs one, and refuses any other."),
-    "max_tokens": fields.whole(1, 1_048_576, "Longest output."),
+    "max_tokens": fields.whole(1, _CONTEXT_TOKENS, "Longest output."),
     "temperature": fields.number(0, 5, "0 always takes the likeliest token."),
     "top_p": fields.number(0, 1, "Sample among tokens of this probability together."),
     "top_k": fields.whole(0, 1_000_000, "Sample among so many tokens; 0 means all."),
@@ -128,6 +131,31 @@ FIELDS: Final[dict[str, Field]] = {
     "seed": fields.whole(0, 2**32 - 2, "Of the random choices."),
     "stop": fields.texts(STOPS_MAX, STOP_CHARS_MAX, "Text before which the output ends."),
     "ignore_eos": fields.flag("Go on where the model would end, up to max_tokens."),
+    "repeat_penalty": fields.number(
+        0.1, 10, "Divides the logits of tokens that were there lately; 1 is off."
+    ),
+    "repeat_last_n": fields.whole(
+        -1, _CONTEXT_TOKENS, "How many tokens are lately; -1 is all, 0 switches it off."
+    ),
+    "frequency_penalty": fields.number(-2, 2, "Against a token, for each time it was there."),
+    "presence_penalty": fields.number(-2, 2, "Against a token that was there at all."),
+    "logit_bias": fields.biases(
+        BIASES_MAX, 100, "Added to the logits of these tokens, by their ids in the vocabulary."
+    ),
+    "typical_p": fields.number(
+        0, 1, "Sample among the most typical of this probability; 1 is off."
+    ),
+    "xtc_probability": fields.number(0, 1, "How often the likeliest are left out; 0 is off."),
+    "xtc_threshold": fields.number(0, 1, "Of those over this probability all but the last."),
+    "dry_multiplier": fields.number(0, 100, "Against going on as the text did before; 0 is off."),
+    "dry_base": fields.number(1, 100, "By how much more for each token that is the same."),
+    "dry_allowed_length": fields.whole(0, 1_000, "So many tokens may be the same."),
+    "dry_penalty_last_n": fields.whole(
+        -1, _CONTEXT_TOKENS, "How many tokens back it looks; -1 is all, 0 switches it off."
+    ),
+    "mirostat": fields.whole(0, 2, "Its version, in place of what leaves tokens out; 0 is off."),
+    "mirostat_tau": fields.number(0, 20, "The surprise that it aims for, in bits a token."),
+    "mirostat_eta": fields.number(0, 1, "How fast it learns."),
     "priority": fields.whole(0, LEVELS - 1, "0 is served first; 5 when not given."),
     "schedule_in_ms": fields.whole(0, 366 * DAY_MS, "Not to be begun sooner."),
     "max_attempts": fields.whole(1, 1_000, "How often it is tried."),

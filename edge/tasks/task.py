@@ -37,6 +37,8 @@ class State(StrEnum):
     DISCARDED = "discarded"
 
 
+_BIAS_BYTES: Final = 128
+
 UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading a damaged row may raise, whatever is wrong with it."""
 
@@ -64,6 +66,39 @@ class Options:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     response_format: str | None = None
+    # What came later has a value for requests that were stored before.
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    typical_p: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+
+    def told(self) -> dict[str, Any]:
+        """By name; those that came later only where they are not what they are by default. So what
+        is asked for without them is told as it was before there were any."""
+        values = zip(Options.__slots__, _option_values(self), strict=True)
+        return {
+            name: value
+            for name, value in values
+            if name not in _LATER_OPTIONS or value != _LATER_OPTIONS[name]
+        }
+
+
+_FIRST_OPTIONS: Final = 9
+_option_values: Final = attrgetter(*Options.__slots__)
+_LATER_OPTIONS: Final = dict(
+    list(zip(Options.__slots__, _option_values(Options()), strict=True))[_FIRST_OPTIONS:]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +149,9 @@ class Request:
         """What its texts take in memory, where a character may take four."""
         texts = [self.prompt or "", self.metadata or "", self.user or "", *self.options.stop]
         texts += (content for _, content in self.messages or ())
-        return sum(map(sys.getsizeof, texts))
+        biases = self.options.logit_bias
+        # A pair, its two numbers and its place in the tuple.
+        return sum(map(sys.getsizeof, texts)) + len(biases) * _BIAS_BYTES
 
     def to_json(self) -> bytes:
         """The request as stored; `request_from_json` is the inverse."""
@@ -127,7 +164,7 @@ class Request:
 
     def fingerprint(self) -> str:
         """Equal for requests that ask the same thing, whoever asks and whenever."""
-        asked = [self.prompt, self.messages, self.model, self.options]
+        asked = [self.prompt, self.messages, self.model, self.options.told()]
         return hashlib.sha256(orjson.dumps(asked)).hexdigest()
 
 
@@ -136,8 +173,12 @@ def request_from_json(data: bytes) -> Request:
     fields: dict[str, Any] = orjson.loads(data)
     options = fields["options"]
     options["stop"] = tuple(options["stop"])
+    biases = tuple((token, bias) for token, bias in options.get("logit_bias", ()))
+    check_all(tuple(token for token, _ in biases), int)
+    check_all(tuple(bias for _, bias in biases), float)
+    options["logit_bias"] = biases
     # What a client wrote is kept for as long as its task.
-    written = options["stop"] or options["response_format"]
+    written = options["stop"] or options["response_format"] or biases
     fields["options"] = Options(**options) if written else _options(**options)
     messages = fields["messages"]
     if messages is not None:

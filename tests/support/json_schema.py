@@ -34,6 +34,11 @@ def _is_time(text: str) -> bool:
     return datetime.fromisoformat(text).tzinfo is not None
 
 
+def _searched(pattern: str, text: str) -> re.Match[str] | None:
+    """An ECMAScript pattern, whose $ is not also before a last line's end, as Python's is."""
+    return re.search(pattern.replace("$", r"\Z"), text)
+
+
 FORMATS: dict[str, Callable[[str], bool]] = {
     "uuid": lambda text: ids.canonical(text) is not None,
     "date-time": _is_time,
@@ -45,13 +50,14 @@ _SIMPLE: dict[str, tuple[type[Any] | tuple[type[Any], ...], Callable[[Any, Any],
     "maximum": ((int, float), lambda value, bound: isinstance(value, bool) or value <= bound),
     "minLength": (str, lambda value, bound: len(value) >= bound),
     "maxLength": (str, lambda value, bound: len(value) <= bound),
-    "pattern": (str, lambda value, pattern: re.search(pattern, value) is not None),
+    "pattern": (str, lambda value, pattern: bool(_searched(pattern, value))),
     "format": (str, lambda value, name: FORMATS[name](value)),
     "minItems": (list, lambda value, bound: len(value) >= bound),
     "maxItems": (list, lambda value, bound: len(value) <= bound),
     "required": (dict, lambda value, names: set(names) <= set(value)),
     "enum": (object, lambda value, choices: value in choices),
     "const": (object, lambda value, only: value == only),
+    "maxProperties": (dict, lambda value, most: len(value) <= most),
     "description": (object, lambda value, _: True),
     "default": (object, lambda value, _: True),
 }
@@ -90,8 +96,16 @@ class Checker:
         elif keyword == "properties":
             return self._properties(value, wanted, where)
         elif keyword == "additionalProperties":
-            assert wanted is False
-            good = not isinstance(value, dict) or set(value) <= set(schema["properties"])
+            others = (
+                set(value) - set(schema.get("properties", ())) if isinstance(value, dict) else ()
+            )
+            if wanted is not False:
+                return self._properties(value, dict.fromkeys(others, wanted), where)
+            good = not others
+        elif keyword == "propertyNames":
+            good = not isinstance(value, dict) or all(
+                self.wrong(name, wanted) is None for name in value
+            )
         elif keyword == "items":
             entries = enumerate(value) if isinstance(value, list) else ()
             found = (self.wrong(each, wanted, f"{where}[{at}]") for at, each in entries)

@@ -43,7 +43,7 @@ from edge.settings import Settings
 
 EXAMPLES: tuple[Message, ...] = (
     Generate(1, None, (("user", "h\0i\x1b🦊"),), Sampling(stop=("a", "b")), (1, 2), 3, "so"),
-    Generate(2, "", None, Sampling(grammar="root ::= x")),
+    Generate(2, "", None, Sampling(grammar="root ::= x", logit_bias=((1, 2.5), (3, -1.0)))),
     Cancel(1),
     Count(-1, "a", None),
     Ping(1),

@@ -97,7 +97,9 @@ NEAR = st.sampled_from(
      [{"role": "user", "content": "x"}], [{"role": "user", "content": " "}],
      [{"role": "user", "content": "x"}] * 1_000, [{"role": "user", "content": "x"}] * 1_001,
      [{"role": "robot", "content": "x"}], [{"role": "user"}], {},
-     [{"role": "user", "content": "x", "name": "ada"}]]
+     [{"role": "user", "content": "x", "name": "ada"}], {"7": 100}, {"7": 100.5}, {"07": 1},
+     {"999999999": -100}, {"1000000000": 1}, {"x": 1}, {"1\n": 1}, {"7": None}, {"7": True},
+     {str(token): 1 for token in range(300)}, {str(token): 1 for token in range(301)}]
 )  # fmt: skip
 
 

@@ -5,11 +5,13 @@ from typing import Any
 import orjson
 import pytest
 
+from edge.engine.messages import Sampling
 from edge.errors import InvalidRequest
 from edge.gateway.problems import MalformedBody
 from edge.gateway.submission import Submission, parse
+from edge.services.task.messages import generate
 from edge.settings import Tasks
-from edge.tasks.task import request_from_json
+from edge.tasks.task import Options, State, Task, request_from_json
 
 BAD: list[tuple[str, Any]] = [
     ("prompt", 1), ("prompt", " "), ("task_id", "x"), ("task_id", 1), ("model", ""),
@@ -18,6 +20,14 @@ BAD: list[tuple[str, Any]] = [
     ("stop", 1), ("stop", [""]), ("stop", ["x"] * 17), ("stop", "x" * 257), ("ignore_eos", 1),
     ("priority", 10), ("schedule_in_ms", -1), ("max_attempts", 0), ("timeout_ms", 0),
     ("fallback", "yes"), ("metadata", []), ("metadata", {"x": "y" * 16_384}), ("promt", "x"),
+    ("repeat_penalty", 0), ("repeat_last_n", -2), ("frequency_penalty", 2.1),
+    ("presence_penalty", -2.1), ("typical_p", 1.1), ("xtc_probability", -0.1),
+    ("xtc_threshold", 1.1), ("dry_multiplier", -1), ("dry_base", 0.9), ("dry_allowed_length", -1),
+    ("dry_penalty_last_n", 2**20 + 1), ("mirostat", 3), ("mirostat_tau", -1), ("mirostat_eta", 2),
+    ("logit_bias", []), ("logit_bias", {"one": 1}), ("logit_bias", {"01": 1}),
+    ("logit_bias", {"-1": 1}), ("logit_bias", {"1\n": 1}), ("logit_bias", {"1": 101}),
+    ("logit_bias", {"1": None}), ("logit_bias", {"1": "1"}),
+    ("logit_bias", {str(token): 1 for token in range(301)}),
     ("messages", []), ("messages", "x"), ("user", 1), ("user", " "), ("user", "x" * 129),
 ]  # fmt: skip
 
@@ -70,6 +80,26 @@ def test_null_means_not_given() -> None:
     request, own_id, schedule_in_ms = submit({"prompt": "x"} | dict.fromkeys(names))
     assert (own_id, schedule_in_ms, request.fallback) == (False, 0, True)
     assert request.options.max_tokens == Tasks().max_tokens
+
+
+def test_every_sampler_is_an_option() -> None:
+    given: dict[str, Any] = {
+        "repeat_penalty": 1.1, "repeat_last_n": -1, "frequency_penalty": 0.5,
+        "presence_penalty": -0.5, "typical_p": 0.9, "xtc_probability": 0.5, "xtc_threshold": 0.2,
+        "dry_multiplier": 0.8, "dry_base": 2.0, "dry_allowed_length": 3, "dry_penalty_last_n": 512,
+        "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.2,
+    }  # fmt: skip
+    biases = {str(token): -100 for token in range(299)} | {"7": 100}
+    request = submit({"prompt": "x", "logit_bias": biases} | given).request
+    assert {name: getattr(request.options, name) for name in given} == given
+    assert dict(request.options.logit_bias)[7] == 100
+    assert len(request.options.logit_bias) == 299
+    assert request_from_json(request.to_json()) == request
+    sampling = generate(Task(request, State.AVAILABLE, 0), 1).sampling
+    shared = [name for name in Sampling.__slots__ if name in Options.__slots__]
+    assert [getattr(sampling, name) for name in shared] == [
+        getattr(request.options, name) for name in shared
+    ]
 
 
 BODY: dict[str, Any] = {"prompt": "x", "metadata": {"a": 1, "b": [{"c": 2, "d": 3}]}, "stop": "s"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from edge.tasks.task import (
     ENGINE_DIED,
     ERRORS_KEPT_MAX,
+    UNREADABLE,
     Fallback,
     Options,
     Request,
@@ -29,6 +31,28 @@ def test_a_snapshot_survives_json() -> None:
     request = request_from_json(REQUEST.to_json())
     assert request == REQUEST
     assert snapshot_from_json(request, task.snapshot().to_json()).restore() == task
+
+
+def test_a_request_from_before_there_were_more_samplers_can_be_read() -> None:
+    fields = orjson.loads(REQUEST.to_json())
+    first = [*fields["options"]][:9]
+    fields["options"] = {name: fields["options"][name] for name in first}
+    assert request_from_json(orjson.dumps(fields)) == REQUEST
+    asked = [REQUEST.prompt, REQUEST.messages, REQUEST.model, fields["options"]]
+    assert REQUEST.fingerprint() == hashlib.sha256(orjson.dumps(asked)).hexdigest()
+
+
+@pytest.mark.parametrize("bias", [[1], [1, "2"], ["1", 2.0], [1.5, 2.0], 7])
+def test_a_bias_of_another_kind_cannot_be_read(bias: object) -> None:
+    fields = orjson.loads(REQUEST.to_json())
+    fields["options"]["logit_bias"] = [bias]
+    with pytest.raises(UNREADABLE):
+        request_from_json(orjson.dumps(fields))
+
+
+def test_biases_take_memory() -> None:
+    biased = replace(REQUEST, options=replace(REQUEST.options, logit_bias=((7, 0.5),) * 300))
+    assert biased.size_bytes >= REQUEST.size_bytes + 300 * 100
 
 
 def test_a_snapshot_stands_still() -> None:

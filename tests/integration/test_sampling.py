@@ -1,0 +1,116 @@
+"""Each way to sample, in the real worker: what it does to a model of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge.engine.messages import Generate, Ready, Rejected, Sampling
+from tests.integration.test_worker import Worker, ask
+from tests.support.random_gguf import write_random_gguf
+
+A, B = 65, 66
+"""Two tokens that the biases below leave as the only ones."""
+PLAIN = Sampling(max_tokens=12, temperature=0, ignore_eos=True)
+HOT = replace(PLAIN, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=5, max_tokens=24)
+
+
+def two(lead: float, **more: Any) -> Sampling:
+    """Only A and B are left, and A is before B by about so much."""
+    return replace(PLAIN, logit_bias=((A, 90.0 + lead), (B, 90.0)), **more)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    worker = Worker(write_random_gguf(tmp_path_factory.mktemp("model") / "nano.gguf"))
+    assert isinstance(worker.next(), Ready)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def worker(shared: Worker) -> Worker:
+    shared.steps.clear()
+    return shared
+
+
+def said(worker: Worker, sampling: Sampling, prompt: str = "say", *resumed: int) -> list[int]:
+    """The tokens of an answer, those that it is resumed with among them."""
+    worker.steps.clear()
+    worker.run(Generate(1, prompt, None, sampling, resumed, len(resumed)))
+    return [*resumed, *worker.tokens(1)]
+
+
+def test_a_bias_makes_a_token_certain_or_impossible(worker: Worker) -> None:
+    free = said(worker, PLAIN)
+    assert said(worker, replace(PLAIN, logit_bias=((A, 100.0),))) == [A] * 12
+    never = replace(PLAIN, logit_bias=tuple((token, -100.0) for token in {*free}))
+    assert not {*free} & {*said(worker, never)}
+
+
+def test_a_bias_for_a_token_that_is_not_there_is_refused(worker: Worker) -> None:
+    worker.send(ask(1, "say", replace(PLAIN, logit_bias=((512, 1.0),))))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.field) == ("invalid_request", "logit_bias")
+    assert "0 to 511" in rejected.message
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [{"repeat_penalty": 5.0}, {"frequency_penalty": 50.0}, {"presence_penalty": 50.0}],
+)
+def test_a_penalty_is_for_the_last_tokens_the_prompt_among_them(
+    worker: Worker, penalty: dict[str, float]
+) -> None:
+    """With one token to look back at, each is followed by the other."""
+    sampling = two(8, repeat_last_n=1, **penalty)
+    assert said(worker, replace(sampling, repeat_last_n=0)) == [A] * 12
+    assert said(worker, sampling) == [A, B] * 6
+    assert said(worker, sampling, "so A") == [B, A] * 6
+    assert said(worker, sampling, "say", A, B, A) == [A, B] * 6
+
+
+def test_the_whole_context_is_looked_back_at(worker: Worker) -> None:
+    sampling = two(8, presence_penalty=50.0, max_tokens=3)
+    prompt = "A" + "." * 100
+    assert said(worker, replace(sampling, repeat_last_n=64), prompt) == [A, B, A]
+    assert said(worker, replace(sampling, repeat_last_n=-1), prompt) == [B, A, A]
+    assert said(worker, replace(sampling, repeat_last_n=2**20), prompt) == [B, A, A]
+
+
+def test_dry_is_against_going_on_as_before(worker: Worker) -> None:
+    dry = two(8, dry_multiplier=20.0, dry_allowed_length=2)
+    assert said(worker, replace(dry, dry_penalty_last_n=0)) == [A] * 12
+    assert said(worker, dry)[:4] == [A, A, A, B]
+    # What was said before a resume counts as if it had been said in one go.
+    assert said(worker, dry, "say", A, A) == said(worker, dry)
+
+
+def test_typical_leaves_nothing_to_chance_at_zero(worker: Worker) -> None:
+    typical = replace(HOT, typical_p=0.0)
+    assert said(worker, typical) == said(worker, replace(typical, seed=6))
+    assert said(worker, HOT) != said(worker, replace(HOT, seed=6))
+
+
+def test_xtc_takes_the_last_of_the_likely(worker: Worker) -> None:
+    xtc = replace(HOT, logit_bias=two(0).logit_bias, xtc_threshold=0.001)
+    assert {*said(worker, xtc)} == {A, B}
+    last = said(worker, replace(xtc, xtc_probability=1.0))
+    assert last == said(worker, replace(xtc, xtc_probability=1.0, seed=6))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_mirostat_takes_the_place_of_what_leaves_tokens_out(worker: Worker, version: int) -> None:
+    free = replace(HOT, top_k=1, mirostat=version, mirostat_tau=10.0)
+    assert said(worker, free) == said(worker, free)
+    assert said(worker, free) != said(worker, replace(free, mirostat=0))
+    assert said(worker, free) != said(worker, replace(free, seed=6))
+
+
+def test_mirostat_without_surprise_is_greedy(worker: Worker) -> None:
+    strict = replace(HOT, mirostat=2, mirostat_tau=0.0)
+    assert said(worker, strict) == said(worker, replace(HOT, top_k=1))
