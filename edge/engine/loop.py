@@ -281,7 +281,7 @@ class Loop:
         said: list[Output] = []
         while True:
             right = len(said)
-            token = self._llama.sample(sequence.sampler.chain, index - entry.drafted + right)
+            token = sequence.sampler.sample(self._llama, index - entry.drafted + right)
             output, reason = sequence.take(self._llama, token)
             said.append(output)
             if reason is None:

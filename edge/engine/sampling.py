@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ class Sampler:
 
     def __init__(self, llama: Llama, sampling: Sampling) -> None:
         self.chain: Any = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
+        self._sampling = sampling
+        self._said = 0
         self._lookback = 0
         self._looking_back: list[Any] = []
         try:
@@ -37,6 +40,9 @@ class Sampler:
             self._penalise(llama, sampling)
             for link in _choice(llama, sampling):
                 self._add(link)
+            self._draws_by_place = sampling.seed is not None and _draws(sampling)
+            if _draws(sampling):
+                self._add(_draw(sampling, 0))
         except BaseException:
             self.close()
             raise
@@ -71,6 +77,16 @@ class Sampler:
     def accept(self, token: int) -> None:
         """This token was chosen before, by another chain."""
         api.llama_sampler_accept(self.chain, token)
+        self._said += 1
+
+    def sample(self, llama: Llama, index: int) -> int:
+        """The next token, by the logits of the step's token number `index`."""
+        if self._draws_by_place:
+            last = api.llama_sampler_chain_n(self.chain) - 1
+            api.llama_sampler_free(api.llama_sampler_chain_remove(self.chain, last))
+            self._add(_draw(self._sampling, self._said))
+        self._said += 1
+        return llama.sample(self.chain, index)
 
     def close(self) -> None:
         """Frees the chain and all its links."""
@@ -144,19 +160,12 @@ def _dry_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
 
 
 def _choice(llama: Llama, sampling: Sampling) -> list[Any]:
-    """What leaves tokens out, and what takes one of the others, in llama.cpp's own order."""
+    """What leaves tokens out, in llama.cpp's own order. The last one takes one of the others, if
+    that is not for `_draw`."""
     if sampling.temperature <= 0:
         return [api.llama_sampler_init_greedy()]
-    seed = api.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
-    seed = ctypes.c_uint32(seed).value
-    temperature = api.llama_sampler_init_temp(sampling.temperature)
-    tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
-    if sampling.mirostat == 1:
-        size = llama.vocabulary.size
-        mirostat = api.llama_sampler_init_mirostat(size, seed, tau, eta, MIROSTAT_TOKENS)
-        return [temperature, mirostat]
-    if sampling.mirostat == 2:
-        return [temperature, api.llama_sampler_init_mirostat_v2(seed, tau, eta)]
+    if sampling.mirostat:
+        return _mirostat(llama, sampling)
     links = []
     if sampling.top_k > 0:
         links.append(api.llama_sampler_init_top_k(sampling.top_k))
@@ -166,10 +175,50 @@ def _choice(llama: Llama, sampling: Sampling) -> list[Any]:
         links.append(api.llama_sampler_init_top_p(sampling.top_p, 1))
     if sampling.min_p > 0:
         links.append(api.llama_sampler_init_min_p(sampling.min_p, 1))
+    return links
+
+
+def _mirostat(llama: Llama, sampling: Sampling) -> list[Any]:
+    """It learns from what it took, so that a resume begins to learn anew."""
+    seed = api.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed
+    seed, size = ctypes.c_uint32(seed).value, llama.vocabulary.size
+    tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
+    return [
+        api.llama_sampler_init_temp(sampling.temperature),
+        api.llama_sampler_init_mirostat(size, seed, tau, eta, MIROSTAT_TOKENS)
+        if sampling.mirostat == 1
+        else api.llama_sampler_init_mirostat_v2(seed, tau, eta),
+    ]
+
+
+def _draws(sampling: Sampling) -> bool:
+    """Whether `_draw` takes the token."""
+    return sampling.temperature > 0 and not sampling.mirostat
+
+
+def _draw(sampling: Sampling, place: int) -> Any:
+    """What takes a token by chance. With a seed each place in the text has a chance of its own, for
+    how many random numbers were drawn before nobody knows who resumes: XTC draws none where one
+    token is left, and a refusal by a grammar has one drawn again."""
+    chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
     if sampling.xtc_probability > 0:
+        seed = _seed(sampling, place, b"xtc")
         chance, threshold = sampling.xtc_probability, sampling.xtc_threshold
-        links.append(api.llama_sampler_init_xtc(chance, threshold, 1, seed))
-    return [*links, temperature, api.llama_sampler_init_dist(seed)]
+        api.llama_sampler_chain_add(chain, api.llama_sampler_init_xtc(chance, threshold, 1, seed))
+    api.llama_sampler_chain_add(chain, api.llama_sampler_init_temp(sampling.temperature))
+    seed = _seed(sampling, place, b"token")
+    api.llama_sampler_chain_add(chain, api.llama_sampler_init_dist(seed))
+    return chain
+
+
+def _seed(sampling: Sampling, place: int, what: bytes) -> int:
+    """Of 32 bits, as unlike those of other places and of other choices as can be: the same number
+    for two choices would make the one say what the other is."""
+    if sampling.seed is None:
+        return int(api.LLAMA_DEFAULT_SEED)  # which means any
+    text = b"%d %d %s" % (sampling.seed, place, what)
+    digest = hashlib.blake2b(text, digest_size=8).digest()
+    return int.from_bytes(digest, "little") % int(api.LLAMA_DEFAULT_SEED)
 
 
 def _check(grammar: str) -> None:

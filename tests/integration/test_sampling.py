@@ -114,3 +114,35 @@ def test_mirostat_takes_the_place_of_what_leaves_tokens_out(worker: Worker, vers
 def test_mirostat_without_surprise_is_greedy(worker: Worker) -> None:
     strict = replace(HOT, mirostat=2, mirostat_tau=0.0)
     assert said(worker, strict) == said(worker, replace(HOT, top_k=1))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"top_k": 40, "top_p": 0.95, "min_p": 0.05},
+        {"top_k": 2},
+        {"xtc_probability": 0.5, "xtc_threshold": 0.0, "min_p": 0.5},
+        {"presence_penalty": 2.0, "dry_multiplier": 2.0, "repeat_last_n": -1},
+        {"typical_p": 0.5},
+    ],
+)
+@pytest.mark.parametrize("resumed", [1, 11, 23])
+def test_a_seed_says_the_same_again_behind_a_resume(
+    worker: Worker, more: dict[str, Any], resumed: int
+) -> None:
+    """Also where some tokens leave nothing to chance, so that no random number is drawn."""
+    sampling = replace(HOT, **more)
+    whole = said(worker, sampling)
+    assert said(worker, sampling, "say", *whole[:resumed]) == whole
+    assert said(worker, replace(sampling, seed=6)) != whole
+
+
+def test_a_seed_leaves_each_place_its_own_chance(worker: Worker) -> None:
+    """Of two tokens that are about as likely each comes about half of the time, along a text and
+    over the seeds."""
+    sampling = replace(HOT, logit_bias=two(0).logit_bias, max_tokens=200, temperature=5.0)
+    shares = [said(worker, replace(sampling, seed=seed)).count(A) / 200 for seed in range(5)]
+    assert all(0.3 < share < 0.7 for share in shares), shares
+    firsts = [said(worker, replace(sampling, seed=seed, max_tokens=1))[0] for seed in range(100)]
+    assert 30 < firsts.count(A) < 70
