@@ -57,9 +57,14 @@ class Engine:
         self._frames = FrameReader()
         self._unread: list[Message] = []
         self._key = 0
-        assert isinstance(self._next(), Ready)
+        assert isinstance(self.next(), Ready)
 
-    def _next(self) -> Message:
+    def send(self, frames: bytes) -> None:
+        """Encoded messages."""
+        self._pipe.sendall(frames)
+
+    def next(self) -> Message:
+        """What it says next."""
         while not self._unread:
             data = self._pipe.recv(1 << 16)
             assert data, "the engine is gone"
@@ -75,10 +80,10 @@ class Engine:
             self._key += 1
             # Prompts that differ at once: nothing of them is shared.
             frames += encode(Generate(self._key, f"{self._key}{PROMPT}", None, sampling))
-        self._pipe.sendall(frames)
+        self.send(frames)
         started_ns = ended_ns = decode_us = full_steps = finished = 0
         while finished < sequences:
-            message = self._next()
+            message = self.next()
             assert not isinstance(message, LoadFailed | Rejected), message
             if not isinstance(message, Step):
                 continue

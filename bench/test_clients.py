@@ -1,0 +1,115 @@
+"""Clients that come and go: the engine's tokens a second, beside those of a raw loop.
+
+Each client asks for one answer after the other, under a prompt of its own. Where all answers are
+equally long, steps are as full as they can be; where they are from 16 to 128 tokens long, there is
+always one that begins while the others go on, its slot keeps what was there before, and its prompt
+is read beside them. The raw loop reads no prompts: that part is the price of coming and going, and
+``read`` tells how many tokens of prompts the engine has read beside those that it wrote.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.test_engine import Engine, Raw
+from bench.test_speculation import real_model
+from edge.engine.messages import Admitted, Generate, Rejected, Sampling, Step, encode
+
+WARM_UP_S = 2.0
+WINDOW_S = 6.0
+RAW_STEPS = 20
+LENGTHS = {"equal": (64, 64), "coming and going": (16, 128)}
+WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa")
+
+KEYS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Engine, Raw]]:
+    model = real_model()
+    engine, raw = Engine(model), Raw(model)
+    yield engine, raw
+    engine.close()
+    raw.close()
+
+
+class Clients:
+    """So many of them, each of whom asks again when it has its answer."""
+
+    def __init__(self, engine: Engine, lengths: tuple[int, int], keys: Iterator[int]) -> None:
+        """No key is used twice, so that no prompt is in the cache already."""
+        self._engine = engine
+        self._lengths = lengths
+        self._keys = keys
+        self._random = random.Random(7)
+        self._running: set[int] = set()
+
+    def ask(self) -> None:
+        key = next(self._keys)
+        prompt = " ".join([str(key), *self._random.choices(WORDS, k=20)])
+        length = self._random.randint(*self._lengths)
+        sampling = Sampling(length, temperature=0.8, seed=key, ignore_eos=True)
+        self._running.add(key)
+        self._engine.send(encode(Generate(key, prompt, None, sampling)))
+
+    def run(self, clients: int) -> tuple[float, float]:
+        """Tokens written a second in the window, and tokens of prompts read for each of them."""
+        for _ in range(clients):
+            self.ask()
+        start_s = time.perf_counter() + WARM_UP_S
+        written = read = 0
+        while time.perf_counter() < start_s + WINDOW_S:
+            step = self._step()
+            if time.perf_counter() >= start_s:
+                written += sum(len(each.tokens) for each in step.outputs)
+                read += sum(map(_unread, step.admitted))
+            for _ in step.finished:
+                self.ask()
+        rate = written / (time.perf_counter() - start_s)
+        while self._running:
+            self._step()
+        return rate, read / written
+
+    def _step(self) -> Step:
+        while True:
+            message = self._engine.next()
+            assert not isinstance(message, Rejected), message
+            if isinstance(message, Step):
+                self._running.difference_update(each.key for each in message.finished)
+                return message
+
+
+def _unread(admitted: Admitted) -> int:
+    return admitted.prompt_tokens - admitted.cached_tokens
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("clients", [1, 4, 8, 16, 32])
+@pytest.mark.parametrize("shape", LENGTHS)
+def test_clients(
+    benchmark: BenchmarkFixture, pair: tuple[Engine, Raw], shape: str, clients: int
+) -> None:
+    engine, raw = pair
+
+    def turn() -> dict[str, float]:
+        before_ns = raw.run(clients, RAW_STEPS)
+        rate, read = Clients(engine, LENGTHS[shape], KEYS).run(clients)
+        best_ns = min(before_ns, raw.run(clients, RAW_STEPS))
+        bare = clients * RAW_STEPS * 1e9 / best_ns
+        return {
+            "raw_tokens_s": round(bare, 1),
+            "engine_tokens_s": round(rate, 1),
+            "ratio": round(rate / bare, 3),
+            "read": round(read, 2),
+        }
+
+    rates = benchmark.pedantic(turn, rounds=1)  # type: ignore[no-untyped-call]  # no types
+    benchmark.extra_info.update(rates)
+    sys.stderr.write(f"\n{clients} clients, {shape}: {rates}")
