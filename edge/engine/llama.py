@@ -1,6 +1,6 @@
 """llama.cpp, as far as the engine needs it, with types.
 
-The only other modules that know `llama_cpp` are `vocabulary` and `sampling`.
+The only other modules that know `llama_cpp` are `vocabulary`, `sampling` and `candidates`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ import ctypes
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import llama_cpp as api
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.engine.batching.draft import ROWS_MAX
+from edge.engine.candidates import Candidates
 from edge.engine.pulse import Pulse
 from edge.engine.vocabulary import Vocabulary
 from edge.errors import EngineError, ModelError
@@ -265,6 +269,17 @@ class Llama:
     def sample(self, sampler: Any, index: int) -> int:
         """The next token by this chain, from the logits of the step's token number `index`."""
         return int(api.llama_sampler_sample(sampler, self._context, index))
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        """Those of the step's token number `index`, one for each token of the vocabulary; llama.cpp
+        writes over them in the next step."""
+        pointer = api.llama_get_logits_ith(self._context, index)
+        return np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """Room to sample in, for one at a time."""
+        return Candidates(self.vocabulary.size)
 
 
 def _last_words() -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import llama_cpp as api
 
+from edge.engine.candidates import allows
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
 from edge.errors import InvalidRequest
@@ -25,7 +26,7 @@ MIROSTAT_TOKENS: Final = 100
 
 
 class Sampler:
-    """A llama.cpp sampler chain for one sequence; `close` frees it, once."""
+    """A llama.cpp sampler chain for one sequence, and its grammar; `close` frees them, once."""
 
     def __init__(self, llama: Llama, sampling: Sampling) -> None:
         self.chain: Any = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
@@ -33,10 +34,9 @@ class Sampler:
         self._said = 0
         self._lookback = 0
         self._looking_back: list[Any] = []
+        self._grammar: Any = None
         try:
-            grammar = _grammar_link(llama, sampling)
-            if grammar is not None:
-                self._add(grammar)
+            self._grammar = _grammar_link(llama, sampling)
             self._penalise(llama, sampling)
             for link in _choice(llama, sampling):
                 self._add(link)
@@ -77,6 +77,8 @@ class Sampler:
     def accept(self, token: int) -> None:
         """This token was chosen before, by another chain."""
         api.llama_sampler_accept(self.chain, token)
+        if self._grammar is not None:
+            api.llama_sampler_accept(self._grammar, token)
         self._said += 1
 
     def sample(self, llama: Llama, index: int) -> int:
@@ -85,14 +87,30 @@ class Sampler:
             last = api.llama_sampler_chain_n(self.chain) - 1
             api.llama_sampler_free(api.llama_sampler_chain_remove(self.chain, last))
             self._add(_draw(self._sampling, self._said))
-        self._said += 1
-        return llama.sample(self.chain, index)
+        if self._grammar is None:
+            self._said += 1
+            return llama.sample(self.chain, index)
+        token = self._allowed(llama, index)
+        self.accept(token)
+        return token
+
+    def _allowed(self, llama: Llama, index: int) -> int:
+        """A token that the grammar allows. It takes up to a hundred times as long to ask it about
+        all of them as about the one that would be taken anyway, which is mostly allowed."""
+        logits = llama.logits(index)
+        token = llama.candidates.take(self.chain, logits)
+        if allows(self._grammar, token):
+            return token
+        return llama.candidates.take(self.chain, logits, self._grammar)
 
     def close(self) -> None:
         """Frees the chain and all its links."""
         if self.chain is not None:
             api.llama_sampler_free(self.chain)
             self.chain = None
+        if self._grammar is not None:
+            api.llama_sampler_free(self._grammar)
+            self._grammar = None
 
 
 def _grammar_link(llama: Llama, sampling: Sampling) -> Any:

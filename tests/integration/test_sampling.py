@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,8 @@ from edge.engine.messages import Generate, Ready, Rejected, Sampling
 from tests.integration.test_worker import Worker, ask
 from tests.support.random_gguf import write_random_gguf
 
-A, B = 65, 66
-"""Two tokens that the biases below leave as the only ones."""
+A, B, C = 65, 66, 67
+"""Tokens that the biases below leave as the only ones."""
 PLAIN = Sampling(max_tokens=12, temperature=0, ignore_eos=True)
 HOT = replace(PLAIN, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=5, max_tokens=24)
 
@@ -146,3 +147,24 @@ def test_a_seed_leaves_each_place_its_own_chance(worker: Worker) -> None:
     assert all(0.3 < share < 0.7 for share in shares), shares
     firsts = [said(worker, replace(sampling, seed=seed, max_tokens=1))[0] for seed in range(100)]
     assert 30 < firsts.count(A) < 70
+
+
+@pytest.mark.parametrize("resumed", [1, 7, 23])
+def test_a_seed_and_a_grammar_that_refuses_say_the_same_behind_a_resume(
+    worker: Worker, resumed: int
+) -> None:
+    """Most of the model's own words are refused here, and another one is drawn."""
+    sampling = replace(HOT, ignore_eos=False, grammar="root ::= ([a-h] [0-7]){100}")
+    whole = said(worker, sampling)
+    assert re.fullmatch("([a-h][0-7]){12}", worker.text(1))
+    assert said(worker, sampling, "say", *whole[:resumed]) == whole
+    assert said(worker, replace(sampling, seed=6)) != whole
+
+
+def test_a_grammar_leaves_each_place_its_own_chance(worker: Worker) -> None:
+    """What was refused tells nothing of what is drawn in its place."""
+    biases = ((A, 90.0), (B, 90.0), (C, 100.0))
+    sampling = replace(HOT, ignore_eos=False, logit_bias=biases, temperature=8.0, top_k=3)
+    sampling = replace(sampling, grammar="root ::= [AB]{300}", max_tokens=200)
+    shares = [said(worker, replace(sampling, seed=seed)).count(A) / 200 for seed in range(5)]
+    assert all(0.3 < share < 0.7 for share in shares), shares
