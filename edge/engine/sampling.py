@@ -95,8 +95,9 @@ class Sampler:
         return token
 
     def _allowed(self, llama: Llama, index: int) -> int:
-        """A token that the grammar allows. It takes up to a hundred times as long to ask it about
-        all of them as about the one that would be taken anyway, which is mostly allowed."""
+        """A token that the grammar allows. That which would be taken anyway mostly is. To ask about
+        all of them instead takes a hundred times as long: 12 ms, measured with an object's schema
+        and the 49,152 tokens of SmolLM2."""
         logits = llama.logits(index)
         token = llama.candidates.take(self.chain, logits)
         if allows(self._grammar, token):

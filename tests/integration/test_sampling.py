@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from edge.engine.messages import Generate, Ready, Rejected, Sampling
 from tests.integration.test_worker import Worker, ask
+from tests.support.node import joined, serving
 from tests.support.random_gguf import write_random_gguf
 
 A, B, C = 65, 66, 67
@@ -168,3 +171,31 @@ def test_a_grammar_leaves_each_place_its_own_chance(worker: Worker) -> None:
     sampling = replace(sampling, grammar="root ::= [AB]{300}", max_tokens=200)
     shares = [said(worker, replace(sampling, seed=seed)).count(A) / 200 for seed in range(5)]
     assert all(0.3 < share < 0.7 for share in shares), shares
+
+
+async def test_what_is_asked_for_over_http_is_what_is_sampled_by(tmp_path: Path) -> None:
+    body = {
+        "prompt": "say", "temperature": 0, "ignore_eos": True, "max_tokens": 6,
+        "logit_bias": {str(A): 100, str(B): 90}, "presence_penalty": 2, "frequency_penalty": 2,
+        "repeat_penalty": 1.5, "repeat_last_n": 1,
+    }  # fmt: skip
+    async with serving(tmp_path) as node, aiohttp.ClientSession() as http:
+        async with http.post(f"{node.url}/tasks", json=body) as response:
+            assert response.status == 202
+            task_id = (await response.json(content_type=None))["task_id"]
+        async with joined(http, node.url, task_id) as channel:
+            await channel.until("completed")
+        # Whichever two characters these are in the vocabulary of the node's model.
+        assert channel.text[0] != channel.text[1]
+        assert channel.text == channel.text[:2] * 3
+        async with http.get(f"{node.url}/tasks/{task_id}") as response:
+            options = (await response.json(content_type=None))["options"]
+        assert {name: options[name] for name in body if name != "prompt"} == {
+            name: value for name, value in body.items() if name != "prompt"
+        }
+        async with http.post(f"{node.url}/tasks", json=body | {"mirostat": 3}) as response:
+            assert response.status == 422
+            problem = await response.json(content_type=None)
+        assert (problem["field"], problem["detail"]) == (
+            "mirostat", "mirostat has to be from 0 to 2",
+        )  # fmt: skip
