@@ -19,6 +19,12 @@ GRAMMAR_CHARS_MAX: Final = 131_072
 GRAMMAR_DEPTH_MAX: Final = 1_000
 """10,000 were fine with a stack of 8 MiB, 20,000 the end."""
 
+TEMPERATURE_MIN: Final = 0.001
+"""Below, a logit divided by it may be more than a float can say, and the likeliest token has all
+the probability anyway."""
+POSSIBLE_SHARE: Final = 1e-30
+"""With less than this share of the likeliest token's probability a token is not possible. The
+probability of any other is above 0 as a float, whatever the size of the vocabulary."""
 DRY_BREAKERS: Final = (b"\n", b":", b'"', b"*")
 """What stands between two sequences for DRY, those of llama.cpp's programs."""
 MIROSTAT_TOKENS: Final = 100
@@ -118,17 +124,27 @@ def _grammar_link(llama: Llama, sampling: Sampling) -> Any:
     grammar = _grammar(sampling)
     if grammar is None:
         return None
-    if sampling.ignore_eos:
-        # Once the grammar is complete only an end is allowed, and none could be sampled.
-        raise InvalidRequest(
-            "ignore_eos cannot be combined with a grammar; leave one of them out",
-            field="ignore_eos",
-        )
+    _refuse_beside_grammar(sampling)
     _check(grammar)
     link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar.encode(), b"root")
     if not link:
         raise InvalidRequest("the grammar cannot be read", field="response_format")
     return link
+
+
+def _refuse_beside_grammar(sampling: Sampling) -> None:
+    """What could leave none of the tokens that the grammar allows: llama.cpp ends the process when
+    another is chosen."""
+    for name, asked in (
+        # Once the grammar is complete only an end is allowed.
+        ("ignore_eos", sampling.ignore_eos),
+        # It takes more than a float can say off the token that goes on a long repetition.
+        ("dry_multiplier", sampling.dry_multiplier > 0),
+    ):
+        if asked:
+            raise InvalidRequest(
+                f"{name} cannot be combined with a grammar; leave one of them out", field=name
+            )
 
 
 def _biases(llama: Llama, sampling: Sampling) -> dict[int, float]:
@@ -181,13 +197,15 @@ def _dry_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
 def _choice(llama: Llama, sampling: Sampling) -> list[Any]:
     """What leaves tokens out, in llama.cpp's own order. The last one takes one of the others, if
     that is not for `_draw`."""
-    if sampling.temperature <= 0:
+    if sampling.temperature < TEMPERATURE_MIN:
         return [api.llama_sampler_init_greedy()]
     if sampling.mirostat:
         return _mirostat(llama, sampling)
     links = []
     if sampling.top_k > 0:
         links.append(api.llama_sampler_init_top_k(sampling.top_k))
+    if sampling.typical_p < 1 or sampling.xtc_probability > 0:
+        links.append(_possible_link())
     if sampling.typical_p < 1:
         links.append(api.llama_sampler_init_typical(sampling.typical_p, 1))
     if sampling.top_p < 1:
@@ -204,15 +222,22 @@ def _mirostat(llama: Llama, sampling: Sampling) -> list[Any]:
     tau, eta = sampling.mirostat_tau, sampling.mirostat_eta
     return [
         api.llama_sampler_init_temp(sampling.temperature),
+        _possible_link(),
         api.llama_sampler_init_mirostat(size, seed, tau, eta, MIROSTAT_TOKENS)
         if sampling.mirostat == 1
         else api.llama_sampler_init_mirostat_v2(seed, tau, eta),
     ]
 
 
+def _possible_link() -> Any:
+    """Leaves out what is not possible, as what no grammar allows. Typical and mirostat would take
+    the logarithm of its probability, and XTC would take it for the last of the likely."""
+    return api.llama_sampler_init_min_p(POSSIBLE_SHARE, 1)
+
+
 def _draws(sampling: Sampling) -> bool:
     """Whether `_draw` takes the token."""
-    return sampling.temperature > 0 and not sampling.mirostat
+    return sampling.temperature >= TEMPERATURE_MIN and not sampling.mirostat
 
 
 def _draw(sampling: Sampling, place: int) -> Any:

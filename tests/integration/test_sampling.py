@@ -199,3 +199,37 @@ async def test_what_is_asked_for_over_http_is_what_is_sampled_by(tmp_path: Path)
         assert (problem["field"], problem["detail"]) == (
             "mirostat", "mirostat has to be from 0 to 2",
         )  # fmt: skip
+
+
+def test_a_temperature_of_next_to_nothing_is_greedy(worker: Worker) -> None:
+    """Logits divided by it are beyond what a float can say."""
+    assert said(worker, replace(PLAIN, temperature=1e-40, seed=1)) == said(worker, PLAIN)
+    assert said(worker, replace(HOT, temperature=0.0009)) == said(worker, replace(HOT, top_k=1))
+
+
+def test_typical_takes_nothing_impossible(worker: Worker) -> None:
+    """The probability of all but two tokens is 0, which has no logarithm."""
+    typical = replace(HOT, logit_bias=two(0).logit_bias, typical_p=0.0)
+    assert {*said(worker, typical)} <= {A, B}
+
+
+LETTERS = replace(HOT, ignore_eos=False, grammar="root ::= [a-z]{40}")
+
+
+def test_xtc_takes_nothing_that_a_grammar_refuses(worker: Worker) -> None:
+    xtc = replace(LETTERS, xtc_probability=1.0, xtc_threshold=0.0)
+    assert said(worker, xtc) != said(worker, LETTERS)
+    assert worker.text(1).isalpha()
+
+
+def test_mirostat_leaves_something_to_chance_beside_a_grammar(worker: Worker) -> None:
+    mirostat = replace(LETTERS, mirostat=1, mirostat_tau=10.0)
+    assert said(worker, mirostat) != said(worker, replace(mirostat, seed=6))
+
+
+def test_dry_beside_a_grammar_is_refused(worker: Worker) -> None:
+    """Of a grammar's only token it may leave nothing, and any other ends the process."""
+    worker.send(ask(1, "say", replace(LETTERS, dry_multiplier=1.0)))
+    rejected = worker.next()
+    assert isinstance(rejected, Rejected)
+    assert (rejected.code, rejected.field) == ("invalid_request", "dry_multiplier")
