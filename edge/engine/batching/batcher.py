@@ -43,6 +43,7 @@ class _Sequence:
     key: int
     prompt: Tokens
     guessed: bool
+    singly_from: int | None = None
     slot: int = 0
     position: int = 0
     next_token: int | None = None
@@ -78,14 +79,23 @@ class Batcher:
         """Sequences without a slot."""
         return len(self._waiting)
 
-    def add(self, key: int, prompt: Iterable[int], *, guessed: bool = True) -> bool:
+    def add(
+        self,
+        key: int,
+        prompt: Iterable[int],
+        *,
+        guessed: bool = True,
+        singly_from: int | None = None,
+    ) -> bool:
         """A new sequence waits for a slot; False when too many wait. The prompt is not empty. What
-        it says may be ``guessed``, if guesses are made at all."""
+        it says may be ``guessed``, if guesses are made at all. From ``singly_from`` on each token
+        is read in a step of its own, as if it had just been said; None means from nowhere."""
         if len(self._waiting) >= self.waiting_max:
             return False
         tokens = Tokens(prompt)
         assert tokens, "a sequence needs a token to begin with"
-        self._waiting.append(_Sequence(key, tokens, guessed=guessed and self._drafts))
+        guessed = guessed and self._drafts
+        self._waiting.append(_Sequence(key, tokens, guessed, singly_from))
         return True
 
     def remove(self, key: int) -> bool:
@@ -174,6 +184,8 @@ class Batcher:
         for place, sequence in enumerate(reading):
             # Rounded up: with less than a token each, the shortest prompts go first.
             share = -(-left // (len(reading) - place))
+            if sequence.singly_from is not None:
+                share = min(share, max(1, sequence.singly_from - sequence.position))
             tokens = sequence.prompt.slice(sequence.position, sequence.position + share)
             if tokens:
                 last = sequence.position + len(tokens) == len(sequence.prompt)
@@ -182,8 +194,11 @@ class Batcher:
         return entries
 
     def reads(self, entry: Entry) -> bool:
-        """Whether these tokens are of its prompt."""
-        return self._running[entry.key].next_token is None
+        """Whether these tokens are of its prompt. One that is read singly takes as long as one that
+        is said, and counts as such."""
+        sequence = self._running[entry.key]
+        said = sequence.singly_from is not None and entry.start >= sequence.singly_from
+        return sequence.next_token is None and not said
 
     def decoded(self, entries: Items[Entry]) -> None:
         """The step was made: these tokens are in their slots' caches now."""

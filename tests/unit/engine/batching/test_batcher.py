@@ -158,3 +158,31 @@ def test_guesses_take_the_rows_that_there_are_and_no_more() -> None:
         rows = sum(len(entry.tokens) for entry in batcher.plan())
         assert rows <= max(running, ROWS_MAX)
         batcher.remove(running - 1)
+
+
+def test_what_was_said_before_is_read_as_it_was_said() -> None:
+    """The prompt in one piece, then a token in a step; the same where the sequence has to wait
+    again. Only what is read in pieces teaches what reading costs."""
+    batcher = Batcher(Caches(2, Shelf(0), reuse=False), Budget(200, 64))
+    assert batcher.add(1, [7] * 5)
+    assert batcher.add(2, [*[8] * 5, 1, 2, 3], singly_from=5)
+    batcher.admit()
+    steps = []
+    for _ in range(3):
+        entries = batcher.plan()
+        steps += [each for each in entries if each.key == 2]
+        if len(steps) == 1:
+            assert all(map(batcher.reads, entries))
+        else:
+            assert not batcher.reads(steps[-1])
+        batcher.decoded(entries)
+        batcher.sampled(1, 9)
+    assert [each.tokens for each in steps] == [(8,) * 5, (1,), (2,)]
+    assert batcher.requeue() == 2
+    batcher.admit()
+    again = []
+    for _ in range(4):
+        (entry,) = [each for each in batcher.plan() if each.key == 2]
+        batcher.decoded([entry])
+        again.append((entry.tokens, entry.wants_logits))
+    assert again == [((8,) * 5, False), ((1,), False), ((2,), False), ((3,), True)]
