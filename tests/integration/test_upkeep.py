@@ -174,7 +174,13 @@ async def test_the_line_after_a_kill_is_the_line_before(
 ) -> None:
     config = tmp_path / "elwift.toml"
     tokens = ", ".join(f'{name} = "{secret}"' for name, secret in CLIENTS.items())
-    config.write_text(f"[server]\ntokens = {{ {tokens} }}\n[model]\nslots = 2\n")
+    # A head start is worth what the engine makes in that time, so the line may change as soon as a
+    # step has shown its pace. One that is longer than the whole line keeps the levels apart before
+    # and after; and on a slow machine the engine, which stands still, is not taken for dead.
+    config.write_text(
+        f"[server]\ntokens = {{ {tokens} }}\n[model]\nslots = 2\nstall_kill_ms = 600000\n"
+        "[tasks]\npriority_step_ms = 3600000\n"
+    )
     flags = ("--config", str(config))
     data = tmp_path / "data"
     node = await start_node(data, *flags)
