@@ -56,11 +56,13 @@ class Sampling:
     """How the next token is chosen and when to stop.
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
-    ``seed`` None lets the engine choose; another repeats its text, also behind a resume, for as
-    long as it runs alone: what runs beside it changes the last bits of its logits (beside three
-    others 2 of 20 texts of 60 tokens went on in another way), and so does a beginning that is in
-    the cache already. ``grammar`` is GBNF that the output has to follow;
+    ``seed`` None lets the engine choose. ``grammar`` is GBNF that the output has to follow;
     ``json_schema`` a schema as JSON text, turned into a grammar by the engine.
+
+    A seed repeats its text, also behind a resume, for as long as it runs alone in an engine that
+    has just started. What runs beside it may change the last bits of its logits (beside three
+    others 2 of 20 texts of 60 tokens went on in another way), and so may what others left in the
+    cache. Mirostat is what no resume repeats: it begins to learn anew.
 
     What follows is off as it stands here, and means what it means to llama.cpp. The ``last_n`` are
     how many tokens back a penalty looks, prompt included; -1 is the whole context. ``logit_bias``
