@@ -30,6 +30,7 @@ class Candidates:
         if grammar is not None:
             api.llama_sampler_apply(grammar, ctypes.byref(array))
         api.llama_sampler_apply(sampler, ctypes.byref(array))
+        assert array.selected >= 0, "a chain ends with what takes a token"
         return int(array.data[array.selected].id)
 
 

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from edge.engine.batching.archive import Archive, file_identity
+from edge.engine.archive import Archive, file_identity
 from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import Caches

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.engine.batching.archive import Archive, Filed, file_identity
+from edge.engine.archive import Archive, Filed, file_identity
 from edge.engine.batching.shelf import Kept
 from edge.engine.batching.tokens import Tokens
 
