@@ -76,6 +76,7 @@ class Writer:
         self._thinned_rows = 0
         self._urgent = False
         self._gather_until_s = 0.0
+        self._broken = False  # it could not be opened anew when there was nothing to write
         self._stopping = False
         self._group: list[Entry] = []
         self._thread = threading.Thread(target=self._main, name="store-writer", daemon=True)
@@ -151,7 +152,8 @@ class Writer:
             with self._condition:
                 self._group = self._backlog.take()
                 self._urgent = bool(self._backlog)
-            if self._group and not self._write(self._group):
+            well = self._write(self._group) if self._group else self._opened()
+            if not well:
                 if stopping:
                     return
                 self._pause()
@@ -160,14 +162,14 @@ class Writer:
     def _wait(self) -> bool:
         """Until there is something to do; False when that will never be."""
         with self._condition:
-            while not (self._errands or self._stopping):
+            while not (self._errands or self._stopping or self._broken):
                 left_s = None
                 if self._backlog:
                     left_s = 0.0 if self._urgent else self._gather_until_s - time.monotonic()
                     if left_s <= 0:
                         break
                 self._condition.wait(left_s)
-            return bool(self._backlog or self._errands)
+            return bool(self._backlog or self._errands or (self._broken and not self._stopping))
 
     def _run_errands(self) -> None:
         while self._errands:
@@ -177,6 +179,8 @@ class Writer:
             try:
                 future.set_result(errand())
             except Exception as error:
+                # An errand that clears old rows away can break it, and opens it itself if it can.
+                self._broken = self._broken or not self._database.alive()
                 future.set_exception(error)
 
     def _write(self, group: list[Entry]) -> bool:
@@ -187,6 +191,7 @@ class Writer:
             # Only after a failure: asking a healthy database costs a statement for each commit.
             if self._failures and not self._database.alive():
                 self._database.revive()
+            self._broken = False
             try:
                 self._database.append([row for entry in group for row in entry.rows])
             except RowsRefused:
@@ -209,11 +214,21 @@ class Writer:
             if not self._database.alive():
                 self._mend()
 
-    def _mend(self) -> None:
+    def _opened(self) -> bool:
+        """Nothing waits that would have it opened anew, and nothing may come: who asks for a task,
+        or submits one under a key, is refused until it can be read."""
+        return not self._broken or self._mend()
+
+    def _mend(self) -> bool:
+        """Opens the database anew; False when that fails, and is to be tried again."""
         try:
             self._database.revive()
         except (duckdb.Error, OSError, MemoryError) as error:
+            self._broken = True
             self._failed([], StorageError(f"the database cannot be opened anew: {error}"))
+            return False
+        self._broken = False
+        return True
 
     def _write_apart(self, group: list[Entry]) -> list[tuple[Entry, StorageError]]:
         """Writes each entry by itself; those that cannot be stored, and why."""

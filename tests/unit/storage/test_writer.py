@@ -279,3 +279,30 @@ def test_a_log_that_cannot_be_folded_in_harms_no_rows(
     assert bench.writer.put([task_row(1, 2)], told)
     assert bench.report().rows == 1
     assert bench.disk.versions() == [1, 2]
+
+
+def test_a_database_that_cannot_be_opened_anew_is_tried_again_though_nothing_is_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever would write asks it first, and is refused for as long as it is closed."""
+    monkeypatch.setattr("edge.storage.database.fold_at_bytes", lambda _file_bytes: 1)
+    whole, revive, tries = bench.disk.checkpoint, bench.disk.revive, iter(range(3))
+    open_again = threading.Event()
+
+    def fail_for_good() -> None:
+        bench.disk.ask("SET debug_checkpoint_abort = 'before_header'")
+        whole()
+
+    def revive_later() -> None:
+        if next(tries, None) is not None:
+            fail()
+        revive()
+        open_again.set()
+
+    monkeypatch.setattr(bench.disk, "checkpoint", fail_for_good)
+    monkeypatch.setattr(bench.disk, "revive", revive_later)
+    assert bench.writer.put([task_row(1)], told)
+    assert open_again.wait(WAIT_S)
+    errors = [str(bench.until(lambda report: report.error).error) for _ in range(3)]
+    assert all("cannot be opened anew" in error for error in errors)
+    assert bench.disk.versions() == [1]
