@@ -189,7 +189,7 @@ class Writer:
         refused: list[tuple[Entry, StorageError]] = []
         try:
             # Only after a failure: asking a healthy database costs a statement for each commit.
-            if self._failures and not self._database.alive():
+            if (self._failures or self._broken) and not self._database.alive():
                 self._database.revive()
             self._broken = False
             try:
