@@ -102,7 +102,6 @@ class Loop:
         elif self._batcher.add(
             request.key,
             (*prepared.tokens, *request.resume_tokens),
-            guessed=request.sampling.seed is None,
             singly_from=None if request.sampling.seed is None else len(prepared.tokens),
         ):
             self._sequences[request.key] = sequence

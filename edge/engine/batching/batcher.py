@@ -42,7 +42,6 @@ class Entry:
 class _Sequence:
     key: int
     prompt: Tokens
-    guessed: bool
     singly_from: int | None = None
     slot: int = 0
     position: int = 0
@@ -79,23 +78,15 @@ class Batcher:
         """Sequences without a slot."""
         return len(self._waiting)
 
-    def add(
-        self,
-        key: int,
-        prompt: Iterable[int],
-        *,
-        guessed: bool = True,
-        singly_from: int | None = None,
-    ) -> bool:
-        """A new sequence waits for a slot; False when too many wait. The prompt is not empty. What
-        it says may be ``guessed``, if guesses are made at all. From ``singly_from`` on each token
-        is read in a step of its own, as if it had just been said; None means from nowhere."""
+    def add(self, key: int, prompt: Iterable[int], *, singly_from: int | None = None) -> bool:
+        """A new sequence waits for a slot; False when too many wait. The prompt is not empty. From
+        ``singly_from`` on each token has a step of its own, as if it had just been said, and
+        nothing is guessed; None is for one to which the shape of its steps is no matter."""
         if len(self._waiting) >= self.waiting_max:
             return False
         tokens = Tokens(prompt)
         assert tokens, "a sequence needs a token to begin with"
-        guessed = guessed and self._drafts
-        self._waiting.append(_Sequence(key, tokens, guessed, singly_from))
+        self._waiting.append(_Sequence(key, tokens, singly_from))
         return True
 
     def remove(self, key: int) -> bool:
@@ -213,7 +204,7 @@ class Batcher:
         """This token goes into the next step."""
         sequence = self._running[key]
         sequence.next_token = token
-        if sequence.guessed and sequence.drafter is None:
+        if self._drafts and sequence.singly_from is None and sequence.drafter is None:
             sequence.drafter = Drafter(sequence.prompt.slice(0, len(sequence.prompt)))
         if sequence.drafter is not None:
             sequence.drafter.add(token)
