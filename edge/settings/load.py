@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from edge.errors import SettingsError
 from edge.settings.authority import HostPattern, OriginPattern, is_loopback
 from edge.settings.tokens import SECRET_CHARS_MIN, check_tokens, read_tokens
-from edge.settings.tree import Server, Settings
+from edge.settings.tree import Model, Server, Settings
 
 _Pattern = TypeVar("_Pattern", HostPattern, OriginPattern)
 
@@ -33,6 +33,7 @@ class Key:
     doc: str
     at_least: float | None
     at_most: float | None
+    choices: tuple[str, ...]
     secret: bool
 
     @property
@@ -136,6 +137,9 @@ def _assign(settings: Settings, path: str, value: Any, where: str) -> None:
         raise SettingsError(
             f"{path} has to be from {low} to {high}, not {value} ({where})", key=path
         )
+    if key.choices and value not in key.choices:
+        known = ", ".join(key.choices)
+        raise SettingsError(f"{path} has to be one of {known}, not {value} ({where})", key=path)
     if key.secret:
         check_tokens(value, where)
     setattr(getattr(settings, key.section), key.name, value)
@@ -199,10 +203,6 @@ def _parsed(
     return tuple(found)
 
 
-KV_TYPES: Final = ("f16", "q8_0", "q4_0")
-FLASH_ATTN: Final = ("auto", "on", "off")
-
-
 def _check_together(settings: Settings) -> None:
     if settings.model.stall_kill_ms <= settings.model.stall_report_ms:
         raise SettingsError(
@@ -210,22 +210,13 @@ def _check_together(settings: Settings) -> None:
             " or the report would come after the end",
             key="model.stall_kill_ms",
         )
-    _check_choices(settings)
+    _check_cache(settings.model)
     host_patterns(settings.server.hosts)
     origin_patterns(settings.server.origins)
     check_reach(settings.server, settings.server.host)
 
 
-def _check_choices(settings: Settings) -> None:
-    model = settings.model
-    for name, value, known in (
-        ("model.kv_type", model.kv_type, KV_TYPES),
-        ("model.flash_attn", model.flash_attn, FLASH_ATTN),
-    ):
-        if value not in known:
-            raise SettingsError(
-                f"{name} has to be one of {', '.join(known)}, not {value}", key=name
-            )
+def _check_cache(model: Model) -> None:
     if model.kv_type != "f16" and model.flash_attn == "off":
         raise SettingsError(
             f"model.kv_type {model.kv_type} needs flash attention; set model.flash_attn to auto",

@@ -18,6 +18,11 @@ def setting(
     return field(default=default, metadata=_meta(doc, at_least, at_most))
 
 
+def choice_setting(choices: tuple[str, ...], doc: str) -> Any:
+    """A key that is one of these texts, the first by default."""
+    return field(default=choices[0], metadata=_meta(doc, choices=choices))
+
+
 def secret_table_setting(doc: str) -> Any:
     """A key whose value is a table of texts that are shown nowhere, empty by default."""
     return field(default_factory=dict, repr=False, metadata=_meta(doc, secret=True))
@@ -29,9 +34,16 @@ def list_setting(doc: str) -> Any:
 
 
 def _meta(
-    doc: str, at_least: float | None = None, at_most: float | None = None, *, secret: bool = False
+    doc: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    *,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> dict[str, Any]:
-    return {"doc": doc, "at_least": at_least, "at_most": at_most, "secret": secret}
+    return {
+        "doc": doc, "at_least": at_least, "at_most": at_most, "choices": choices, "secret": secret,
+    }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -119,11 +131,14 @@ class Model:
         256, "what was read of prompts and is kept in memory when its slot goes to others, in MiB;"
         " 0 keeps nothing", at_least=0, at_most=1_048_576,
     )  # fmt: skip
-    kv_type: str = setting(
-        "f16", "numbers of the context's cache: f16, or q8_0 and q4_0 for half and a quarter of the"
+    kv_type: str = choice_setting(
+        ("f16", "q8_0", "q4_0"),
+        "numbers of the context's cache: f16, or q8_0 and q4_0 for half and a quarter of the"
         " memory",
-    )  # fmt: skip
-    flash_attn: str = setting("auto", "flash attention: on, off, or auto where it can be used")
+    )
+    flash_attn: str = choice_setting(
+        ("auto", "on", "off"), "flash attention: on, off, or auto where it can be used"
+    )
     mmap: bool = setting(True, "whether the model's file is mapped into memory rather than read")
     mlock: bool = setting(False, "whether the model is kept from being swapped out")
     load_timeout_ms: int = setting(

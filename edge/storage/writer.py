@@ -76,7 +76,7 @@ class Writer:
         self._thinned_rows = 0
         self._urgent = False
         self._gather_until_s = 0.0
-        self._broken = False  # it could not be opened anew when there was nothing to write
+        self._broken = False  # the database is not open, and may have no commit to open it for
         self._stopping = False
         self._group: list[Entry] = []
         self._thread = threading.Thread(target=self._main, name="store-writer", daemon=True)
