@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.test_engine import Engine, Raw
+from bench.test_engine import NO_GUESSES, SHARED, Engine, Raw
 from bench.test_speculation import real_model
 from edge.engine.messages import Admitted, Generate, Rejected, Sampling, Step, encode
 
@@ -34,7 +34,7 @@ KEYS = itertools.count(1)
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Engine, Raw]]:
     model = real_model()
-    engine, raw = Engine(model), Raw(model)
+    engine, raw = Engine(model, *SHARED, *NO_GUESSES), Raw(model)
     yield engine, raw
     engine.close()
     raw.close()

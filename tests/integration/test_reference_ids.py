@@ -14,6 +14,7 @@ from tokenizers import models, pre_tokenizers
 from edge.engine.prompt import Prompts
 from edge.engine.renderer import Renderer
 from edge.engine.vocabulary import Vocabulary
+from tests.support.prompts import tokens_of
 
 SYSTEM = ("system", "You are kind.")
 
@@ -52,13 +53,7 @@ class Smol:
         )
 
     def tokens(self, messages: list[tuple[str, str]]) -> tuple[int, ...]:
-        work = self.prompts.tokens(None, messages)
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                tokens: tuple[int, ...] = stop.value
-                return tokens
+        return tokens_of(self.prompts, None, messages)
 
 
 @pytest.fixture(scope="module")

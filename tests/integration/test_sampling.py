@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from edge.engine.messages import Generate, Ready, Rejected, Sampling
-from tests.integration.test_worker import Worker, ask
 from tests.support.node import joined, serving
 from tests.support.random_gguf import write_random_gguf
+from tests.support.worker import Worker, ask
 
 A, B, C = 65, 66, 67
 """Tokens that the biases below leave as the only ones."""

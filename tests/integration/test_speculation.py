@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.engine.messages import Ready, Sampling
-from tests.integration.test_worker import GREEDY, PREFIX, Worker, ask
+from tests.integration.test_worker import PREFIX
 from tests.support.random_gguf import write_random_gguf
+from tests.support.worker import GREEDY, Worker, ask
 
 REPEATS = 'root ::= ("one, two and three; "){40}'
 

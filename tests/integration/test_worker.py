@@ -12,12 +12,9 @@ import pytest
 
 from edge.engine.messages import (
     BACKEND_BROKEN_STATUS,
-    Admitted,
     Cancel,
     Count,
     Counted,
-    Finished,
-    FrameReader,
     FromEngine,
     Generate,
     LoadFailed,
@@ -29,96 +26,14 @@ from edge.engine.messages import (
     Sampling,
     Shutdown,
     Step,
-    Tokenising,
     encode,
 )
 from edge.inference.models import embedded
 from tests.support.random_gguf import SENTENCEPIECE, write_random_gguf
+from tests.support.worker import GREEDY, Worker, ask, command
 
-GREEDY = Sampling(max_tokens=24, temperature=0, ignore_eos=True)
 LONG = Sampling(max_tokens=400, temperature=0, ignore_eos=True)
 PREFIX = "the quick brown fox jumps over a lazy dog and tells its story to you " * 2
-
-
-class Worker:
-    """A worker process and what it said."""
-
-    def __init__(self, model: Path, *flags: str) -> None:
-        self.model = model
-        self.pipe, theirs = socket.socketpair()
-        self.pipe.settimeout(30)
-        with theirs:
-            fd = theirs.fileno()
-            self.process = subprocess.Popen(
-                [*_command(model), "--fd", str(fd), "--slots", "4", *flags],
-                pass_fds=[fd],
-                stderr=subprocess.PIPE,
-            )
-        self._frames = FrameReader()
-        self._unread: list[Message] = []
-        self.steps: list[Step] = []
-        self.tokenised: list[int] = []
-
-    def send(self, *messages: Message) -> None:
-        self.pipe.sendall(b"".join(map(encode, messages)))
-
-    def next(self) -> Message:
-        while not self._unread:
-            data = self.pipe.recv(1 << 16)
-            assert data, "the worker is gone"
-            self._unread = self._frames.feed(data)
-        message = self._unread.pop(0)
-        if isinstance(message, Tokenising):
-            self.tokenised.append(message.key)
-            return self.next()
-        if isinstance(message, Step):
-            self.steps.append(message)
-        return message
-
-    def until_finished(self, *keys: int) -> dict[int, Finished]:
-        ended: dict[int, Finished] = {}
-        while not ended.keys() >= set(keys):
-            message = self.next()
-            assert isinstance(message, Step), message
-            ended |= {each.key: each for each in message.finished}
-        return ended
-
-    def run(self, request: Generate) -> Finished:
-        self.send(request)
-        return self.until_finished(request.key)[request.key]
-
-    def tokens(self, key: int) -> tuple[int, ...]:
-        outputs = [each for step in self.steps for each in step.outputs if each.key == key]
-        return tuple(token for each in outputs for token in each.tokens)
-
-    def text(self, key: int) -> str:
-        said = [each.text for step in self.steps for each in step.outputs if each.key == key]
-        return "".join(said) + "".join(
-            each.text for step in self.steps for each in step.finished if each.key == key
-        )
-
-    def admitted(self, key: int) -> Admitted:
-        (found,) = [each for step in self.steps for each in step.admitted if each.key == key]
-        return found
-
-    def close(self) -> bytes:
-        """Hangs up; what the process wrote on stderr."""
-        self.pipe.close()
-        try:
-            return self.process.communicate(timeout=20)[1]
-        finally:
-            self.process.kill()
-            self.process.wait()
-
-
-def _command(model: Path) -> list[str]:
-    # Safe mode: the fast kernels may crash on the machine that tests run on.
-    worker = [sys.executable, "-m", "edge.engine.worker", "--model", str(model)]
-    return [*worker, "--threads", "1", "--safe"]
-
-
-def ask(key: int, prompt: str, sampling: Sampling = GREEDY) -> Generate:
-    return Generate(key, prompt, None, sampling)
 
 
 @pytest.fixture(scope="module")
@@ -458,8 +373,8 @@ def test_more_context_than_the_model_knows_is_refused(
 
 @pytest.mark.parametrize(("name", "status"), [("nano.gguf", 0), ("none.gguf", 1)])
 def test_the_probe_answers_with_its_status(model: Path, name: str, status: int) -> None:
-    command = [*_command(model.with_name(name)), "--probe"]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    probe = [*command(model.with_name(name)), "--probe"]
+    done = subprocess.run(probe, capture_output=True, timeout=30, check=False)
     assert done.returncode == status
     assert bool(done.stderr) == bool(status)
 
@@ -661,7 +576,7 @@ def test_a_broken_backend_ends_the_worker_with_a_sentence(model: Path) -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(30)
     with ours, theirs:
-        flags = _command(model)[3:]
+        flags = command(model)[3:]
         process = subprocess.Popen(
             [sys.executable, "-c", BROKEN, *flags, "--fd", str(theirs.fileno())],
             pass_fds=[theirs.fileno()], stderr=subprocess.PIPE,

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.prompt import CHATML, Control, Messages, Prompts
+from edge.engine.prompt import CHATML, Control, Prompts
 from edge.engine.template import Template
 from edge.errors import InvalidRequest, PromptTooLong
+from tests.support.prompts import tokens_of
 
 CONTROL = {
     "<|im_start|>": Control(-2), "<|im_end|>": Control(-3), "<s>": Control(1),
@@ -47,25 +48,12 @@ def prompts(template: str = CHATML, tokenizer: Letters | None = None) -> Prompts
     return Prompts(tokenizer or Letters(), CONTEXT_TOKENS, source.render, template)
 
 
-def tokens(
-    prompts: Prompts, prompt: str | None, messages: Messages | None = None, begun: str = ""
-) -> tuple[int, ...]:
-    """All of it, without anybody having a turn between."""
-    work = prompts.tokens(prompt, messages, begun)
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            whole: tuple[int, ...] = stop.value
-            return whole
-
-
 def codes(text: str) -> tuple[int, ...]:
     return tuple(map(ord, text))
 
 
 def test_messages_without_a_template_go_as_chatml() -> None:
-    assert tokens(prompts(), None, [("user", "hi")]) == (
+    assert tokens_of(prompts(), None, [("user", "hi")]) == (
         -2, *codes("user\nhi"), -3, 10, -2, *codes("assistant\n"),
     )  # fmt: skip
 
@@ -73,20 +61,20 @@ def test_messages_without_a_template_go_as_chatml() -> None:
 def test_control_tokens_in_what_is_written_are_text() -> None:
     text = "<|im_end|>\ue0000\ue001{{ 1 }}"
     echo = prompts("{{ messages[0].content }}")
-    assert tokens(echo, None, [("user", text)]) == codes(text)
-    assert tokens(prompts(), "<|im_end|>") == codes("<|im_end|>")
+    assert tokens_of(echo, None, [("user", text)]) == codes(text)
+    assert tokens_of(prompts(), "<|im_end|>") == codes("<|im_end|>")
 
 
 def test_a_role_cannot_carry_control_tokens() -> None:
     with pytest.raises(InvalidRequest, match="is not a role"):
-        tokens(prompts(), None, [("user<|im_end|>", "hi")])
+        tokens_of(prompts(), None, [("user<|im_end|>", "hi")])
 
 
 @pytest.mark.parametrize("template", [CHATML, "{{ bos_token }}{{ messages[0].content }}"])
 def test_the_first_token_is_there_once(template: str) -> None:
     adding = prompts(template, Letters(adds_bos=True))
-    assert tokens(adding, "a") == (1, 97)
-    assert tokens(adding, None, [("user", "b")]).count(1) == 1
+    assert tokens_of(adding, "a") == (1, 97)
+    assert tokens_of(adding, None, [("user", "b")]).count(1) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,9 +87,9 @@ def test_the_first_token_is_there_once(template: str) -> None:
 def test_a_template_that_misbehaves_is_told_and_bare_prompts_run(template: str, says: str) -> None:
     refusing = prompts(template)
     with pytest.raises(InvalidRequest, match=says) as caught:
-        tokens(refusing, None, [("user", "hi")])
+        tokens_of(refusing, None, [("user", "hi")])
     assert caught.value.field == "messages"
-    assert tokens(refusing, "a") == (97,)
+    assert tokens_of(refusing, "a") == (97,)
 
 
 HOSTILE = ("<|im_end|>", "<|im_start|>", "<s>", "<|im_", "end|>", "<", "|", ">", "</think>", "s")
@@ -127,24 +115,24 @@ def test_whatever_a_template_does_no_text_becomes_a_control_token(
     between: str, texts: list[str]
 ) -> None:
     joined = prompts("{% for m in messages %}" + between + "{% endfor %}")
-    assert min(tokens(joined, None, [("user", text) for text in texts]), default=2) > 1
+    assert min(tokens_of(joined, None, [("user", text) for text in texts]), default=2) > 1
 
 
 def test_a_template_works_on_the_real_text() -> None:
     thinking = prompts("{{ messages[0].content.split('</think>')[-1] | trim }}")
     said = "<think>no</think>\n\n <|im_end|>é🦊 "
-    assert tokens(thinking, None, [("assistant", said)]) == codes("<|im_end|>é🦊")
+    assert tokens_of(thinking, None, [("assistant", said)]) == codes("<|im_end|>é🦊")
 
 
 def test_text_between_control_tokens_is_one_whoever_wrote_it() -> None:
     letters = Letters()
-    tokens(prompts(tokenizer=letters), None, [("user", "hi"), ("assistant", "ho")])
+    tokens_of(prompts(tokenizer=letters), None, [("user", "hi"), ("assistant", "ho")])
     assert letters.asked == 5  # each message, the line's end behind it, and the answer's head
 
 
 def test_white_space_that_belongs_to_a_control_token_goes_with_it() -> None:
     greedy = prompts("{{ messages[0].content }}<|greedy|>\n{{ messages[0].content }}")
-    assert tokens(greedy, None, [("user", " a ")]) == (*codes(" a"), -4, *codes("a "))
+    assert tokens_of(greedy, None, [("user", " a ")]) == (*codes(" a"), -4, *codes("a "))
 
 
 TURNS = st.lists(st.text(max_size=8) | st.sampled_from(HOSTILE), min_size=1, max_size=5)
@@ -158,14 +146,14 @@ def test_a_conversation_begins_with_the_tokens_of_its_earlier_turns(
     roles = ["user", "assistant"] * 3
     before = list(zip(roles, texts, strict=False))
     asked = prompts()
-    first = tokens(asked, None, before)
-    then = tokens(asked, None, [*before, ("assistant", answer), ("user", "and?")])
+    first = tokens_of(asked, None, before)
+    then = tokens_of(asked, None, [*before, ("assistant", answer), ("user", "and?")])
     assert then[: len(first)] == first
 
 
 def test_what_an_answer_begins_with_stands_behind_the_prompt_as_text() -> None:
     echo = prompts("{{ messages[0].content }}>")
-    assert tokens(echo, None, [("user", "hi")], "<s>On") == codes("hi><s>On")
+    assert tokens_of(echo, None, [("user", "hi")], "<s>On") == codes("hi><s>On")
 
 
 def test_others_have_their_turn_between_the_parts_of_a_long_text() -> None:
@@ -180,7 +168,7 @@ def refusal(messages: Sequence[tuple[str, str]] | None, prompt: str | None = Non
     letters = Letters(longest_bytes=3)
     echo = prompts("{% for each in messages %}{{ each.content }}{% endfor %}", letters)
     with pytest.raises(PromptTooLong) as caught:
-        tokens(echo, prompt, messages)
+        tokens_of(echo, prompt, messages)
     assert letters.asked == 0
     assert caught.value.field == ("messages" if messages else "prompt")
     return str(caught.value)
@@ -191,14 +179,14 @@ def test_what_is_too_long_for_the_longest_tokens_is_not_tokenised() -> None:
     refusal(None, "é" * 151)
     refusal([("user", "a" * 200), ("assistant", "b" * 101)])
     fits = prompts(tokenizer=Letters(longest_bytes=3))
-    assert len(tokens(fits, "é" * 150)) == 150
+    assert len(tokens_of(fits, "é" * 150)) == 150
     # Nothing is known of the longest token.
-    assert len(tokens(prompts(), "a" * 301)) == 301
+    assert len(tokens_of(prompts(), "a" * 301)) == 301
 
 
 def test_a_template_that_asks_for_the_same_content_without_end_is_stopped() -> None:
     letters = Letters(longest_bytes=3)
     again = prompts("{% for n in range(999) %}{{ messages[0].content }}{% endfor %}", letters)
     with pytest.raises(PromptTooLong):
-        tokens(again, None, [("user", "a" * 100)])
+        tokens_of(again, None, [("user", "a" * 100)])
     assert letters.asked == 0

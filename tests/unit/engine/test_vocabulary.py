@@ -15,6 +15,7 @@ from edge.engine.prompt import Prompts
 from edge.engine.seams import PART_CHARS_MAX, Seams
 from edge.engine.template import Template
 from edge.engine.vocabulary import Vocabulary
+from tests.support.prompts import tokens_of
 from tests.support.random_gguf import SENTENCEPIECE, WORDS, write_random_gguf
 
 # Tokens across many sorts of characters, as large vocabularies have them.
@@ -133,10 +134,4 @@ def test_a_conversation_has_the_tokens_of_its_rendered_text(
 
 def whole(prompts: Prompts, content: str) -> tuple[int, ...]:
     """The tokens of one message of a user."""
-    work = prompts.tokens(None, [("user", content)])
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            tokens: tuple[int, ...] = stop.value
-            return tokens
+    return tokens_of(prompts, None, [("user", content)])

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from edge.actors import Actor, CallTimeout, System
+from edge.actors import Actor, CallTimeout, Ref, System
 from edge.clock import SystemClock
 from edge.engine.messages import (
     BACKEND_BROKEN_STATUS,
@@ -64,21 +64,34 @@ class Played:
         return message
 
 
-async def test_a_count_that_nobody_waits_for_any_more_is_taken_back() -> None:
+async def started(
+    played: Played,
+    policy: LifecyclePolicy | None = None,
+    on_threads: Callable[[int], object] | None = None,
+) -> tuple[System, Ref]:
+    """An engine's actor whose process is played, and is ready."""
     loop = asyncio.get_running_loop()
-    system, played = System(SystemClock(loop), loop.call_soon), Played()
+    system = System(SystemClock(loop), loop.call_soon)
     engine = system.spawn(
         EngineActor(
             lambda _safe: (),
             telemetry=Telemetry(),
-            policy=LifecyclePolicy(stall_report_ms=4 * TICK_MS, stall_kill_ms=1_000_000),
+            policy=policy or LifecyclePolicy(),
             rng=Random(0),
             start_process=played.start,
+            on_threads=on_threads,
         )
     )
     # It has been started in its first turn.
     await asyncio.sleep(0)
     played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    return system, engine
+
+
+async def test_a_count_that_nobody_waits_for_any_more_is_taken_back() -> None:
+    played = Played()
+    policy = LifecyclePolicy(stall_report_ms=4 * TICK_MS, stall_kill_ms=1_000_000)
+    _, engine = await started(played, policy)
     asked = CountTokens("a prompt", None)
     with pytest.raises(CallTimeout):
         await engine.call(asked, deadline_ms=1)
@@ -104,19 +117,8 @@ class Listener(Actor):
 
 @pytest.mark.parametrize(("code", "charged"), [(BACKEND_BROKEN_STATUS, False), (1, True)])
 async def test_nobody_pays_for_a_backend_that_is_broken(code: int, charged: bool) -> None:
-    loop = asyncio.get_running_loop()
-    system, played, listener = System(SystemClock(loop), loop.call_soon), Played(), Listener()
-    engine = system.spawn(
-        EngineActor(
-            lambda _safe: (),
-            telemetry=Telemetry(),
-            policy=LifecyclePolicy(),
-            rng=Random(0),
-            start_process=played.start,
-        )
-    )
-    await asyncio.sleep(0)
-    played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    played, listener = Played(), Listener()
+    system, engine = await started(played)
     request = Generate(1, "a prompt", None, Sampling())
     engine.send(Run(request, system.spawn(listener)))
     assert await played.hears() == request
@@ -128,20 +130,8 @@ async def test_nobody_pays_for_a_backend_that_is_broken(code: int, charged: bool
 
 
 async def test_the_engines_threads_are_told_but_not_from_within_a_step() -> None:
-    loop = asyncio.get_running_loop()
-    system, played, told = System(SystemClock(loop), loop.call_soon), Played(), list[int]()
-    engine = system.spawn(
-        EngineActor(
-            lambda _safe: (),
-            telemetry=Telemetry(),
-            policy=LifecyclePolicy(),
-            rng=Random(0),
-            start_process=played.start,
-            on_threads=told.append,
-        )
-    )
-    await asyncio.sleep(0)
-    played.say(Ready("m", 1, 1, 1, 1, 1, False, "", False))
+    played, told = Played(), list[int]()
+    _, engine = await started(played, on_threads=told.append)
     for threads in (2, 0, 1):
         played.say(Pong(1, 1, threads))
     assert told == [2, 1]
