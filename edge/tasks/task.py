@@ -83,22 +83,23 @@ class Options:
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
 
+    def by_name(self) -> dict[str, Any]:
+        """All of them, in their order."""
+        return dict(zip(Options.__slots__, _option_values(self), strict=True))
+
     def told(self) -> dict[str, Any]:
         """By name; those that came later only where they are not what they are by default. So what
         is asked for without them is told as it was before there were any."""
-        values = zip(Options.__slots__, _option_values(self), strict=True)
         return {
             name: value
-            for name, value in values
+            for name, value in self.by_name().items()
             if name not in _LATER_OPTIONS or value != _LATER_OPTIONS[name]
         }
 
 
 _FIRST_OPTIONS: Final = 9
 _option_values: Final = attrgetter(*Options.__slots__)
-_LATER_OPTIONS: Final = dict(
-    list(zip(Options.__slots__, _option_values(Options()), strict=True))[_FIRST_OPTIONS:]
-)
+_LATER_OPTIONS: Final = dict(list(Options().by_name().items())[_FIRST_OPTIONS:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,10 @@ def generate(task: Task, key: int) -> Generate:
     options = request.options
     begun = task.text[: handed_over.offset] if handed_over else ""
     tokens_before = handed_over.tokens if handed_over else 0
+    # Both have the same names for the same things; the form of an answer is not sampled by yet.
+    sampling = options.by_name()
+    del sampling["response_format"]
+    sampling["max_tokens"] = max(1, options.max_tokens - tokens_before)
     messages = request.messages
     if messages is None:
         assert request.prompt is not None
@@ -167,31 +171,7 @@ def generate(task: Task, key: int) -> Generate:
         key=key,
         prompt=None,
         messages=messages,
-        sampling=Sampling(
-            max_tokens=max(1, options.max_tokens - tokens_before),
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            min_p=options.min_p,
-            seed=options.seed,
-            stop=options.stop,
-            ignore_eos=options.ignore_eos,
-            repeat_penalty=options.repeat_penalty,
-            repeat_last_n=options.repeat_last_n,
-            frequency_penalty=options.frequency_penalty,
-            presence_penalty=options.presence_penalty,
-            logit_bias=options.logit_bias,
-            typical_p=options.typical_p,
-            xtc_probability=options.xtc_probability,
-            xtc_threshold=options.xtc_threshold,
-            dry_multiplier=options.dry_multiplier,
-            dry_base=options.dry_base,
-            dry_allowed_length=options.dry_allowed_length,
-            dry_penalty_last_n=options.dry_penalty_last_n,
-            mirostat=options.mirostat,
-            mirostat_tau=options.mirostat_tau,
-            mirostat_eta=options.mirostat_eta,
-        ),
+        sampling=Sampling(**sampling),
         resume_tokens=tuple(task.tokens),
         resume_chars=len(task.output) - len(begun),
         begun=begun,

@@ -177,31 +177,10 @@ def _as_stored(json: str | None) -> orjson.Fragment | None:
 
 def options_document(options: Options) -> dict[str, Any]:
     """The options as a client would send them."""
-    return {
-        "max_tokens": options.max_tokens,
-        "temperature": options.temperature,
-        "top_p": options.top_p,
-        "top_k": options.top_k,
-        "min_p": options.min_p,
-        "seed": options.seed,
+    return options.by_name() | {
         "stop": list(options.stop),
-        "ignore_eos": options.ignore_eos,
         "response_format": _as_stored(options.response_format),
-        "repeat_penalty": options.repeat_penalty,
-        "repeat_last_n": options.repeat_last_n,
-        "frequency_penalty": options.frequency_penalty,
-        "presence_penalty": options.presence_penalty,
         "logit_bias": {str(token): bias for token, bias in options.logit_bias},
-        "typical_p": options.typical_p,
-        "xtc_probability": options.xtc_probability,
-        "xtc_threshold": options.xtc_threshold,
-        "dry_multiplier": options.dry_multiplier,
-        "dry_base": options.dry_base,
-        "dry_allowed_length": options.dry_allowed_length,
-        "dry_penalty_last_n": options.dry_penalty_last_n,
-        "mirostat": options.mirostat,
-        "mirostat_tau": options.mirostat_tau,
-        "mirostat_eta": options.mirostat_eta,
     }
 
 
