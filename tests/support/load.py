@@ -133,14 +133,20 @@ class Load:
 
     async def _submit(self, http: aiohttp.ClientSession, entry: Entry, copies: int) -> bool:
         """Submits until it is answered; what can be repeated is, also side by side. False when it
-        cannot be repeated and the node died over it."""
+        cannot be repeated and the node died over it, or nobody can say whether it was accepted
+        before: its client goes on with something else, or all would end up waiting for a disk that
+        is mended only when clients have been heard."""
         if not entry.repeatable:
-            return await self._post(http, entry)
-        while not all(await asyncio.gather(*(self._post(http, entry) for _ in range(copies)))):
-            pass
-        return True
+            return bool(await self._post(http, entry))
+        while True:
+            answers = await asyncio.gather(*(self._post(http, entry) for _ in range(copies)))
+            if all(answers):
+                return True
+            if None in answers:
+                return entry.accepted
 
-    async def _post(self, http: aiohttp.ClientSession, entry: Entry) -> bool:
+    async def _post(self, http: aiohttp.ClientSession, entry: Entry) -> bool | None:
+        """Whether it was accepted; None when the database cannot be asked about it."""
         url = await self._keeper.up()
         headers = {} if entry.key is None else {"Idempotency-Key": entry.key}
         try:
@@ -149,6 +155,8 @@ class Load:
         except CUTS:
             return False
         if answer.status == 503:
+            if accepted["type"] == "urn:elwift:problem:storage_error":
+                return None
             return False  # it is stopping; the next one takes it
         assert answer.status == 202, accepted
         self.pulse.beat()
