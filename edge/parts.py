@@ -78,7 +78,7 @@ from edge.telemetry import Telemetry
 READ_BYTES_MAX: Final = 262_144
 """The event loops, asyncio's and uvloop, read so much at once."""
 
-STEP_BYTES_MIN: Final = 46
+STEP_BYTES_MIN: Final = 49
 """The shortest step of the engine takes so much in its pipe; it is a message to its task."""
 
 

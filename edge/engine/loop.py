@@ -281,8 +281,9 @@ class Loop:
         said: list[Output] = []
         while True:
             right = len(said)
-            token = sequence.sampler.sample(self._llama, index - entry.drafted + right)
-            output, reason = sequence.take(self._llama, token)
+            place = index - entry.drafted + right
+            token = sequence.sampler.sample(self._llama, place)
+            output, reason = sequence.take(self._llama, token, place)
             said.append(output)
             if reason is None:
                 self._batcher.sampled(entry.key, token)
@@ -338,4 +339,5 @@ def _joined(outputs: list[Output]) -> Output:
         return outputs[0]
     tokens = tuple(token for each in outputs for token in each.tokens)
     text = "".join(each.text for each in outputs)
-    return Output(outputs[-1].key, outputs[-1].prefilled, tokens, text)
+    lines = tuple(line for each in outputs for line in each.logprobs)
+    return Output(outputs[-1].key, outputs[-1].prefilled, tokens, text, lines)

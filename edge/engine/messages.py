@@ -68,6 +68,8 @@ class Sampling:
     how many tokens back a penalty looks, prompt included; -1 is the whole context. ``logit_bias``
     are pairs of a token id and what is added to its logit. ``mirostat`` 1 or 2 takes the place of
     all that leaves tokens out.
+
+    ``logprobs`` asks how likely each token was, beside so many others; None does not ask.
     """
 
     max_tokens: int = 256
@@ -95,6 +97,7 @@ class Sampling:
     mirostat: int = 0
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
+    logprobs: int | None = None
 
 
 # ---- node to engine
@@ -209,12 +212,19 @@ class Output:
     While the prompt is read: ``prefilled`` counts the prompt tokens done and ``tokens`` is empty.
     While it generates: the new token ids, and the text that they completed. The text may lag
     behind the tokens: half a character or the beginning of a stop string is held back.
+
+    ``logprobs`` has a line for each of the tokens where they were asked for, JSON:
+    ``[text, logprob, offset, [[text, logprob], …]]``. Texts are bytes, each as the character of its
+    number (Latin-1); logprobs natural logarithms of probabilities before any sampler. The offset
+    is how many characters of the answer, what it was begun with and what was resumed among them,
+    were whole before this token.
     """
 
     key: int
     prefilled: int
     tokens: tuple[int, ...]
     text: str
+    logprobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +308,9 @@ def _plain(value: object) -> object:
 def _plain_step(step: Step) -> object:
     """As `_plain`, field by field: the decode loop stands still meanwhile, and looking the fields
     up takes thirty times as long."""
-    outputs = [(each.key, each.prefilled, each.tokens, each.text) for each in step.outputs]
+    outputs = [
+        (each.key, each.prefilled, each.tokens, each.text, each.logprobs) for each in step.outputs
+    ]
     admitted = _plain(step.admitted) if step.admitted else ()
     finished = _plain(step.finished) if step.finished else ()
     counts = (step.running, step.waiting, step.batch_tokens, step.decode_us)
@@ -349,7 +361,12 @@ def _step(step: int, admitted: Any, outputs: Any, finished: Any, *counts: int) -
     return Step(
         step,
         tuple([Admitted(*item) for item in admitted]),
-        tuple([Output(key, done, tuple(ids), text) for key, done, ids, text in outputs]),
+        tuple(
+            [
+                Output(key, done, tuple(ids), text, tuple(lines))
+                for key, done, ids, text, lines in outputs
+            ]
+        ),
         tuple([Finished(*item) for item in finished]),
         *counts,
     )

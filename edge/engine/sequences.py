@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from edge.engine import logprobs
 from edge.engine.llama import Llama
 from edge.engine.messages import Finished, Generate, Output
 from edge.engine.sampling import Sampler
@@ -32,18 +33,28 @@ class Sequence:
     def key(self) -> int:
         return self.request.key
 
-    def take(self, llama: Llama, token: int) -> tuple[Output, str | None]:
-        """The sampled token: what to tell of it, and why the sequence ends with it, if it does."""
+    def take(self, llama: Llama, token: int, index: int) -> tuple[Output, str | None]:
+        """The token sampled by the logits of the step's token number `index`: what to tell of it,
+        and why the sequence ends with it, if it does."""
         if not self.decoding_ns:
             self.decoding_ns = time.perf_counter_ns()
         if llama.vocabulary.ends(token) and not self.request.sampling.ignore_eos:
             return Output(self.key, self.prompt_tokens, (), self._settle()), "stop"
         self.completion += 1
+        lines = self._logprobs(llama, token, index)
         text = self._settle() + self.stream.feed(llama.vocabulary.piece(token))
-        output = Output(self.key, self.prompt_tokens, (token,), text)
+        output = Output(self.key, self.prompt_tokens, (token,), text, lines)
         if self.stream.stopped:
             return output, "stop"
         return output, "length" if self.is_full else None
+
+    def _logprobs(self, llama: Llama, token: int, index: int) -> tuple[str, ...]:
+        alternatives = self.request.sampling.logprobs
+        if alternatives is None:
+            return ()
+        offset = len(self.request.begun) + self.stream.chars
+        piece = llama.vocabulary.piece
+        return (logprobs.line(llama.logits(index), token, alternatives, offset, piece),)
 
     @property
     def is_full(self) -> bool:

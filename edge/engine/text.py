@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 
 class TextStream:
-    """The text of one sequence. ``skip_chars`` characters are swallowed: somebody has them."""
+    """The text of one sequence. ``skip_chars`` characters are swallowed: somebody has them.
+    ``chars`` is how many have come in whole, told, held back or swallowed."""
 
     def __init__(self, stop: Iterable[str] = (), skip_chars: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -19,6 +20,7 @@ class TextStream:
         self._held = ""
         self._skip_chars = skip_chars
         self.stopped = False
+        self.chars = 0
 
     def feed(self, piece: bytes) -> str:
         """The text that this token completed. Once ``stopped`` is True nothing more will come.
@@ -28,7 +30,9 @@ class TextStream:
         """
         if self.stopped:
             return ""
-        self._held += self._decoder.decode(piece)
+        came = self._decoder.decode(piece)
+        self.chars += len(came)
+        self._held += came
         found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True

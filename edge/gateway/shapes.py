@@ -89,6 +89,7 @@ _OPTIONS: Final = object_of(
         "mirostat": {"type": "integer", "enum": [0, 1, 2]},
         "mirostat_tau": {"type": "number"},
         "mirostat_eta": {"type": "number"},
+        "logprobs": nullable(COUNT),
     }
 )
 
@@ -113,7 +114,26 @@ _RESULT: Final = object_of(
         ),
         "source": nullable({"type": "string", "enum": list(SOURCES)}),
         "degraded": about(FLAG, "The answer is not the model's, or not all of it."),
+        "logprobs": about(
+            nullable(list_of(ref("TokenLogprob"))),
+            "Where a task was asked for by its id, and was submitted with logprobs.",
+        ),
     }
+)
+
+_LIKELY: Final[Schema] = {
+    "token": about(TEXT, "Half a character is shown as U+FFFD."),
+    "bytes": list_of(COUNT),
+    "logprob": {"type": "number"},
+}
+
+_TOKEN_LOGPROB: Final = object_of(
+    _LIKELY
+    | {
+        "offset": about(COUNT, "Where in the result's text it begins, in characters."),
+        "top_logprobs": about(list_of(object_of(_LIKELY)), "The likeliest first."),
+    },
+    sentence="Natural logarithms of probabilities before temperature and filters.",
 )
 
 _MESSAGE: Final = object_of({"role": TEXT, "content": TEXT})
@@ -278,4 +298,5 @@ COMPONENTS: Final[Schema] = {
     "Result": _RESULT,
     "Task": _TASK,
     "TaskError": _ERROR,
+    "TokenLogprob": _TOKEN_LOGPROB,
 }

@@ -15,6 +15,7 @@ from edge.gateway.problems import MalformedBody
 from edge.gateway.reading import clipped
 from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep
 from edge.settings import Tasks as Defaults
+from edge.tasks import logprobs
 from edge.tasks.line import LEVEL_DEFAULT, LEVELS
 from edge.tasks.task import Options, Request
 
@@ -105,7 +106,9 @@ def _options(values: dict[str, Any], defaults: Defaults) -> Options:
     names = Options.__slots__
     given = {name: values[name] for name in names if values.get(name) is not None}
     given.pop("max_tokens", None)
-    return Options(max_tokens=values.get("max_tokens") or defaults.max_tokens, **given)
+    options = Options(max_tokens=values.get("max_tokens") or defaults.max_tokens, **given)
+    logprobs.check(options.logprobs, options.max_tokens)
+    return options
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -156,6 +159,11 @@ FIELDS: Final[dict[str, Field]] = {
     "mirostat": fields.whole(0, 2, "Its version, in place of what leaves tokens out; 0 is off."),
     "mirostat_tau": fields.number(0, 20, "The surprise that it aims for, in bits a token."),
     "mirostat_eta": fields.number(0, 1, "How fast it learns."),
+    "logprobs": fields.whole(
+        0,
+        logprobs.ALTERNATIVES_MAX,
+        "Say how likely each token was, and so many of the likeliest at its place.",
+    ),
     "priority": fields.whole(0, LEVELS - 1, "0 is served first; 5 when not given."),
     "schedule_in_ms": fields.whole(0, 366 * DAY_MS, "Not to be begun sooner."),
     "max_attempts": fields.whole(1, 1_000, "How often it is tried."),

@@ -65,6 +65,7 @@ from edge.tasks.events import (
     StartFallback,
     Unanswered,
 )
+from edge.tasks.logprobs import before
 from edge.tasks.schedule import LOOK_AGAIN_MS, left_ms, set_date, set_due
 from edge.tasks.task import (
     Fallback,
@@ -188,10 +189,15 @@ def _admit(task: Task, event: Admit, _now: Moment) -> list[Effect]:
 
 
 def progress(
-    task: Task, prefilled: int, tokens: Sequence[int], text: str, moment: Callable[[], Moment]
+    task: Task,
+    prefilled: int,
+    tokens: Sequence[int],
+    text: str,
+    moment: Callable[[], Moment],
+    logprobs: tuple[str, ...] = (),
 ) -> int:
-    """A step of the engine: so many prompt tokens read in all, new output tokens, and the text that
-    they gave; the offset at which it begins.
+    """A step of the engine: so many prompt tokens read in all, new output tokens, the text that
+    they gave, and what is said of them (`edge.tasks.logprobs`); the offset at which it begins.
 
     A transition like those of the table. But this one comes with every token of every task, and
     there is nothing to carry out but to tell of it: so there is no event and no effect, and the
@@ -202,6 +208,8 @@ def progress(
     task.prefill_done = prefilled
     if tokens:
         task.tokens.extend(tokens)
+    if logprobs:
+        task.logprobs += logprobs
     return _append(task, text, moment)
 
 
@@ -323,6 +331,8 @@ def _goes_on(task: Task, source: str) -> Tell:
     """From here on the text is not the model's: whoever watches is told before it comes."""
     task.fallback = Fallback(source, len(task.output), task.tokens_made)
     task.tokens = []
+    # What the model had begun to say beyond is not gone on with.
+    task.logprobs = before(task.logprobs, len(task.output))
     return Tell("fallback", {"source": source, "offset": len(task.output)})
 
 
@@ -360,6 +370,7 @@ def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.output = Text()
     _cut_back(task)
     task.tokens = []
+    task.logprobs = ()
     task.prefill_done = 0
     task.usage = Usage()
     task.timings = Timings()

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from edge.tasks import logprobs
 from edge.tasks.kinds import Kinds, check_all
 from edge.tasks.line import ACCOUNT_END, LEVEL_DEFAULT
 from edge.tasks.text import Text
@@ -82,6 +83,7 @@ class Options:
     mirostat: int = 0
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
+    logprobs: int | None = None
 
     def by_name(self) -> dict[str, Any]:
         """All of them, in their order."""
@@ -261,7 +263,8 @@ class Task:
     ``prefill_done`` tokens of ``usage.prompt_tokens`` have been read by the model so far.
     ``tokens`` are those of the model that runs it now. ``fallback_turn`` says that its turn is
     the fallback's and no attempt, ``fallback`` where the text is no longer the model's. ``tag`` is
-    its place in the line (`edge.tasks.line`), None until it has one.
+    its place in the line (`edge.tasks.line`), None until it has one. ``logprobs`` are lines about
+    all its tokens, whichever model made them, where they were asked for (`edge.tasks.logprobs`).
     """
 
     request: Request
@@ -289,6 +292,7 @@ class Task:
     fallback_turn: bool = False
     fallback: Fallback | None = None
     tag: float | None = None
+    logprobs: tuple[str, ...] = ()
 
     @property
     def task_id(self) -> str:
@@ -364,6 +368,7 @@ class Snapshot:
     fallback_turn: bool = False
     fallback: Fallback | None = None
     tag: float | None = None
+    logprobs: tuple[str, ...] = ()
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""
@@ -386,6 +391,9 @@ def snapshot_from_json(request: Request, data: bytes) -> Snapshot:
     fields["state"] = _STATES[fields["state"]]
     fields["tokens"] = tuple(fields["tokens"])
     check_all(fields["tokens"], int)
+    fields["logprobs"] = tuple(fields.get("logprobs", ()))
+    for line in fields["logprobs"]:
+        logprobs.read(line)  # what is shown of it is made of this
     usage, timings = fields["usage"], fields["timings"]
     fields["usage"] = _NO_USAGE if usage == _NO_USAGE_FIELDS else _checked(Usage(**usage))
     fields["timings"] = (

@@ -169,7 +169,7 @@ class TaskActor(Actor):
 
     def handle_call(self, request: object, reply: Reply) -> None:
         if isinstance(request, Describe):
-            reply(self.document())
+            reply(self.document(logprobs=True))
             return
         self._obey(request, partial(_reply, reply))
 
@@ -254,7 +254,8 @@ class TaskActor(Actor):
         tokens, text = output.tokens, output.text
         first = task.timings.ttft_ms is None
         moment = self.system.clock.moment
-        offset = machine.progress(task, output.prefilled, tokens, text, moment)
+        lines = output.logprobs
+        offset = machine.progress(task, output.prefilled, tokens, text, moment, lines)
         self._audience.progress("decode" if tokens else "prefill", text, offset)
         self._deps.journal.mark(self._live)
         if first and task.timings.ttft_ms is not None:
@@ -450,7 +451,7 @@ class TaskActor(Actor):
     def _left_ms(self) -> int:
         return self._deps.turns.left_ms(self.task)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, *, logprobs: bool = False) -> dict[str, Any]:
         """The task as clients see it now. An end that is not committed yet is not shown."""
         task = self.task
         waiting = task.state is State.AVAILABLE
@@ -459,6 +460,7 @@ class TaskActor(Actor):
             position=self._deps.turns.position(task.task_id) if waiting else None,
             eta_ms=self._left_ms() if task.state is State.EXECUTING else None,
             durable=self._deps.journal.durable,
+            logprobs=logprobs,
         )
         if self._end.untold:
             # The last event has its number already, but nobody has heard of it.

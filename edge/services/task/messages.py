@@ -83,7 +83,7 @@ def stored(task: Task, offset: int) -> Watching:
 
 
 class Describe:
-    """A call: the task's document."""
+    """A call: the task's document, with its logprobs."""
 
 
 class CancelTask:

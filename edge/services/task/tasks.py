@@ -541,7 +541,7 @@ class Tasks:
             self._staying[task_id] = left
 
     def _stored(self, stored: StoredTask) -> dict[str, Any]:
-        return wire.document(rebuild_to_show(stored).restore(), durable=True)
+        return wire.document(rebuild_to_show(stored).restore(), durable=True, logprobs=True)
 
     # ---- commanding
 

@@ -13,6 +13,7 @@ import orjson
 
 from edge.clock import NS_PER_US
 from edge.phoenix import Encoded
+from edge.tasks import logprobs as of_tokens
 from edge.tasks.task import Options, State, Task, TaskError
 
 TOPIC_PREFIX: Final = "task:"
@@ -87,8 +88,9 @@ def error_document(error: TaskError) -> dict[str, Any]:
     }
 
 
-def result_document(task: Task) -> dict[str, Any] | None:
-    """The result of an ended task, None before; a discarded one has none either."""
+def result_document(task: Task, *, logprobs: bool = False) -> dict[str, Any] | None:
+    """The result of an ended task, None before; a discarded one has none either. ``logprobs``,
+    which may be long, are null unless they are wanted here and were asked for."""
     if task.state not in (State.COMPLETED, State.CANCELLED):
         return None
     timings = task.timings
@@ -111,7 +113,14 @@ def result_document(task: Task) -> dict[str, Any] | None:
         },
         "source": task.source,
         "degraded": task.source not in (None, "model"),
+        "logprobs": _logprobs(task) if logprobs else None,
     }
+
+
+def _logprobs(task: Task) -> list[dict[str, Any]] | None:
+    if task.request.options.logprobs is None:
+        return None
+    return [of_tokens.shown(each) for each in of_tokens.between(task.logprobs, 0, len(task.output))]
 
 
 def fallback_document(task: Task) -> dict[str, Any] | None:
@@ -132,9 +141,10 @@ def document(
     position: QueuePosition | None = None,
     eta_ms: int | None = None,
     durable: bool = True,
+    logprobs: bool = False,
 ) -> dict[str, Any]:
     """One task whole. `position` is known while it waits, `eta_ms` (until its end) while it
-    runs."""
+    runs. Its result has logprobs only where they are wanted: they are many times its text."""
     request = task.request
     asked: dict[str, Any] = {"prompt": request.prompt}
     if request.messages is not None:
@@ -165,7 +175,7 @@ def document(
         "durable": durable,
         "metadata": _as_stored(request.metadata),
         "errors": [error_document(error) for error in task.errors],
-        "result": result_document(task),
+        "result": result_document(task, logprobs=logprobs),
     }
 
 
@@ -254,6 +264,12 @@ class ProgressUpdate:
     def delta(self) -> str:
         """Its text."""
         return "".join(self._pieces)
+
+    @property
+    def logprobs(self) -> list[of_tokens.TokenLogprob]:
+        """Of the tokens whose text begins within this one, where they were asked for. It is for
+        who is in the node: the JSON of an update has none."""
+        return of_tokens.between(self._task.logprobs, self.offset, self.end)
 
     @property
     def size_bytes(self) -> int:

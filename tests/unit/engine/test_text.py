@@ -24,6 +24,18 @@ def test_any_split_gives_the_same_text(text: str, cuts: set[int]) -> None:
 
 
 @settings(deadline=None)
+@given(TEXT, st.sets(st.integers(1, 80)), st.integers(0, 20))
+def test_what_has_come_is_counted_in_whole_characters(text: str, cuts: set[int], had: int) -> None:
+    """Whatever of it is held back, or known already."""
+    stream = TextStream(("a long way off",), skip_chars=had)
+    data = text.encode()
+    edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    for start, end in pairwise(edges):
+        stream.feed(data[start:end])
+        assert stream.chars == len(data[:end].decode(errors="ignore"))
+
+
+@settings(deadline=None)
 @given(TEXT, st.sets(st.integers(1, 80)), st.sampled_from(["ab", "aab", "é🙂", "b"]))
 def test_a_stop_string_ends_the_text_wherever_it_is_cut(
     text: str, cuts: set[int], stop: str

@@ -24,6 +24,7 @@ BAD: list[tuple[str, Any]] = [
     ("presence_penalty", -2.1), ("typical_p", 1.1), ("xtc_probability", -0.1),
     ("xtc_threshold", 1.1), ("dry_multiplier", -1), ("dry_base", 0.9), ("dry_allowed_length", -1),
     ("dry_penalty_last_n", 2**20 + 1), ("mirostat", 3), ("mirostat_tau", -1), ("mirostat_eta", 2),
+    ("logprobs", -1), ("logprobs", 21), ("logprobs", True), ("logprobs", 1.5),
     ("logit_bias", []), ("logit_bias", {"one": 1}), ("logit_bias", {"01": 1}),
     ("logit_bias", {"-1": 1}), ("logit_bias", {"1\n": 1}), ("logit_bias", {"1": 101}),
     ("logit_bias", {"1": None}), ("logit_bias", {"1": "1"}),
@@ -80,6 +81,18 @@ def test_null_means_not_given() -> None:
     request, own_id, schedule_in_ms = submit({"prompt": "x"} | dict.fromkeys(names))
     assert (own_id, schedule_in_ms, request.fallback) == (False, 0, True)
     assert request.options.max_tokens == Tasks().max_tokens
+
+
+def test_as_many_logprobs_as_a_task_may_have_are_asked_for() -> None:
+    assert submit({"prompt": "x"}).request.options.logprobs is None
+    assert submit({"prompt": "x", "logprobs": 0}).request.options.logprobs == 0
+    most = {"prompt": "x", "logprobs": 20, "max_tokens": 1_560}
+    request = submit(most).request
+    assert request_from_json(request.to_json()) == request
+    assert generate(Task(request, State.AVAILABLE, 0), 1).sampling.logprobs == 20
+    with pytest.raises(InvalidRequest) as refused:
+        submit(most | {"max_tokens": 1_561})
+    assert refused.value.field == "logprobs"
 
 
 def test_every_sampler_is_an_option() -> None:

@@ -308,3 +308,28 @@ def test_a_retry_begins_with_the_model_again() -> None:
     assert asked[-1] == effects.Enqueue(front=False)
     assert task.fallback is None
     assert not task.beyond_model
+
+
+LINES = tuple(f'["{text}",-1.0,{offset},[]]' for offset, text in enumerate("abcd"))
+
+
+def test_logprobs_are_kept_over_a_lost_engine_and_gone_with_a_retry() -> None:
+    task = Task(REQUEST, State.EXECUTING, 1)
+    machine.progress(task, 1, (1,), "a", lambda: at(1), LINES[:1])
+    machine.apply(task, EVENTS["Lose"], at(2))
+    machine.apply(task, EVENTS["Start"], at(3))
+    machine.progress(task, 1, (2,), "b", lambda: at(4), LINES[1:2])
+    assert task.logprobs == LINES[:2]
+    machine.apply(task, EVENTS["Finish"], at(5))
+    assert task.snapshot().restore().logprobs == LINES[:2]
+    machine.apply(task, EVENTS["Retry"], at(6))
+    assert task.logprobs == ()
+
+
+def test_who_goes_on_with_a_text_begins_where_it_ends() -> None:
+    """The model had said "bc", of which only "b" was told: it might have become a stop string."""
+    task = Task(REQUEST, State.EXECUTING, 1, fallback_turn=True)
+    machine.progress(task, 1, (1, 2, 3), "ab", lambda: at(1), LINES[:3])
+    machine.apply(task, EVENTS["HandOver"], at(2))
+    machine.progress(task, 1, (4,), "X", lambda: at(3), ('["X",-2.0,2,[]]',))
+    assert task.logprobs == (*LINES[:2], '["X",-2.0,2,[]]')

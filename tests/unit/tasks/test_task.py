@@ -28,6 +28,7 @@ def test_a_snapshot_survives_json() -> None:
     task = with_text(Task(REQUEST, State.EXECUTING, 1, 2, tokens=[1, 2], attempt=2), "🙂 né\u0000")
     task.add_error(TaskError(1, 2, "engine_failed", "brøke 💥"))
     task.fallback_turn, task.fallback = True, Fallback("history", 3, 2)
+    task.logprobs = ('["x",-1.5,0,[["y",-0.5]]]',)
     request = request_from_json(REQUEST.to_json())
     assert request == REQUEST
     assert snapshot_from_json(request, task.snapshot().to_json()).restore() == task
@@ -40,6 +41,14 @@ def test_a_request_from_before_there_were_more_samplers_can_be_read() -> None:
     assert request_from_json(orjson.dumps(fields)) == REQUEST
     asked = [REQUEST.prompt, REQUEST.messages, REQUEST.model, fields["options"]]
     assert REQUEST.fingerprint() == hashlib.sha256(orjson.dumps(asked)).hexdigest()
+
+
+@pytest.mark.parametrize("line", ["", "[]", '["x",-1,0]', '["\u0100",-1,0,[]]', 7])
+def test_logprobs_of_another_kind_cannot_be_read(line: object) -> None:
+    fields = orjson.loads(Task(REQUEST, State.EXECUTING, 1).snapshot().to_json())
+    fields["logprobs"] = [line]
+    with pytest.raises(UNREADABLE):
+        snapshot_from_json(REQUEST, orjson.dumps(fields))
 
 
 @pytest.mark.parametrize("bias", [[1], [1, "2"], ["1", 2.0], [1.5, 2.0], 7])

@@ -143,3 +143,27 @@ def test_what_is_kept_as_json_and_is_none_is_not_read_back() -> None:
 )
 def test_every_time_can_be_shown(at_ns: int | None, shown: str | None) -> None:
     assert wire.rfc3339(at_ns) == shown
+
+
+def asked_for_logprobs() -> Task:
+    request = replace(REQUEST, options=Options(logprobs=1))
+    task = with_text(Task(request, State.COMPLETED, 1, seq=1), "ab")
+    task.logprobs = tuple(f'["{text}",-1.0,{at},[["z",-0.5]]]' for at, text in enumerate("abc"))
+    return task
+
+
+def test_logprobs_are_shown_of_the_text_where_they_are_wanted() -> None:
+    """The last token was of a stop string."""
+    task = asked_for_logprobs()
+    result = wire.document(task, logprobs=True)["result"]
+    assert [each["token"] for each in result["logprobs"]] == ["a", "b"]
+    assert wire.document(task)["result"]["logprobs"] is None
+    task.request = REQUEST
+    assert wire.document(task, logprobs=True)["result"]["logprobs"] is None
+
+
+def test_who_is_in_the_node_reads_an_updates_logprobs() -> None:
+    task = asked_for_logprobs()
+    told = ProgressUpdate(task, "decode", "b", 1, lambda _: 7)
+    assert [each.token for each in told.logprobs] == [b"b"]
+    assert "logprobs" not in told.payload()
