@@ -1,6 +1,6 @@
 """llama.cpp, as far as the engine needs it, with types.
 
-The only other modules that know `llama_cpp` are `vocabulary`, `sampling` and `candidates`.
+The only other modules that know `llama_cpp` are `vocabulary`, `sampling`, `candidates` and `dry`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.engine.batching.draft import ROWS_MAX
 from edge.engine.candidates import Candidates
+from edge.engine.dry import DrySamplers
 from edge.engine.pulse import Pulse
 from edge.engine.vocabulary import Vocabulary
 from edge.errors import EngineError, ModelError
@@ -275,6 +276,11 @@ class Llama:
         writes over them in the next step."""
         pointer = api.llama_get_logits_ith(self._context, index)
         return np.ctypeslib.as_array(pointer, (self.vocabulary.size,))
+
+    @cached_property
+    def dry(self) -> DrySamplers:
+        """Where a chain gets its DRY from."""
+        return DrySamplers(self.vocabulary.pointer)
 
     @cached_property
     def candidates(self) -> Candidates:

@@ -67,7 +67,7 @@ class Sampling:
     What follows is off as it stands here, and means what it means to llama.cpp. The ``last_n`` are
     how many tokens back a penalty looks, prompt included; -1 is the whole context. ``logit_bias``
     are pairs of a token id and what is added to its logit. ``mirostat`` 1 or 2 takes the place of
-    all that leaves tokens out.
+    all that leaves tokens out. Over ``dry_sequence_breakers`` DRY sees no repetition.
 
     ``logprobs`` asks how likely each token was, beside so many others; None does not ask.
     """
@@ -98,6 +98,7 @@ class Sampling:
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
     logprobs: int | None = None
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
 
 
 # ---- node to engine
@@ -345,7 +346,12 @@ def _pairs(value: list[list[str]] | None) -> tuple[tuple[str, str], ...] | None:
 def _sampling(value: list[Any]) -> Sampling:
     sampling = Sampling(*value)
     biases = tuple((token, bias) for token, bias in sampling.logit_bias)
-    return replace(sampling, stop=tuple(sampling.stop), logit_bias=biases)
+    return replace(
+        sampling,
+        stop=tuple(sampling.stop),
+        logit_bias=biases,
+        dry_sequence_breakers=tuple(sampling.dry_sequence_breakers),
+    )
 
 
 def _generate(

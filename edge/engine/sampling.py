@@ -10,6 +10,7 @@ from typing import Any, Final
 import llama_cpp as api
 
 from edge.engine.candidates import allows
+from edge.engine.dry import Kind
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
 from edge.errors import InvalidRequest
@@ -25,8 +26,6 @@ the probability anyway."""
 POSSIBLE_SHARE: Final = 1e-30
 """With less than this share of the likeliest token's probability a token is not possible. The
 probability of any other is above 0 as a float, whatever the size of the vocabulary."""
-DRY_BREAKERS: Final = (b"\n", b":", b'"', b"*")
-"""What stands between two sequences for DRY, those of llama.cpp's programs."""
 MIROSTAT_TOKENS: Final = 100
 """From how many of the likeliest mirostat 1 guesses at the rest (Basu et al. 2021, section 4)."""
 
@@ -182,15 +181,14 @@ def _penalties_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
 def _dry_link(llama: Llama, sampling: Sampling, lookback: int) -> Any:
     if sampling.dry_multiplier <= 0:
         return None
-    breakers = (ctypes.c_char_p * len(DRY_BREAKERS))(*DRY_BREAKERS)
-    return api.llama_sampler_init_dry(
-        llama.vocabulary.pointer,
-        sampling.dry_multiplier,
-        sampling.dry_base,
-        sampling.dry_allowed_length,
-        lookback,
-        breakers,
-        len(breakers),
+    return llama.dry.make(
+        Kind(
+            sampling.dry_multiplier,
+            sampling.dry_base,
+            sampling.dry_allowed_length,
+            lookback,
+            sampling.dry_sequence_breakers,
+        )
     )
 
 

@@ -90,6 +90,7 @@ _OPTIONS: Final = object_of(
         "mirostat_tau": {"type": "number"},
         "mirostat_eta": {"type": "number"},
         "logprobs": nullable(COUNT),
+        "dry_sequence_breakers": list_of(TEXT),
     }
 )
 

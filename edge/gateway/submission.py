@@ -23,6 +23,8 @@ _CONTEXT_TOKENS: Final = 1_048_576
 STOPS_MAX: Final = 16
 STOP_CHARS_MAX: Final = 256
 BIASES_MAX: Final = 300
+BREAKERS_MAX: Final = 16
+BREAKER_CHARS_MAX: Final = 40
 MESSAGES_MAX: Final = 1_000
 METADATA_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
@@ -155,6 +157,9 @@ FIELDS: Final[dict[str, Field]] = {
     "dry_allowed_length": fields.whole(0, 1_000, "So many tokens may be the same."),
     "dry_penalty_last_n": fields.whole(
         -1, _CONTEXT_TOKENS, "How many tokens back it looks; -1 is all, 0 switches it off."
+    ),
+    "dry_sequence_breakers": fields.texts(
+        BREAKERS_MAX, BREAKER_CHARS_MAX, "Over these nothing is the same; a line's end and : \" *."
     ),
     "mirostat": fields.whole(0, 2, "Its version, in place of what leaves tokens out; 0 is off."),
     "mirostat_tau": fields.number(0, 20, "The surprise that it aims for, in bits a token."),

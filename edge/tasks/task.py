@@ -84,6 +84,7 @@ class Options:
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
     logprobs: int | None = None
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
 
     def by_name(self) -> dict[str, Any]:
         """All of them, in their order."""
@@ -151,6 +152,7 @@ class Request:
     def size_bytes(self) -> int:
         """What its texts take in memory, where a character may take four."""
         texts = [self.prompt or "", self.metadata or "", self.user or "", *self.options.stop]
+        texts += self.options.dry_sequence_breakers
         texts += (content for _, content in self.messages or ())
         biases = self.options.logit_bias
         # A pair, its two numbers and its place in the tuple.
@@ -175,7 +177,9 @@ def request_from_json(data: bytes) -> Request:
     """The inverse of `Request.to_json`. On anything else `UNREADABLE`."""
     fields: dict[str, Any] = orjson.loads(data)
     options = fields["options"]
-    options["stop"] = tuple(options["stop"])
+    for name in {"stop", "dry_sequence_breakers"} & options.keys():
+        options[name] = tuple(options[name])
+        check_all(options[name], str)
     biases = tuple((token, bias) for token, bias in options.get("logit_bias", ()))
     check_all(tuple(token for token, _ in biases), int)
     check_all(tuple(bias for _, bias in biases), float)
@@ -201,9 +205,7 @@ def request_from_json(data: bytes) -> Request:
 @lru_cache(maxsize=256)
 def _options(**fields: Any) -> Options:
     """Most requests ask for the same: a hundred thousand of them share one object."""
-    options = _checked(Options(**fields))
-    check_all(options.stop, str)
-    return options
+    return _checked(Options(**fields))
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,6 +227,23 @@ def test_mirostat_leaves_something_to_chance_beside_a_grammar(worker: Worker) ->
     assert said(worker, mirostat) != said(worker, replace(mirostat, seed=6))
 
 
+def test_dry_sees_nothing_beyond_what_breaks_a_sequence(worker: Worker) -> None:
+    dry = two(8, dry_multiplier=20.0, dry_allowed_length=2)
+    assert said(worker, replace(dry, dry_sequence_breakers=("A",))) == [A] * 12
+    for others in ((), ("#",)):
+        assert said(worker, replace(dry, dry_sequence_breakers=others)) == said(worker, dry)
+
+
+def test_dry_begins_anew_with_each_task(worker: Worker) -> None:
+    """What is kept ready has seen nothing."""
+    dry = two(8, dry_multiplier=20.0, dry_allowed_length=2)
+    assert said(worker, dry) == said(worker, dry)
+    worker.steps.clear()
+    worker.send(*(ask(key, "say", dry) for key in (1, 2)))
+    worker.until_finished(1, 2)
+    assert worker.tokens(1) == worker.tokens(2)
+
+
 def test_dry_beside_a_grammar_is_refused(worker: Worker) -> None:
     """Of a grammar's only token it may leave nothing, and any other ends the process."""
     worker.send(ask(1, "say", replace(LETTERS, dry_multiplier=1.0)))

@@ -189,6 +189,7 @@ def options_document(options: Options) -> dict[str, Any]:
     """The options as a client would send them."""
     return options.by_name() | {
         "stop": list(options.stop),
+        "dry_sequence_breakers": list(options.dry_sequence_breakers),
         "response_format": _as_stored(options.response_format),
         "logit_bias": {str(token): bias for token, bias in options.logit_bias},
     }

@@ -24,6 +24,8 @@ BAD: list[tuple[str, Any]] = [
     ("presence_penalty", -2.1), ("typical_p", 1.1), ("xtc_probability", -0.1),
     ("xtc_threshold", 1.1), ("dry_multiplier", -1), ("dry_base", 0.9), ("dry_allowed_length", -1),
     ("dry_penalty_last_n", 2**20 + 1), ("mirostat", 3), ("mirostat_tau", -1), ("mirostat_eta", 2),
+    ("dry_sequence_breakers", ["x"] * 17), ("dry_sequence_breakers", ["x" * 41]),
+    ("dry_sequence_breakers", [""]),
     ("logprobs", -1), ("logprobs", 21), ("logprobs", True), ("logprobs", 1.5),
     ("logit_bias", []), ("logit_bias", {"one": 1}), ("logit_bias", {"01": 1}),
     ("logit_bias", {"-1": 1}), ("logit_bias", {"1\n": 1}), ("logit_bias", {"1": 101}),
@@ -102,8 +104,12 @@ def test_every_sampler_is_an_option() -> None:
         "dry_multiplier": 0.8, "dry_base": 2.0, "dry_allowed_length": 3, "dry_penalty_last_n": 512,
         "mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.2,
     }  # fmt: skip
+    breakers = ("###", "\n")
     biases = {str(token): -100 for token in range(299)} | {"7": 100}
-    request = submit({"prompt": "x", "logit_bias": biases} | given).request
+    request = submit(
+        {"prompt": "x", "logit_bias": biases, "dry_sequence_breakers": breakers} | given
+    ).request
+    assert request.options.dry_sequence_breakers == breakers
     assert {name: getattr(request.options, name) for name in given} == given
     assert dict(request.options.logit_bias)[7] == 100
     assert len(request.options.logit_bias) == 299
