@@ -7,6 +7,7 @@ back takes milliseconds where reading the prompt takes seconds. Pure: it never c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from edge.engine.batching.tokens import Tokens
 KEPT_TOKENS_MIN: Final = 64
 """A shorter prompt is read as fast as it is fetched."""
 KEPT_MAX: Final = 256
-"""How many are looked through for every sequence that gets a slot."""
+"""Of those with the same beginning all are looked at for a sequence that gets a slot."""
 
 
 class Elsewhere(Protocol):
@@ -52,6 +53,7 @@ class Shelf:
     def __init__(self, size_bytes_max: int) -> None:
         self._size_bytes_max = size_bytes_max
         self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._by_mark: dict[int, set[int]] = {}  # of all marks of those that are kept
         self._number = 0
         self.size_bytes = 0
 
@@ -66,27 +68,33 @@ class Shelf:
     def spares(self, tokens: Tokens) -> bool:
         """Whether nothing is lost with a cache of these tokens: it is short, or one that is here
         holds all of it."""
-        return len(tokens) < KEPT_TOKENS_MIN or any(
-            each.tokens.common(tokens) == len(tokens) for each in self._kept.values()
-        )
+        if len(tokens) < KEPT_TOKENS_MIN:
+            return True
+        same = self._numbers(tokens, len(tokens.marks))
+        return any(self._kept[each].tokens.common(tokens) == len(tokens) for each in same)
 
     def put(self, tokens: Tokens, state: bytes | Elsewhere) -> None:
         """Keeps it; what it goes beyond is part of it and goes."""
-        for number, each in list(self._kept.items()):
-            if each.tokens.common(tokens) == len(each.tokens):
+        for number in self._numbers(tokens, 1):
+            each = self._kept[number].tokens
+            if each.common(tokens) == len(each):
                 self._drop(number)
         self._number += 1
         kept = self._kept[self._number] = Kept(tokens, state)
+        for mark in tokens.marks:
+            self._by_mark.setdefault(mark, set()).add(self._number)
         self.size_bytes += kept.size_bytes
         while self.size_bytes > self._size_bytes_max or len(self._kept) > KEPT_MAX:
             self._drop(next(iter(self._kept)))
 
     def best(self, prompt: Tokens) -> tuple[int, int]:
-        """Number of the cache with the longest beginning of this prompt, and how long it is; zeros
-        when there is none."""
+        """Number of the cache with the longest beginning of this prompt, of a block at least
+        (`edge.engine.batching.tokens`), and how long it is; zeros when there is none."""
+        # Who has a mark has all before it, too.
+        blocks = bisect_left(prompt.marks, True, key=lambda mark: mark not in self._by_mark)
         best = (0, 0)
-        for number, each in self._kept.items():
-            shared = each.tokens.common(prompt)
+        for number in self._numbers(prompt, blocks):
+            shared = self._kept[number].tokens.common(prompt)
             if shared > best[1]:
                 best = (number, shared)
         return best
@@ -100,5 +108,17 @@ class Shelf:
         """All of them, the one not used for longest first."""
         return list(self._kept.values())
 
+    def _numbers(self, tokens: Tokens, blocks: int) -> list[int]:
+        """Of those that have its first so many blocks, in their order; none for no block."""
+        if not 0 < blocks <= len(tokens.marks):
+            return []
+        return sorted(self._by_mark.get(tokens.marks[blocks - 1], ()))
+
     def _drop(self, number: int) -> None:
-        self.size_bytes -= self._kept.pop(number).size_bytes
+        kept = self._kept.pop(number)
+        self.size_bytes -= kept.size_bytes
+        for mark in kept.tokens.marks:
+            numbers = self._by_mark[mark]
+            numbers.discard(number)
+            if not numbers:
+                del self._by_mark[mark]

@@ -9,7 +9,7 @@ somebody may make prompts whose marks agree and whose tokens do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 BLOCK_TOKENS: Final = 32
@@ -28,6 +28,12 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def marks(self) -> Sequence[int]:
+        """One for each whole block: who has the same has, in all likelihood, the same tokens up to
+        the block's end."""
+        return self._marks
 
     def slice(self, start: int, end: int) -> tuple[int, ...]:
         """The tokens from one position to another."""

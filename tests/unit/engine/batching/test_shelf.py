@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.engine.batching import shelf as module
 from edge.engine.batching.shelf import KEPT_TOKENS_MIN, Shelf
-from edge.engine.batching.tokens import Tokens
+from edge.engine.batching.tokens import BLOCK_TOKENS, Tokens
 
 LONG = tuple(range(KEPT_TOKENS_MIN))
 
@@ -60,3 +64,37 @@ def test_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         shelf.put(of(first), b"x")
     assert len(shelf) == 2
     assert shelf.best(of(0)) == (0, 0)
+
+
+# Few kinds of blocks, so that beginnings agree by chance: a prompt is some blocks and a rest.
+PROMPTS = st.tuples(st.lists(st.integers(0, 1), min_size=2, max_size=5), st.integers(0, 31)).map(
+    lambda made: [each for kind in made[0] for each in [kind] * BLOCK_TOKENS] + [7] * made[1]
+)
+
+
+def common(first: list[int], second: list[int]) -> int:
+    pairs = zip(first, second, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+@given(st.lists(PROMPTS, max_size=12), PROMPTS)
+def test_the_longest_beginning_is_found_among_all_and_nothing_is_kept_twice(
+    put: list[list[int]], asked: list[int]
+) -> None:
+    shelf = Shelf(8)
+    for ids in put:
+        if shelf.wants(Tokens(ids), 1):
+            shelf.put(Tokens(ids), b"x")
+    kept: list[Any] = [[*each.tokens.slice(0, len(each.tokens))] for each in shelf.all()]
+    longest = max((common(ids, asked) for ids in kept), default=0)
+    assert shelf.best(Tokens(asked))[1] == (longest if longest >= BLOCK_TOKENS else 0)
+    assert shelf.spares(Tokens(asked)) == any(ids[: len(asked)] == asked for ids in kept)
+    assert not any(a is not b and b[: len(a)] == a for a in kept for b in kept)
+
+
+def test_of_what_is_gone_nothing_is_left() -> None:
+    shelf = Shelf(1)
+    for first in range(20):
+        shelf.put(of(first), b"x")
+    assert len(shelf) == 1
+    assert shelf._by_mark.keys() == {*of(19).marks}
