@@ -200,6 +200,7 @@ class Parts:
                 start_process=outside.start_process,
                 on_step=self._stepped,
                 on_threads=self._figures.saw_threads,
+                on_cache_use=self._figures.saw_cache_use,
             ),
             shutdown_ms=15_000,
         )
@@ -320,7 +321,9 @@ class Parts:
             lambda: self._figures.tokens_per_second,
         ).mount(app)  # fmt: skip
         OpenApi().mount(app)
-        HealthApi(self.system, self.turns, self._facts, access, settings.health.limit_ms).mount(app)
+        HealthApi(
+            self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
+        ).mount(app)
         mount(app, "/socket", self.sockets)
         return app
 

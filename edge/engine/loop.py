@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 
 from edge.engine.batching.batcher import Batcher, Entry
@@ -20,6 +21,7 @@ from edge.engine.intake import (
 from edge.engine.llama import CacheFull, DecodeFailed, Llama, Stopped
 from edge.engine.messages import (
     Admitted,
+    CacheUse,
     Cancel,
     Finished,
     FrameTooLarge,
@@ -52,6 +54,8 @@ class Loop:
         self._admitted: list[Admitted] = []
         self._untidy = True  # what slots keep has not been looked at since somebody came or went
         self._steps = 0
+        self._uses: Counter[str] = Counter()
+        self._told_use = CacheUse()
 
     def run(self) -> None:
         """Until the commands say that it is the end."""
@@ -81,7 +85,15 @@ class Loop:
         elif isinstance(command, Dropped):
             self._finished.append(Finished(command.key, "cancelled", "", 0, 0, 0, 0.0, 0.0))
         else:
+            self._tell_use()
             self._pipe.send(Pong(command.nonce, self._steps, self._threads.now))
+
+    def _tell_use(self) -> None:
+        shelf = self._shelf
+        use = CacheUse(**self._uses, shelf_caches=len(shelf), shelf_bytes=shelf.size_bytes)
+        if use != self._told_use:
+            self._told_use = use
+            self._pipe.send(use)
 
     def _begin(self, prepared: Prepared) -> None:
         request = prepared.request
@@ -125,11 +137,18 @@ class Loop:
             if not self._bring(placement):
                 self._batcher.reread(key)
                 kept = 0
+            self._count_use(placement, kept)
             sequence = self._sequences[key]
             if not sequence.started_ns:  # else it was told before it had to wait again
                 sequence.started_ns = time.perf_counter_ns()
                 sequence.cached_tokens = min(kept, sequence.prompt_tokens)
                 self._admitted.append(Admitted(key, sequence.prompt_tokens, sequence.cached_tokens))
+
+    def _count_use(self, placement: Placement, kept: int) -> None:
+        copied, fetched = placement.copy_from is not None, placement.fetch is not None
+        way = "copied" if copied else "fetched" if fetched else "in_place"
+        self._uses[way if kept else "unshared"] += 1
+        self._uses["reused_tokens"] += kept
 
     def _bring(self, placement: Placement) -> bool:
         """Makes llama.cpp's cache what the placement says. False when what it takes over could not
@@ -154,6 +173,7 @@ class Loop:
             state = self._llama.state(slot)
             if state:
                 self._shelf.put(cached, state)
+                self._uses["put_away"] += 1
 
     def tidy(self) -> None:
         """What nobody uses makes the steps of others long, so it goes on the shelf; one slot's in a
@@ -257,8 +277,11 @@ class Loop:
         slot = self._caches.evict()
         if slot is not None:
             self._llama.trim(slot, 0)
+            self._uses["evicted"] += 1
         elif self._batcher.requeue() is None:
             raise EngineError("llama.cpp has no room for one sequence of the context's length")
+        else:
+            self._uses["requeued"] += 1
         return self._batcher.plan()
 
     def _output(self, entry: Entry, index: int) -> Output:

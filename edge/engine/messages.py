@@ -290,8 +290,29 @@ class Pong:
     threads: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What came of what is kept of prompts, since this engine has started; told before a `Pong`
+    between two steps when it has changed. Each sequence that got a slot has found the beginning of
+    its prompt ``in_place``, in another slot (``copied``), on the shelf (``fetched``) or nowhere
+    (``unshared``); ``reused_tokens`` were not read for that. ``put_away`` caches went on the shelf,
+    ``evicted`` ones had to go since a step had no room, and ``requeued`` sequences had to wait
+    again. The shelf has ``shelf_caches`` of ``shelf_bytes`` now, those on disk included."""
+
+    in_place: int = 0
+    copied: int = 0
+    fetched: int = 0
+    unshared: int = 0
+    reused_tokens: int = 0
+    put_away: int = 0
+    evicted: int = 0
+    requeued: int = 0
+    shelf_caches: int = 0
+    shelf_bytes: int = 0
+
+
 ToEngine = Generate | Cancel | Count | Ping | Shutdown
-FromEngine = Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong
+FromEngine = Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong | CacheUse
 Message = ToEngine | FromEngine
 
 _TO_ENGINE: Final = (Generate, Cancel, Count, Ping, Shutdown)
@@ -406,7 +427,18 @@ _BUILD: Final[dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 _BUILD.update(
     (cls.__name__, _flat(cls))
-    for cls in (Cancel, Ping, Shutdown, Ready, LoadFailed, Tokenising, Rejected, Counted, Pong)
+    for cls in (
+        Cancel,
+        Ping,
+        Shutdown,
+        Ready,
+        LoadFailed,
+        Tokenising,
+        Rejected,
+        Counted,
+        Pong,
+        CacheUse,
+    )
 )
 
 

@@ -21,6 +21,7 @@ from edge.gateway.access import Access
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
 from edge.services.health.readiness import Look
+from edge.services.health.status import Figures
 from edge.services.task.turns import Turns
 
 SLACK_MS: Final = 1_000
@@ -31,12 +32,19 @@ class HealthApi:
     """The handlers; `mount` puts them in their places."""
 
     def __init__(
-        self, system: System, turns: Turns, facts: NodeFacts, access: Access, limit_ms: int
+        self,
+        system: System,
+        turns: Turns,
+        facts: NodeFacts,
+        figures: Figures,
+        access: Access,
+        limit_ms: int,
     ) -> None:
         self._system = system
         self._access = access
         self._turns = turns
         self._facts = facts
+        self._figures = figures
         self._limit_ms = limit_ms
 
     def mount(self, app: web.Application) -> None:
@@ -62,6 +70,8 @@ class HealthApi:
                 "safe_mode": facts.safe_mode,
                 "template_fault": facts.template_fault or None,
                 "slots": turns.slots,
+                "threads": self._figures.threads,
+                "cache": self._figures.cache,
                 "running": turns.busy,
                 "queued": turns.waiting,
                 "durable": facts.durable(),

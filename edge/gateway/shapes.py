@@ -249,6 +249,11 @@ _ALIVE: Final = object_of(
         "safe_mode": FLAG,
         "template_fault": nullable(TEXT),
         "slots": COUNT,
+        "threads": about(nullable(COUNT), "How many the engine works with now."),
+        "cache": about(
+            nullable({"type": "object", "additionalProperties": COUNT}),
+            "What came of what is kept of prompts, since the engine's start.",
+        ),
         "running": COUNT,
         "queued": COUNT,
         "durable": FLAG,

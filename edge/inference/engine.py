@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from random import Random
 from typing import Final
 
@@ -18,6 +19,7 @@ from edge.clock import NS_PER_MS, Timer
 from edge.engine.messages import (
     BACKEND_BROKEN_STATUS,
     REQUESTS_MAX,
+    CacheUse,
     Cancel,
     Counted,
     FrameTooLarge,
@@ -82,8 +84,9 @@ class EngineActor(Actor):
     of its socket belongs; `start_process` runs it, by default as a `Worker`, which needs a running
     event loop. `on_step` is told of each step: how many tokens it generated, how many others it
     read, and how many sequences go on; `on_threads` with each sign of life between two steps of how
-    many threads it works with. Starts the engine when it is spawned; an orderly stop
-    (`Ref.stop`) ends when the process is gone, any other kills it.
+    many threads it works with, `on_cache_use` of what came of its caches (`CacheUse`). Starts the
+    engine when it is spawned; an orderly stop (`Ref.stop`) ends when the process is gone, any other
+    kills it.
     """
 
     def __init__(
@@ -97,11 +100,13 @@ class EngineActor(Actor):
         start_process: StartProcess = Worker,
         on_step: Callable[[int, int, int], object] | None = None,
         on_threads: Callable[[int], object] | None = None,
+        on_cache_use: Callable[[CacheUse], object] | None = None,
     ) -> None:
         self._command = command
         self._start_process = start_process
         self._on_step = on_step
         self._on_threads = on_threads
+        self._on_cache_use = on_cache_use
         self._telemetry = telemetry
         self._life = life.Lifecycle(policy, rng, safe=safe)
         self._routes = Routes(self._cancel)
@@ -264,6 +269,10 @@ class EngineActor(Actor):
                 self._heard()
                 if threads and self._on_threads is not None:
                     self._on_threads(threads)
+            case CacheUse():
+                self._telemetry.emit("engine.cache", **asdict(message))
+                if self._on_cache_use is not None:
+                    self._on_cache_use(message)
             case Tokenising(key=key):
                 self._counts.turned_to(key)
             case Counted(key=key):

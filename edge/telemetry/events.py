@@ -33,6 +33,10 @@ EVENTS: Final[dict[str, str]] = {
     "engine.backoff": "in_ms, deaths",
     "engine.given_up": "reason",
     "engine.step": "running, waiting, tokens: generated, batch_tokens, decode_us",
+    "engine.cache": (
+        "in_place, copied, fetched, unshared, reused_tokens, put_away, evicted, requeued,"
+        " shelf_caches, shelf_bytes: as `edge.engine.messages.CacheUse`, since the engine's start"
+    ),
     "store.opening": "path, elapsed_ms: it goes on",
     "store.opened": "path, tasks_unfinished",
     "store.quarantined": "path, kept_as, reason",

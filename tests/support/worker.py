@@ -9,10 +9,13 @@ from pathlib import Path
 
 from edge.engine.messages import (
     Admitted,
+    CacheUse,
     Finished,
     FrameReader,
     Generate,
     Message,
+    Ping,
+    Pong,
     Sampling,
     Step,
     Tokenising,
@@ -72,6 +75,14 @@ class Worker:
     def tokens(self, key: int) -> tuple[int, ...]:
         outputs = [each for step in self.steps for each in step.outputs if each.key == key]
         return tuple(token for each in outputs for token in each.tokens)
+
+    def cache_use(self) -> CacheUse:
+        """What it says of its caches; it has used them since it said so last."""
+        self.send(Ping(1))
+        use, pong = self.next(), self.next()
+        assert isinstance(use, CacheUse), use
+        assert isinstance(pong, Pong), pong
+        return use
 
     def text(self, key: int) -> str:
         said = [each.text for step in self.steps for each in step.outputs if each.key == key]

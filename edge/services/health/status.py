@@ -6,13 +6,14 @@ The figures are read when they are wanted: while nobody listens nothing is measu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from edge.actors import Actor
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
+from edge.engine.messages import CacheUse
 from edge.phoenix import Encoded
 from edge.services.health.readiness import PAUSED, unreadable
 from edge.services.task import wire
@@ -78,11 +79,26 @@ class Figures:
         self._started_ns = clock.now_ns()
         self._tokens = Rate()
         self._threads: int | None = None
+        self._cache_use: CacheUse | None = None
         self._process = psutil.Process()
 
     def saw_tokens(self, count: int) -> None:
         """The engine has generated so many."""
         self._tokens.add(count, self._clock.now_ns())
+
+    def saw_cache_use(self, use: CacheUse) -> None:
+        """What came of the caches of prompts since the engine's start."""
+        self._cache_use = use
+
+    @property
+    def cache(self) -> dict[str, int] | None:
+        """The same by name; None before anything came of them."""
+        return None if self._cache_use is None else asdict(self._cache_use)
+
+    @property
+    def threads(self) -> int | None:
+        """How many the engine works with; None before it has said so."""
+        return self._threads
 
     def saw_threads(self, number: int) -> None:
         """The engine works with so many now: fewer than at its start where the box is busy."""
@@ -123,6 +139,7 @@ class Figures:
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),
             "threads": self._threads,
+            "cache": self.cache,
             "tokens_per_second": self.tokens_per_second,
             "ended": sources.ends.counts,
             "memory_bytes": self._process.memory_info().rss,

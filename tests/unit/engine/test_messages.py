@@ -17,6 +17,7 @@ from edge.engine.messages import (
     FROM_ENGINE_BYTES_MAX,
     TO_ENGINE_BYTES_MAX,
     Admitted,
+    CacheUse,
     Cancel,
     Count,
     Counted,
@@ -57,6 +58,7 @@ EXAMPLES: tuple[Message, ...] = (
     Rejected(1, "code", "why", True, None),
     Counted(-1, 2, 3),
     Pong(1, 2),
+    CacheUse(1, 2, 3),
 )  # fmt: skip
 
 

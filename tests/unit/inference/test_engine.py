@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from random import Random
 
 import pytest
@@ -12,6 +13,7 @@ from edge.actors import Actor, CallTimeout, Ref, System
 from edge.clock import SystemClock
 from edge.engine.messages import (
     BACKEND_BROKEN_STATUS,
+    CacheUse,
     Cancel,
     Count,
     Counted,
@@ -24,7 +26,7 @@ from edge.engine.messages import (
     ToEngine,
 )
 from edge.inference import CountTokens, EngineActor, EngineLost, LifecyclePolicy, Run
-from edge.telemetry import Telemetry
+from edge.telemetry import Event, Telemetry
 
 TICK_MS = 10
 
@@ -68,6 +70,8 @@ async def started(
     played: Played,
     policy: LifecyclePolicy | None = None,
     on_threads: Callable[[int], object] | None = None,
+    on_cache_use: Callable[[CacheUse], object] | None = None,
+    telemetry: Telemetry | None = None,
 ) -> tuple[System, Ref]:
     """An engine's actor whose process is played, and is ready."""
     loop = asyncio.get_running_loop()
@@ -75,11 +79,12 @@ async def started(
     engine = system.spawn(
         EngineActor(
             lambda _safe: (),
-            telemetry=Telemetry(),
+            telemetry=telemetry or Telemetry(),
             policy=policy or LifecyclePolicy(),
             rng=Random(0),
             start_process=played.start,
             on_threads=on_threads,
+            on_cache_use=on_cache_use,
         )
     )
     # It has been started in its first turn.
@@ -135,4 +140,17 @@ async def test_the_engines_threads_are_told_but_not_from_within_a_step() -> None
     for threads in (2, 0, 1):
         played.say(Pong(1, 1, threads))
     assert told == [2, 1]
+    engine.kill()
+
+
+async def test_what_came_of_caches_is_told_and_emitted() -> None:
+    played, told, telemetry = Played(), list[CacheUse](), Telemetry()
+    emitted: list[Event] = []
+    telemetry.attach(emitted.append)
+    _, engine = await started(played, on_cache_use=told.append, telemetry=telemetry)
+    use = CacheUse(in_place=3, reused_tokens=70, shelf_bytes=9)
+    played.say(use)
+    assert told == [use]
+    (event,) = [each for each in emitted if each.name == "engine.cache"]
+    assert event.fields == asdict(use)
     engine.kill()

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from edge.clock import NS_PER_MS, NS_PER_S
+from edge.engine.messages import CacheUse
 from edge.services.health.status import (
     PUSH_MS,
     STATUS_TOPIC,
@@ -173,3 +174,14 @@ def test_the_engines_threads_are_shown_once_they_are_known() -> None:
 def test_what_the_model_got_for_lack_of_memory_is_shown() -> None:
     assert join(Node().client())["room"] is None
     assert join(Node(room="1.0 GiB are free").client())["room"] == "1.0 GiB are free"
+
+
+def test_threads_and_what_came_of_caches_are_among_the_figures(node: Node) -> None:
+    figures = join(node.client())
+    assert (figures["threads"], figures["cache"]) == (None, None)
+    node.figures.saw_threads(2)
+    node.figures.saw_cache_use(CacheUse(copied=3, reused_tokens=70))
+    node.advance(1_000)
+    figures = node.figures.read()
+    assert figures["threads"] == 2
+    assert (figures["cache"]["copied"], figures["cache"]["reused_tokens"]) == (3, 70)
