@@ -109,10 +109,11 @@ class Engine:
 class Raw:
     """`bench.raw_decode` in its own process."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, *flags: str) -> None:
+        """`flags` come after the shared ones, and count."""
         command = [sys.executable, "-m", "bench.raw_decode", "--safe", "--model", str(model)]
         self._process = subprocess.Popen(
-            [*command, *SHARED, "--prompt-tokens", str(len(PROMPT) + 2)],
+            [*command, *SHARED, "--prompt-tokens", str(len(PROMPT) + 2), *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
