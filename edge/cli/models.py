@@ -10,7 +10,7 @@ from typing import Any
 from edge.cli import flags
 from edge.cli.output import say, say_json
 from edge.inference import models
-from edge.inference.models import ModelFile
+from edge.inference.model_file import ModelFile, verified
 
 
 def add_to(levels: flags.Levels) -> None:
@@ -52,7 +52,7 @@ def _verify(given: argparse.Namespace, settings: flags.Load) -> int:
     wanted = [model for model in models.available(data_dir) if given.model in (None, model.name)]
     whole = []
     for model in wanted or [models.resolve(given.model, data_dir)]:
-        whole.append(models.verify(model).name)
+        whole.append(verified(model).name)
         if not given.json:
             say(f"{whole[-1]}: whole")
     if given.json:
@@ -92,4 +92,5 @@ def _document(model: ModelFile) -> dict[str, Any]:
         "path": os.fsencode(model.path).decode("utf-8", "backslashreplace"),
         "size_bytes": model.size_bytes,
         "shipped": model.embedded,
+        "package": model.package or None,
     }

@@ -8,7 +8,8 @@ from edge.inference.command import (
     policy_of,
 )
 from edge.inference.engine import EngineActor
-from edge.inference.models import ModelFile, resolve, standby
+from edge.inference.model_file import ModelFile
+from edge.inference.models import resolve
 from edge.inference.policy import LifecyclePolicy
 from edge.inference.protocol import (
     Abort,
@@ -26,6 +27,7 @@ from edge.inference.protocol import (
     follow_engine,
     stop,
 )
+from edge.inference.shipped import standby
 
 __all__ = [
     "CONTEXT_TOKENS_DEFAULT",

@@ -10,7 +10,7 @@ from typing import Final
 from edge.errors import SettingsError
 from edge.inference.box import cores
 from edge.inference.fit import KV_BLOCK, Room, fit
-from edge.inference.models import ModelFile
+from edge.inference.model_file import ModelFile
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
 

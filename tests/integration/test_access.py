@@ -19,6 +19,7 @@ from edge.errors import StartupError
 from edge.node import Node
 from edge.settings import is_loopback, load
 from tests.support.node_inside import ScriptedNode, scripted_node
+from tests.support.storyteller import STORYTELLER
 
 TOKENS = {"ada": "a secret of ada's own", "bob": "a secret of bob's own"}
 STRANGER: dict[str, str] = {}
@@ -62,7 +63,7 @@ async def test_who_is_let_in_is_said_at_the_start(
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge.cli.main", "serve", "--port", "0"),
-        *("--data-dir", str(tmp_path)),
+        *("--data-dir", str(tmp_path), "--model", STORYTELLER),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env=bare(ORIGINS=origins),
@@ -80,7 +81,7 @@ async def test_the_node_for_the_occasion_is_for_this_machine_alone(tmp_path: Pat
     environment = bare(HOST="0.0.0.0", PORT=nowhere, TOKENS=f"ada={TOKENS['ada']}", ORIGINS="*")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edge.cli.main", "run", "A story", "--max-tokens", "400"),
-        *("--data-dir", str(tmp_path)),
+        *("--data-dir", str(tmp_path), "--model", STORYTELLER),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -101,7 +102,8 @@ async def test_the_node_for_the_occasion_is_for_this_machine_alone(tmp_path: Pat
 
 async def test_a_node_without_tokens_does_not_listen_to_others(tmp_path: Path) -> None:
     """Also when its settings were changed after they were checked."""
-    settings = load(environment={}, flags={"data.dir": str(tmp_path), "server.port": 0})
+    flags = {"data.dir": str(tmp_path), "server.port": 0, "model.name": STORYTELLER}
+    settings = load(environment={}, flags=flags)
     settings.server.host = "0.0.0.0"
     with pytest.raises(StartupError, match="the whole network"):
         await Node(settings).start()

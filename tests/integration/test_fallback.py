@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge.errors import StartupError
-from edge.inference import models
+from edge.inference.shipped import embedded
 from tests.support.node_inside import Script, heard_text, scripted_node
 
 WRITER = ("--rate", "100", "--says", "other")
@@ -42,7 +42,7 @@ async def test_the_other_model_goes_on_where_the_text_ends(tmp_path: Path) -> No
 
 async def test_the_embedded_model_goes_on_with_what_another_has_begun(tmp_path: Path) -> None:
     own = tmp_path / "own.gguf"
-    own.write_bytes(models.embedded()[0].path.read_bytes())
+    own.write_bytes(embedded()[0].path.read_bytes())
     async with scripted_node(tmp_path, **OUT, model__name=str(own)) as node:
         task_id = await node.submit("Tell me a story about a dog", max_tokens=30, temperature=0)
         async with node.watch(task_id) as channel:
@@ -114,7 +114,7 @@ async def test_a_task_that_wants_no_other_answer_waits_for_the_model(tmp_path: P
 
 async def test_a_model_that_vanished_is_waited_for_and_the_text_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "own.gguf"
-    path.write_bytes(models.embedded()[0].path.read_bytes())
+    path.write_bytes(embedded()[0].path.read_bytes())
     limits: dict[str, Any] = {"model__name": str(path), "model__given_up_ms": 100}
     async with scripted_node(tmp_path, real=True, **limits) as node:
         task_id = await node.submit(

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.node import RunningNode, joined, start_node
 from tests.support.scripted_node import start_scripted_node
+from tests.support.storyteller import STORYTELLER
 
 HERE = Path(__file__).parents[2]
 
@@ -40,6 +41,11 @@ async def run(
 
 def elwift(*words: str) -> list[str]:
     return [sys.executable, "-m", "edge.cli.main", *words]
+
+
+def serve(data_dir: Path, *flags: str) -> list[str]:
+    common = ("--port", "0", "--data-dir", str(data_dir), "--model", STORYTELLER)
+    return elwift("serve", *common, *flags)
 
 
 def bare(**environment: str) -> dict[str, str]:
@@ -102,7 +108,7 @@ async def test_a_second_interrupt_means_at_once(
     tmp_path: Path, patient: tuple[str, ...], http: aiohttp.ClientSession
 ) -> None:
     process = await asyncio.create_subprocess_exec(
-        *elwift("serve", "--port", "0", "--data-dir", str(tmp_path), *patient),
+        *serve(tmp_path, *patient),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -131,7 +137,7 @@ async def test_a_terminal_that_has_gone_away_does_not_keep_it_from_stopping(
 ) -> None:
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
-        *elwift("serve", "--port", "0", "--data-dir", str(tmp_path), *patient),
+        *serve(tmp_path, *patient),
         stdout=asyncio.subprocess.PIPE,
         stderr=writing,
     )
@@ -149,7 +155,7 @@ async def test_a_terminal_that_has_gone_away_does_not_keep_it_from_stopping(
 
 async def test_who_starts_it_with_nohup_keeps_it(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *("nohup", *elwift("serve", "--port", "0", "--data-dir", str(tmp_path))),
+        *("nohup", *serve(tmp_path)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -168,7 +174,7 @@ async def test_who_starts_it_with_nohup_keeps_it(tmp_path: Path) -> None:
 async def test_closed_standard_streams_are_no_matter(tmp_path: Path, closed: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = " ".join(elwift("serve", "--port", str(port), "--data-dir", str(tmp_path)))
+    command = " ".join(serve(tmp_path, "--port", str(port)))
     process = await asyncio.create_subprocess_shell(f"exec {command} {closed}")
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as http:
@@ -198,7 +204,7 @@ async def test_closed_standard_streams_are_no_matter(tmp_path: Path, closed: str
         (("--port", "70000"), 78, "server.port"),
         (("--config", "/no/such/file.toml"), 78, "/no/such/file.toml"),
         (("--model", "nobody"), 78, "nobody"),
-        (("--context", "100000"), 78, "trained with a context of"),
+        (("--model", STORYTELLER, "--context", "100000"), 78, "trained with a context of"),
         (("--data-dir", "/proc/nowhere"), 1, "/proc/nowhere"),
         (("--prot", "1"), 2, "--prot"),
     ],
@@ -216,8 +222,8 @@ async def test_what_a_restart_cannot_cure_has_its_own_status(
 
 async def test_a_port_that_is_taken_may_be_free_at_the_next_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        words = ("--port", str(taken.getsockname()[1]), "--data-dir", str(tmp_path))
-        ended, out, err = await run(elwift("serve", *words))
+        port = str(taken.getsockname()[1])
+        ended, out, err = await run(serve(tmp_path, "--port", port))
     assert (ended, out) == (1, "")
     assert "cannot listen" in err
 
@@ -243,8 +249,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 async def test_a_user_without_a_home_hears_what_to_do(tmp_path: Path) -> None:
-    serve = (sys.executable, "-c", NOBODY, "serve", "--port", "0")
-    ended, out, err = await run(serve, bare(PYTHONPATH=str(HERE)))
+    words = ("serve", "--port", "0", "--model", STORYTELLER)
+    ended, out, err = await run((sys.executable, "-c", NOBODY, *words), bare(PYTHONPATH=str(HERE)))
     assert (ended, out) == (78, "")
     assert "no home directory" in err
     assert "--data-dir" in err
@@ -252,7 +258,7 @@ async def test_a_user_without_a_home_hears_what_to_do(tmp_path: Path) -> None:
 
 
 async def test_a_user_without_a_home_runs_a_prompt(tmp_path: Path) -> None:
-    words = ("run", "A story", "--max-tokens", "3", "--threads", "1")
+    words = ("run", "A story", "--max-tokens", "3", "--threads", "1", "--model", STORYTELLER)
     environment = bare(PYTHONPATH=str(HERE), ELWIFT_SERVER__PORT="9")
     ended, out, err = await run((sys.executable, "-c", NOBODY, *words), environment)
     assert ended == 0, err
@@ -264,7 +270,7 @@ async def test_a_place_that_the_database_cannot_use_is_refused_first(
     tmp_path: Path, name: str
 ) -> None:
     folder = tmp_path / name
-    ended, out, err = await run(elwift("serve", "--port", "0", "--data-dir", str(folder)))
+    ended, out, err = await run(serve(folder))
     assert (ended, out) == (1, "")
     assert "data directory" in err
     assert "Traceback" not in err

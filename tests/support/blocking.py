@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tests.support.storyteller import STORYTELLER
+
 GUARD_S = 30
 """A test that waits this long has failed."""
 
@@ -83,7 +85,8 @@ class Node:
 def blocking_node(folder: Path, *engine_flags: str, **settings: object) -> Iterator[Node]:
     """A node on the scripted engine, for the time of the block; settings as ``section__name``. It
     has to end in order."""
-    given = {"data__dir": folder / "data", "server__port": 0} | settings
+    common = {"data__dir": folder / "data", "server__port": 0, "model__name": STORYTELLER}
+    given = common | settings
     environment = {f"ELWIFT_{name.upper()}": str(value) for name, value in given.items()}
     log = folder / "log"
     with log.open("wb") as errors:

@@ -14,6 +14,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.support.storyteller import STORYTELLER
+
 
 class RunningNode:
     """A node process that is ready."""
@@ -30,10 +32,10 @@ class RunningNode:
 
 
 async def start_node(data_dir: Path, *flags: str) -> RunningNode:
-    """Starts `elwift serve` and waits for its line."""
-    return await start_module(
-        *("edge.cli.main", "serve", "--port", "0", "--data-dir", str(data_dir), *flags)
-    )
+    """Starts `elwift serve` and waits for its line; a model among the flags takes the place of the
+    storyteller."""
+    common = ("--port", "0", "--data-dir", str(data_dir), "--model", STORYTELLER)
+    return await start_module("edge.cli.main", "serve", *common, *flags)
 
 
 async def start_module(

@@ -18,9 +18,11 @@ from edge.settings import load
 from tests.support import scripted_engine
 from tests.support.node import Channel, joined
 from tests.support.rows import Heard
+from tests.support.storyteller import STORYTELLER
 
 QUICK: dict[str, Any] = {
     "server.port": 0,
+    "model.name": STORYTELLER,
     "server.drain_ms": 0,
     "data.snapshot_ms": 50,
     "tasks.retry_base_ms": 10,

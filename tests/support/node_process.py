@@ -20,6 +20,7 @@ from edge.node import Node
 from edge.settings import load
 from edge.telemetry import Event, Telemetry
 from tests.support.scripted_engine import command
+from tests.support.storyteller import STORYTELLER
 
 FREQUENT = ("engine.step", "store.committed", "channel.joined")
 FREQUENT_ROOMS = ("task.", "socket.", "http.")
@@ -38,7 +39,7 @@ async def serve(data_dir: str, *, model: bool, flags: list[str]) -> None:
     telemetry.attach(tell)
     argv = command(*flags)
     node = Node(
-        load(flags={"data.dir": data_dir, "server.port": 0}),
+        load(flags={"data.dir": data_dir, "server.port": 0, "model.name": STORYTELLER}),
         telemetry=telemetry,
         engine_command=None if model else lambda _safe: argv,
     )

@@ -21,6 +21,7 @@ from edge.settings import load
 from edge.telemetry import log_events
 from tests.support.node import RunningNode, start_module
 from tests.support.scripted_engine import command
+from tests.support.storyteller import STORYTELLER
 
 
 async def start_scripted_node(
@@ -28,7 +29,8 @@ async def start_scripted_node(
 ) -> RunningNode:
     """Starts one and waits until it is ready. ``settings`` by path, such as ``server.drain_ms``;
     ``how`` as in `start_module`."""
-    chosen = {"data.dir": str(data_dir), "server.port": "0"} | (settings or {})
+    chosen = {"data.dir": str(data_dir), "server.port": "0", "model.name": STORYTELLER}
+    chosen |= settings or {}
     environment = {
         f"ELWIFT_{path.upper().replace('.', '__')}": value for path, value in chosen.items()
     }

