@@ -23,7 +23,6 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.test_engine import CONTEXT_TOKENS, NO_GUESSES, PROMPT, SHARED, THREADS, Engine, Raw
-from bench.test_speculation import real_model
 from edge.engine.messages import (
     Admitted,
     Cancel,
@@ -36,6 +35,7 @@ from edge.engine.messages import (
     encode,
 )
 from tests.support.random_gguf import write_random_gguf
+from tests.support.smollm2 import smollm2
 
 WORDS: Final = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota")
 STEP_MS: Final = 200
@@ -158,7 +158,7 @@ def tell(benchmark: BenchmarkFixture, measure: Callable[[], dict[str, Any]]) -> 
 def test_a_busy_neighbour(benchmark: BenchmarkFixture) -> None:
     """One client. ``of_single`` is the rate beside the neighbour by that of one thread without;
     ``of_best`` the quiet rate by the raw loop's with the best fixed number of threads."""
-    model, steps = real_model(), 100
+    model, steps = smollm2(), 100
 
     def raw(threads: int) -> float:
         loop = Raw(model, "--threads", str(threads))
@@ -197,10 +197,10 @@ def test_a_common_prompt(benchmark: BenchmarkFixture) -> None:
         return 1e3 * statistics.median(engine.heard_s[key][0] - start_s for key in keys)
 
     def measure() -> dict[str, Any]:
-        with asked(real_model(), *CHATS) as engine:
+        with asked(smollm2(), *CHATS) as engine:
             common = words(200, 1)
             shared_ms = first_token_ms(engine, [f"{common} {each}" for each in range(clients)])
-        with asked(real_model(), *CHATS) as engine:
+        with asked(smollm2(), *CHATS) as engine:
             own = [f"{words(200, 2 + each)} {each}" for each in range(clients)]
             alone_ms = first_token_ms(engine, own)
         return {
@@ -226,7 +226,7 @@ def test_a_chats_next_turn(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 
     def measure() -> dict[str, Any]:
         prompt = words(200, 1)
-        engine = Asked(real_model(), *flags)
+        engine = Asked(smollm2(), *flags)
         first = engine.answer(prompt)
         prompt, at_once = next_turn(engine, prompt, first)
         last = engine.key
@@ -236,7 +236,7 @@ def test_a_chats_next_turn(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
         text = engine.text[engine.key]
         whole = engine.admitted[engine.key].prompt_tokens
         engine.shut_down()
-        with asked(real_model(), *flags) as again:
+        with asked(smollm2(), *flags) as again:
             key = again.answer(prompt + text + further)
             after_restart = again.read(key)
             new = again.admitted[key].prompt_tokens - whole
@@ -255,7 +255,7 @@ def test_a_long_prompt_beside_streams(benchmark: BenchmarkFixture) -> None:
     while it is read, by the budget of a step (``of_budget``)."""
 
     def measure() -> dict[str, Any]:
-        with asked(real_model(), *CHATS) as engine:
+        with asked(smollm2(), *CHATS) as engine:
             streams = [engine.ask(words(20, each), 2_000) for each in range(8)]
             engine.until(lambda: all(len(engine.heard_s[key]) > 20 for key in streams))
             start_s = time.perf_counter()
@@ -286,7 +286,7 @@ def test_a_cancel(benchmark: BenchmarkFixture) -> None:
 
     def measure() -> dict[str, Any]:
         served, took_ms = [], []
-        with asked(real_model(), *CHATS) as engine:
+        with asked(smollm2(), *CHATS) as engine:
             running = [engine.ask(words(20, each), 4_000) for each in range(16)]
             engine.until(lambda: all(len(engine.heard_s[key]) > 2 for key in running))
             for each in range(cancels):
