@@ -159,6 +159,9 @@ class Llama:
         params.n_outputs_max = max(limits.slots, ROWS_MAX)
         params.n_threads = params.n_threads_batch = limits.threads
         params.kv_unified = True
+        # Layers with a sliding window keep all, as the others do. With no more than their window
+        # kept, a prompt's beginning could not be taken over once a text has gone beyond it.
+        params.swa_full = True
         params.type_k = params.type_v = KV_TYPES[limits.kv_type]
         params.flash_attn_type = FLASH_ATTN[limits.flash_attn]
         params.no_perf = True

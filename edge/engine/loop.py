@@ -194,9 +194,8 @@ class Loop:
 
     def put_all_away(self) -> None:
         """At the end: what all slots hold goes on the shelf, as far as there is room."""
-        if self._caches.reuse:
-            for slot in self._caches.by_use():
-                self._put_away(slot.number, slot.cached)
+        for slot in self._caches.by_use():
+            self._put_away(slot.number, slot.cached)
 
     def _step(self, entries: list[Entry]) -> None:
         started_ns = time.perf_counter_ns()

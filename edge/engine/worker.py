@@ -163,7 +163,7 @@ def main() -> int:
         llama = Llama(given.model, limits)
         threads = Threads(given.threads)
         budget = Budget(given.step_ms, max(given.batch_tokens, given.slots))
-        reuse = self_test(llama, threads, budget)
+        cuts = self_test(llama, threads, budget)
     except (ModelError, EngineError) as error:
         if pipe is None:
             sys.stderr.write(f"{error}\n")
@@ -172,12 +172,12 @@ def main() -> int:
         return 1
     if pipe is None:
         return 0
-    caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), reuse=reuse)
-    archive = _archive(given) if reuse else None
+    caches = Caches(given.slots, Shelf(given.prompt_cache_bytes), cuts=cuts)
+    archive = _archive(given)
     if archive is not None:
         _bring_back(archive, caches)
     # What was guessed wrongly has to be cut off again.
-    drafts = reuse and not given.no_speculation
+    drafts = cuts and not given.no_speculation
     batcher = Batcher(caches, budget, REQUESTS_MAX, drafts=drafts)
     try:
         return serve(llama, batcher, threads, pipe, given, archive)

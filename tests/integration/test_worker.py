@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import resource
 import socket
 import subprocess
 import sys
@@ -586,3 +589,19 @@ def test_a_broken_backend_ends_the_worker_with_a_sentence(model: Path) -> None:
     assert process.returncode == BACKEND_BROKEN_STATUS
     assert words.splitlines()[-1].startswith("llama.cpp's backend is broken (code -2)")
     assert "Traceback" not in words
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is locked")
+def test_a_model_is_kept_in_memory_where_that_is_wanted(
+    model: Path, start: Callable[..., Worker]
+) -> None:
+    """As far as the system lets it; where it does not, the model runs all the same."""
+    for flags in ((), ("--mlock",), ("--mlock", "--no-mmap")):
+        worker = start(model, *flags)
+        assert isinstance(worker.next(), Ready)
+        assert worker.run(ask(1, "still there")).completion_tokens == 24
+        status = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="ascii")
+        (locked_kib,) = re.findall(r"^VmLck:\s+(\d+) kB$", status, re.MULTILINE)
+        limit_bytes = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        may = os.geteuid() == 0 or not 0 <= limit_bytes < worker.model.stat().st_size
+        assert (int(locked_kib) > 0) == (bool(flags) and may)

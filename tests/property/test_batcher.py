@@ -22,17 +22,17 @@ REQUESTS = st.lists(st.tuples(PROMPTS, st.integers(1, 6)), min_size=1, max_size=
     requests=REQUESTS,
     slots=st.integers(1, 4),
     batch_tokens=st.integers(1, 40),
-    reuse=st.booleans(),
+    cuts=st.booleans(),
     data=st.data(),
 )
 def test_each_sequence_reads_its_own_prompt_and_ends_once(
     requests: list[tuple[tuple[int, ...], int]],
     slots: int,
     batch_tokens: int,
-    reuse: bool,
+    cuts: bool,
     data: st.DataObject,
 ) -> None:
-    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), Budget(200, max(batch_tokens, slots)))
+    batcher = Batcher(Caches(slots, Shelf(0), cuts=cuts), Budget(200, max(batch_tokens, slots)))
     # What a real cache would hold: the oracle for copies, trims and positions.
     caches: list[tuple[int, ...]] = [()] * slots
     wanted: dict[int, list[int]] = {}
@@ -53,9 +53,10 @@ def test_each_sequence_reads_its_own_prompt_and_ends_once(
         for key, admission in batcher.admit():
             assert admission.slot not in in_slot.values()
             if admission.copy_from is not None:
-                assert reuse
+                assert cuts or admission.keep == len(caches[admission.copy_from])
                 assert admission.keep >= SHARED_TOKENS_MIN
                 caches[admission.slot] = caches[admission.copy_from]
+            assert cuts or admission.keep in (0, len(caches[admission.slot]))
             caches[admission.slot] = caches[admission.slot][: admission.keep]
             in_slot[key] = admission.slot
         entries = batcher.plan()

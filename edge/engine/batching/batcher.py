@@ -121,8 +121,8 @@ class Batcher:
 
     def _is_being_read(self, prompt: Tokens) -> bool:
         """Whether a running sequence is about to have more of this prompt in its cache."""
-        if not self.caches.reuse:
-            return False
+        if not self.caches.cuts:
+            return False  # when it has been read there is more behind it
         best_now = self.caches.longest(prompt)
         for sequence in self._running.values():
             if sequence.position < len(sequence.prompt):

@@ -60,11 +60,13 @@ class _Offer(NamedTuple):
 
 
 class Caches:
-    """All slots. Without ``reuse`` nothing is taken over: some models' caches cannot be cut."""
+    """All slots. Some models' caches cannot be cut, since a recurrent layer has one state of all
+    that it has read: these (``cuts`` False) are taken over whole or not at all. That is enough for
+    a chat, whose next turn goes on where the last one ended."""
 
-    def __init__(self, slots: int, shelf: Shelf, *, reuse: bool = True) -> None:
+    def __init__(self, slots: int, shelf: Shelf, *, cuts: bool = True) -> None:
         self.slots = tuple(Slot(number) for number in range(slots))
-        self.reuse = reuse
+        self.cuts = cuts
         self.shelf = shelf
         self._clock = 0
 
@@ -85,6 +87,8 @@ class Caches:
         # The longest first; of as long ones what moves least, which comes first already.
         for offer in sorted(self._offers(prompt, free), key=lambda each: -each.shared):
             keep = min(most, offer.shared)
+            if keep < len(offer.tokens) and not self.cuts:
+                continue
             # Marks say that they agree; now every token is looked at.
             if keep >= SHARED_TOKENS_MIN and offer.tokens.begins_like(prompt, keep):
                 return self._take(key, offer, keep, free)
@@ -92,15 +96,13 @@ class Caches:
         return Placement(own.number, 0, drops=self._seat(key, own, Tokens()))
 
     def _offers(self, prompt: Tokens, free: list[Slot]) -> Iterator[_Offer]:
-        if not self.reuse:
-            return
         shared = {slot: prompt.common(slot.cached) for slot in self.slots}
         for slot in free:
             if shared[slot] >= IN_PLACE_SHARE * len(slot.cached):
                 yield _Offer(shared[slot], slot.cached, slot, in_place=True)
         for slot in self.slots:
             yield _Offer(shared[slot], slot.cached, slot)
-        number, on_shelf = self.shelf.best(prompt)
+        number, on_shelf = self.shelf.best(prompt, whole=not self.cuts)
         if on_shelf:
             yield _Offer(on_shelf, self.shelf.take(number).tokens, fetch=number)
 

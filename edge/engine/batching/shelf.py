@@ -87,15 +87,19 @@ class Shelf:
         while self.size_bytes > self._size_bytes_max or len(self._kept) > KEPT_MAX:
             self._drop(next(iter(self._kept)))
 
-    def best(self, prompt: Tokens) -> tuple[int, int]:
+    def best(self, prompt: Tokens, *, whole: bool = False) -> tuple[int, int]:
         """Number of the cache with the longest beginning of this prompt, of a block at least
-        (`edge.engine.batching.tokens`), and how long it is; zeros when there is none."""
+        (`edge.engine.batching.tokens`), and how long it is; zeros when there is none. With
+        ``whole`` only those count that the prompt goes beyond."""
         # Who has a mark has all before it, too.
         blocks = bisect_left(prompt.marks, True, key=lambda mark: mark not in self._by_mark)
+        if whole:
+            blocks = min(blocks, 1)
         best = (0, 0)
         for number in self._numbers(prompt, blocks):
-            shared = self._kept[number].tokens.common(prompt)
-            if shared > best[1]:
+            tokens = self._kept[number].tokens
+            shared = tokens.common(prompt)
+            if shared > best[1] and not (whole and min(shared, len(prompt) - 1) < len(tokens)):
                 best = (number, shared)
         return best
 

@@ -15,9 +15,9 @@ PROMPTS = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=60), max_siz
 @settings(deadline=None, max_examples=60)
 @given(PROMPTS, st.integers(1, 4), st.integers(1, 40), st.booleans())
 def test_steps_hold_what_they_promise(
-    prompts: list[list[int]], slots: int, budget: int, reuse: bool
+    prompts: list[list[int]], slots: int, budget: int, cuts: bool
 ) -> None:
-    batcher = Batcher(Caches(slots, Shelf(0), reuse=reuse), Budget(200, max(budget, slots)))
+    batcher = Batcher(Caches(slots, Shelf(0), cuts=cuts), Budget(200, max(budget, slots)))
     for key, prompt in enumerate(prompts):
         assert batcher.add(key, prompt)
     cache: dict[int, list[int]] = {number: [] for number in range(slots)}
@@ -163,7 +163,7 @@ def test_guesses_take_the_rows_that_there_are_and_no_more() -> None:
 def test_what_was_said_before_is_read_as_it_was_said() -> None:
     """The prompt in one piece, then a token in a step; the same where the sequence has to wait
     again. Only what is read in pieces teaches what reading costs."""
-    batcher = Batcher(Caches(2, Shelf(0), reuse=False), Budget(200, 64))
+    batcher = Batcher(Caches(2, Shelf(0), cuts=False), Budget(200, 64))
     assert batcher.add(1, [7] * 5)
     assert batcher.add(2, [*[8] * 5, 1, 2, 3], singly_from=5)
     batcher.admit()

@@ -92,10 +92,18 @@ def test_of_as_long_ones_what_moves_least_is_taken() -> None:
     assert (placement.slot, placement.copy_from, placement.fetch) == (slot, None, None)
 
 
-def test_a_cache_that_cannot_be_cut_is_never_taken_over() -> None:
-    caches = Caches(2, Shelf(0), reuse=False)
+def test_a_cache_that_cannot_be_cut_is_taken_over_whole_or_not_at_all() -> None:
+    shelf = Shelf(100)
+    caches = Caches(2, shelf, cuts=False)
     sit(caches, 1, chat(1, 1))
-    assert sit(caches, 1, chat(1, 1))[1] == len(chat(1, 1))
+    # The same again: its last token would have to be read, and is in the state.
+    assert sit(caches, 2, chat(1, 1))[1] == len(chat(1, 1))
+    assert sit(caches, 3, chat(1, 2))[1] == len(chat(1, 2)) - len(chat(1, 1))
+    shelf.put(chat(2, 2), b"longer")
+    shelf.put(chat(3, 1), b"state")
+    assert caches.place(4, chat(2, 1)).keep == 0
+    placement = caches.place(5, chat(3, 2))
+    assert (placement.fetch, placement.keep) == (2, len(chat(3, 1)))
 
 
 def test_marks_that_agree_by_chance_give_nobody_anothers_cache(
