@@ -10,15 +10,19 @@ from typing import Any
 from edge.cli import flags
 from edge.cli.output import say, say_json
 from edge.inference import models
-from edge.inference.model_file import ModelFile, verified
+from edge.inference.box import free_memory_bytes
+from edge.inference.listing import Listed, listed
+from edge.inference.model_file import verified
 
 
 def add_to(levels: flags.Levels) -> None:
     """The command."""
     level = flags.add_level(levels, "models", "Which models there are; add your own.")
-    _add(level, "list", _list, "List the models; a star marks the default.")
+    _add(level, "list", _list, "List the models here; a star marks the default.")
     verify = _add(level, "verify", _verify, "Check that models are whole.")
-    verify.add_argument("model", nargs="?", metavar="MODEL", help="a name (default: all)")
+    verify.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a name (default: your own and the installed)"
+    )
     add = _add(level, "add", _add_model, "Copy a GGUF file to your own models.")
     add.add_argument("model", metavar="FILE", help="a GGUF file")
     remove = _add(level, "remove", _remove, "Delete one of your own models.")
@@ -34,17 +38,43 @@ def _add(level: flags.Levels, name: str, run: flags.Run, about: str) -> argparse
 
 
 def _list(given: argparse.Namespace, settings: flags.Load) -> int:
-    data_dir = settings().data_dir()
+    chosen = settings()
+    data_dir = chosen.data_dir()
     default = models.default_name(data_dir)
-    known = models.available(data_dir)
+    free_bytes = free_memory_bytes()
+    known = [listed(model, chosen.model, free_bytes) for model in models.everything(data_dir)]
     if given.json:
-        say_json([_document(model) | {"default": model.name == default} for model in known])
+        say_json([_document(each) | {"default": each.model.name == default} for each in known])
         return 0
-    for model in known:
-        mark = "*" if model.name == default else " "
-        size_mib = model.size_bytes / 1048576
-        say(f"{mark} {model.name:<24} {size_mib:8.1f} MiB  {model.path}")
+    for each in known:
+        mark = "*" if each.model.name == default else " "
+        say(f"{mark} {_line(each)}")
     return 0
+
+
+def _line(each: Listed) -> str:
+    model = each.model
+    name, size_mib = _text(model.name), model.size_bytes / 1048576
+    if each.fault:
+        return f"{name:<32} {size_mib:8.1f} MiB  cannot be used: {_text(each.fault)}"
+    facts = (
+        f"{size_mib:8.1f} MiB",
+        f"{model.quantisation or '?':<7}",
+        f"{model.context_tokens or '?':>7} tokens",
+        f"{_fits(each):<17}",
+        f"{_text(model.licence) or 'licence unknown':<15}",
+        model.place or model.package or ("shipped" if model.embedded else _text(str(model.path))),
+    )
+    return f"{name:<32} " + "  ".join(facts)
+
+
+def _fits(each: Listed) -> str:
+    if each.fits_tokens is None or each.needs_bytes is None:
+        return "fits: unknown"
+    if not each.fits_tokens:
+        return f"needs {each.needs_bytes / 2**30:.1f} GiB"
+    whole = each.fits_tokens >= each.wanted_tokens
+    return "fits" if whole else f"fits {each.fits_tokens} tokens"
 
 
 def _verify(given: argparse.Namespace, settings: flags.Load) -> int:
@@ -85,12 +115,24 @@ def _done(given: argparse.Namespace, what: str, name: str) -> int:
     return 0
 
 
-def _document(model: ModelFile) -> dict[str, Any]:
+def _document(each: Listed) -> dict[str, Any]:
+    model = each.model
     return {
-        "name": model.name,
-        # A file's name may be any bytes, and JSON is text.
-        "path": os.fsencode(model.path).decode("utf-8", "backslashreplace"),
+        "name": _text(model.name),
+        "path": _text(model.path),
         "size_bytes": model.size_bytes,
+        "quantisation": model.quantisation or None,
+        "context_tokens": model.context_tokens or None,
+        "licence": _text(model.licence) or None,
+        "needs_bytes": each.needs_bytes,
+        "fits_tokens": each.fits_tokens,
+        "fault": _text(each.fault) or None,
         "shipped": model.embedded,
         "package": model.package or None,
+        "place": model.place or None,
     }
+
+
+def _text(name: str | Path) -> str:
+    # A file's name may be any bytes, and JSON is text.
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -87,8 +87,8 @@ async def _running_node(
             view.say("no node is running; starting one for the occasion")
             return None
         # A node that does not tell this client what it runs says so when it refuses the task.
-        runs = said.get("model", wanted)
-        if wanted and (_is_path(wanted) or runs != wanted):
+        runs = said.get("model", "another model" if _is_path(wanted) else wanted)
+        if wanted and runs != wanted:
             view.say(f"the node at {url} runs {runs}, not {wanted}; starting one for the occasion")
             return None
     unused = [f"--{flag}" for flag in _OF_A_NODE if flags.value_of(given, flag) is not None]

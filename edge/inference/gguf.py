@@ -32,6 +32,20 @@ ENCODERS: Final = frozenset(
         *("jina-bert-v3", "eurobert", "gemma-embedding", "t5encoder", "clip", "wavtokenizer-dec"),
     }
 )
+# What `general.type` may say besides "model" (ggml, docs/gguf.md).
+PARTS_OF_OTHERS: Final = {
+    "adapter": "it is an adapter, which only changes another model",
+    "imatrix": "it is a table for quantising another model",
+    "mmproj": "it is a projector, by which another model sees or hears",
+}
+QUANTISATIONS: Final = {
+    # general.file_type: by the names of llama.cpp (llama.h, llama_ftype)
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K",
+    11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S",
+    17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
+    23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M",
+    30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4", 39: "NVFP4",
+}  # fmt: skip
 DIFFUSION: Final = frozenset({"dream", "llada", "llada-moe", "rnd1"})
 ENCODER_DECODERS: Final = frozenset({"t5"})
 
@@ -81,6 +95,12 @@ class Header:
     shape: Shape = Shape()
     cannot_generate: str = ""
     """Half a sentence of why no text can come of it; empty when it can."""
+    quantisation: str = ""
+    """Such as Q4_K_M; empty when the file does not say, or says one that is not known here."""
+    licence: str = ""
+    """As the file has it, such as apache-2.0; empty when it does not say."""
+    files: int = 1
+    """How many files the model was split into."""
 
 
 class _Damaged(Exception):
@@ -178,13 +198,17 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
     if version not in VERSIONS:
         raise _Damaged(f"it is of GGUF version {version}, and only 2 and 3 are known")
     tensors, entries = reader.number("Q"), reader.number("Q")
-    if not 0 < tensors <= TENSORS_MAX or entries > METADATA_MAX:
-        raise _Damaged("its header promises no tensors or an impossible number")
+    if tensors > TENSORS_MAX or entries > METADATA_MAX:
+        raise _Damaged("its header promises an impossible number of tensors")
     metadata: dict[str, object] = {}
     for _ in range(entries):
         key = reader.string()
         metadata[key] = reader.value(reader.number("I"))
-    data_bytes = max(_tensor_end(reader) for _ in range(tensors))
+    files = _whole(metadata.get("split.count")) or 1
+    # The first of several may have the metadata alone.
+    if not tensors and files == 1:
+        raise _Damaged("its header promises no tensors")
+    data_bytes = max((_tensor_end(reader) for _ in range(tensors)), default=0)
     alignment = _whole(metadata.get("general.alignment")) or 32
     start = -(-reader.offset // alignment) * alignment
     if start + data_bytes > size_bytes:
@@ -204,7 +228,11 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
         str(metadata.get("general.name") or ""),
         _whole(of_architecture.get("context_length")),
         _shape(of_architecture, metadata.get("tokenizer.ggml.tokens"), data_bytes),
-        _cannot_generate(architecture, of_architecture),
+        PARTS_OF_OTHERS.get(str(metadata.get("general.type")), "")
+        or _cannot_generate(architecture, of_architecture),
+        QUANTISATIONS.get(_file_type(metadata.get("general.file_type")), ""),
+        str(metadata.get("general.license") or ""),
+        files,
     )
 
 
@@ -264,6 +292,10 @@ def _tensor_end(reader: _Reader) -> int:
     kind, offset = reader.number("I"), reader.number("Q")
     per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
     return offset + -(-elements // per_block) * block_bytes
+
+
+def _file_type(value: object) -> int:
+    return value if isinstance(value, int) else -1
 
 
 def _whole(value: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,13 +13,16 @@ from edge.errors import ModelError
 from edge.inference.gguf import UNKNOWN, Header, Shape, read_header
 
 SUFFIX: Final = ".gguf"
+_SPLIT: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+"""How llama.cpp names the files that a large model was split into (llama_split_path)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """One model. ``context_tokens`` is what it was trained with, 0 when the file does not say;
     ``sha256`` is known where the installation records it. The ``embedded`` ones are shipped with
-    the project, and ``package`` names the installed package that a model came with, if one did."""
+    the project; ``package`` names the installed package that a model came with, and ``place`` the
+    program to whose folder it belongs, if any."""
 
     name: str
     path: Path
@@ -30,6 +34,9 @@ class ModelFile:
     embedded: bool = False
     shape: Shape = UNKNOWN
     package: str = ""
+    place: str = ""
+    quantisation: str = ""
+    licence: str = ""
 
     @property
     def installed(self) -> bool:
@@ -40,7 +47,7 @@ class ModelFile:
 def checked(model: ModelFile) -> ModelFile:
     """The same model with what its file says of it. `ModelError` when it is no whole GGUF, or no
     text can come of it."""
-    header, size_bytes = header_of(model.path)
+    header, size_bytes, weights_bytes = _whole(model.path)
     if header.cannot_generate:
         raise ModelError(
             f"{model.path} cannot be used as a model: {header.cannot_generate}; get one that"
@@ -52,19 +59,55 @@ def checked(model: ModelFile) -> ModelFile:
         context_tokens=header.context_tokens,
         architecture=header.architecture,
         description=model.description or header.name,
-        shape=header.shape,
+        shape=replace(header.shape, weights_bytes=weights_bytes),
+        quantisation=header.quantisation,
+        licence=header.licence,
     )
+
+
+def first_of_split(path: Path) -> Path | None:
+    """The first of the files that a model was split into, by the name of one; None for a name that
+    is of no such file."""
+    match = _SPLIT.fullmatch(path.name)
+    return path.with_name(f"{match[1]}-00001-of-{match[3]}.gguf") if match else None
 
 
 def verified(model: ModelFile) -> ModelFile:
     """`checked`, and where its SHA-256 is known every byte is, too. `ModelError`."""
     sound = checked(model)
     if model.sha256 is not None and _sha256(model.path) != model.sha256:
+        remedy = f"get it again with {model.place}" if model.place else "install the package again"
         raise ModelError(
-            f"{model.path} is not the file that was shipped (its SHA-256 differs);"
-            " install the package again"
+            f"{model.path} is not the file that was installed (its SHA-256 differs); {remedy}"
         )
     return sound
+
+
+def _whole(path: Path) -> tuple[Header, int, int]:
+    """The header, and how many bytes all files of the model have, and its weights. `ModelError`
+    when one of them is missing or damaged."""
+    header, size_bytes = header_of(path)
+    weights_bytes = header.shape.weights_bytes
+    if header.files > 1:
+        first = first_of_split(path)
+        if first != path:
+            raise ModelError(
+                f"{path} is one of {header.files} files of a model; name the first of them"
+                + (f", {first}" if first else "")
+            )
+        match = _SPLIT.fullmatch(path.name)
+        assert match is not None, "or it would not be the first"
+        if int(match[3]) != header.files:
+            raise ModelError(
+                f"{path} cannot be used as a model: it says that it has {header.files} files, and"
+                f" its name {int(match[3])}; get it again"
+            )
+        for number in range(2, header.files + 1):
+            other = path.with_name(f"{match[1]}-{number:05}-of-{match[3]}.gguf")
+            part, part_bytes = header_of(other)
+            size_bytes += part_bytes
+            weights_bytes += part.shape.weights_bytes
+    return header, size_bytes, weights_bytes
 
 
 def header_of(path: Path) -> tuple[Header, int]:

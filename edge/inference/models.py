@@ -1,5 +1,5 @@
 """Which models there are: the user's own, those of installed packages, those that ship with the
-project, or any GGUF file.
+project, those that other programs keep, or any GGUF file.
 
 The user's own lie in ``models`` in the data directory; a small file there names the default. Where
 none is chosen, it is the model of an installed package, since somebody wanted that package, and
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from edge.errors import ModelError
 from edge.inference.model_file import SUFFIX, ModelFile, checked
 from edge.inference.packaged import PACKAGES, Package, packaged
+from edge.inference.places import Roots, find, roots_of_this_user
 from edge.inference.shipped import embedded
 
 DEFAULT_FILE: Final = "default"
@@ -26,10 +27,12 @@ DEFAULT_FILE: Final = "default"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What there is besides the user's own folder; without a ``manifest`` the installation's."""
+    """What there is besides the user's own folder; without a ``manifest`` the installation's, and
+    without ``roots`` the folders of this user's other programs."""
 
     manifest: Path | None = None
     packages: tuple[Package, ...] = PACKAGES
+    roots: Roots | None = None
 
 
 HERE: Final = Sources()
@@ -47,16 +50,23 @@ def resolve(name_or_path: str, data_dir: Path, *, sources: Sources = HERE) -> Mo
     """
     wanted = name_or_path or default_name(data_dir, sources=sources)
     known = available(data_dir, sources=sources)
-    for model in known:
-        if model.name == wanted:
-            return checked(model)
+    model = _called(wanted, known)
+    if model is not None:
+        return checked(model)
     path = Path(wanted).expanduser()
-    if path.suffix == SUFFIX or path.name != wanted:
+    is_file = path.suffix == SUFFIX
+    if not is_file:
+        # Those are looked for last: other programs may keep very many.
+        model = _called(wanted, elsewhere(sources=sources))
+        if model is not None:
+            return checked(model)
+    if is_file or path.name != wanted:
         return checked(ModelFile(path.stem, path.absolute(), 0, 0))
     names = ", ".join(sorted(model.name for model in known)) or "none"
     raise ModelError(
-        f"there is no model called {wanted!r}; there are: {names}."
-        " Add one with `elwift models add FILE`, or give the path of a GGUF file"
+        f"there is no model called {wanted!r}; there are: {names}, and those of other programs that"
+        " `elwift models list` shows. Add one with `elwift models add FILE`, or give the path of a"
+        " GGUF file"
     )
 
 
@@ -68,6 +78,22 @@ def available(data_dir: Path, *, sources: Sources = HERE) -> list[ModelFile]:
     for model in (*own, *_installed(sources)):
         by_name.setdefault(model.name, model)
     return list(by_name.values())
+
+
+def elsewhere(*, sources: Sources = HERE) -> list[ModelFile]:
+    """The models that other programs keep (`edge.inference.places`); files are not opened."""
+    roots = roots_of_this_user() if sources.roots is None else sources.roots
+    return [
+        ModelFile(each.name, each.path, each.size_bytes, 0, sha256=each.sha256, place=each.place)
+        for each in find(roots)
+    ]
+
+
+def everything(data_dir: Path, *, sources: Sources = HERE) -> list[ModelFile]:
+    """`available`, and `elsewhere` what has another name."""
+    own = available(data_dir, sources=sources)
+    taken = {model.name for model in own}
+    return own + [model for model in elsewhere(sources=sources) if model.name not in taken]
 
 
 def add(source: Path, data_dir: Path, name: str = "") -> ModelFile:
@@ -101,9 +127,9 @@ def remove(name: str, data_dir: Path, *, sources: Sources = HERE) -> None:
     `ModelError` for any other."""
     own = next((model for model in _own(data_dir) if model.name == name), None)
     if own is None:
-        for model in _installed(sources):
-            if model.name == name:
-                raise ModelError(_why_it_stays(model))
+        other = _called(name, everything(data_dir, sources=sources))
+        if other is not None:
+            raise ModelError(_why_it_stays(other))
         raise ModelError(f"there is no model called {name!r} in {models_dir(data_dir)}")
     try:
         own.path.unlink()
@@ -127,11 +153,9 @@ def default_name(data_dir: Path, *, sources: Sources = HERE) -> str:
 
 
 def set_default(name: str, data_dir: Path, *, sources: Sources = HERE) -> ModelFile:
-    """Has this model run when none is named. It has to be one of `available`, and whole."""
-    for model in available(data_dir, sources=sources):
-        if model.name == name:
-            break
-    else:
+    """Has this model run when none is named. It has to be one of `everything`, and whole."""
+    model = _called(name, everything(data_dir, sources=sources))
+    if model is None:
         raise ModelError(
             f"there is no model called {name!r}; add it first with `elwift models add FILE`"
         )
@@ -140,7 +164,7 @@ def set_default(name: str, data_dir: Path, *, sources: Sources = HERE) -> ModelF
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"{DEFAULT_FILE}.partial"
-        partial.write_text(f"{name}\n", encoding="utf-8")
+        partial.write_text(f"{model.name}\n", encoding="utf-8")
         partial.replace(folder / DEFAULT_FILE)
     except OSError as error:
         raise ModelError(f"cannot write to {folder}: {error.strerror}") from error
@@ -151,7 +175,15 @@ def _installed(sources: Sources) -> list[ModelFile]:
     return packaged(sources.packages) + embedded(manifest=sources.manifest)
 
 
+def _called(name: str, models: Iterable[ModelFile]) -> ModelFile | None:
+    by_name = {model.name: model for model in models}
+    # Ollama leaves that out, too.
+    return by_name.get(name) or by_name.get(f"{name}:latest")
+
+
 def _why_it_stays(model: ModelFile) -> str:
+    if model.place:
+        return f"{model.name} belongs to {model.place}; remove it there"
     if model.package:
         return f"{model.name} is part of a package; `pip uninstall {model.package}` removes it"
     return f"{model.name} is part of the installation and cannot be removed"

@@ -124,12 +124,16 @@ def write_random_gguf(
     chat_template: str | None = CHAT_TEMPLATE,
     pre: str = "gpt-2",
     words: Sequence[str] = WORDS,
+    tensors_of_file: int = 0,
 ) -> Path:
-    """Writes the file and returns its path. The same arguments give the same bytes. Among the
+    """Writes the file and returns its path; with `tensors_of_file` several, and returns that of the
+    first, which then has the metadata alone. The same arguments give the same bytes. Among the
     tokens are the `words` and their beginnings, as far as the vocabulary has room."""
     shape = PRESETS[preset]
     rng = np.random.default_rng(seed)
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(
+        path, "llama", split_max_tensors=tensors_of_file, small_first_shard=bool(tensors_of_file)
+    )
     head = shape.width // shape.heads
     writer.add_name(f"random-{preset}")
     writer.add_context_length(context_tokens)
@@ -176,7 +180,10 @@ def write_random_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    if not tensors_of_file:
+        return path
+    (first,) = path.parent.glob(f"{path.stem}-00001-of-*.gguf")
+    return first
 
 
 def main() -> None:

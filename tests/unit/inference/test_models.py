@@ -11,6 +11,7 @@ from edge.errors import ModelError
 from edge.inference import models
 from edge.inference.model_file import verified
 from edge.inference.models import Sources
+from edge.inference.places import Roots
 from tests.unit.inference.test_gguf import of_architecture, small_gguf
 
 
@@ -29,7 +30,7 @@ def manifest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sources(manifest: Path) -> Sources:
-    return Sources(manifest, packages=())
+    return Sources(manifest, (), Roots())
 
 
 @pytest.fixture
@@ -74,9 +75,9 @@ def test_what_is_not_there_is_said(
 
 
 def test_without_a_manifest_there_are_only_the_users_own(data_dir: Path, tmp_path: Path) -> None:
-    assert models.available(data_dir, sources=Sources(tmp_path / "none.toml", ())) == []
+    assert models.available(data_dir, sources=Sources(tmp_path / "none.toml", (), Roots())) == []
     with pytest.raises(ModelError, match="ships none"):
-        models.resolve("", data_dir, sources=Sources(tmp_path / "none.toml", ()))
+        models.resolve("", data_dir, sources=Sources(tmp_path / "none.toml", (), Roots()))
 
 
 def test_an_added_model_is_there_by_name_and_can_be_removed(
@@ -122,7 +123,7 @@ def test_only_a_known_model_can_be_the_default(sources: Sources, data_dir: Path)
 
 
 def test_the_checkouts_own_manifest_is_found(data_dir: Path) -> None:
-    model = models.resolve("", data_dir, sources=Sources(packages=()))
+    model = models.resolve("", data_dir, sources=Sources(packages=(), roots=Roots()))
     assert model.embedded
     assert verified(model).context_tokens > 0
 
@@ -131,7 +132,7 @@ def test_a_model_that_cannot_write_is_refused_by_all(data_dir: Path, tmp_path: P
     path = tmp_path / "sentences.gguf"
     path.write_bytes(of_architecture("bert"))
     with pytest.raises(ModelError, match="encoder"):
-        models.resolve(str(path), data_dir)
+        models.resolve(str(path), data_dir, sources=Sources(roots=Roots()))
     with pytest.raises(ModelError, match="get one that generates text"):
         models.add(path, data_dir)
 
@@ -139,7 +140,7 @@ def test_a_model_that_cannot_write_is_refused_by_all(data_dir: Path, tmp_path: P
 def test_the_model_of_a_package_is_the_default_until_another_is_chosen(
     manifest: Path, data_dir: Path, download: Path
 ) -> None:
-    sources = Sources(manifest)
+    sources = Sources(manifest, roots=Roots())
     assert models.default_name(data_dir, sources=sources) == "smollm2-135m"
     names = [model.name for model in models.available(data_dir, sources=sources)]
     assert names == ["smollm2-135m", "tiny"]
@@ -153,4 +154,41 @@ def test_a_model_of_the_users_own_goes_before_one_of_the_same_name(
     manifest: Path, data_dir: Path, download: Path
 ) -> None:
     models.add(download, data_dir, "smollm2-135m")
-    assert not models.resolve("", data_dir, sources=Sources(manifest)).installed
+    assert not models.resolve("", data_dir, sources=Sources(manifest, roots=Roots())).installed
+
+
+@pytest.fixture
+def disk(manifest: Path, tmp_path: Path) -> Sources:
+    """A disk on which another program keeps two models."""
+    folder = tmp_path / "llama.cpp"
+    folder.mkdir()
+    for name in ("tiny", "other:latest"):
+        (folder / f"{name}.gguf").write_bytes(small_gguf())
+    return Sources(manifest, (), Roots(llama_cpp=(folder,)))
+
+
+def test_a_model_of_another_program_is_used_where_it_lies(disk: Sources, data_dir: Path) -> None:
+    assert [model.name for model in models.available(data_dir, sources=disk)] == ["tiny"]
+    known = models.everything(data_dir, sources=disk)
+    assert [(model.name, model.place) for model in known] == [
+        ("tiny", ""), ("other:latest", "llama.cpp"),
+    ]  # fmt: skip
+    for name in ("other", "other:latest"):
+        model = models.resolve(name, data_dir, sources=disk)
+        assert (model.path, model.context_tokens) == (known[1].path, 512)
+    assert models.set_default("other", data_dir, sources=disk).name == "other:latest"
+    assert models.resolve("", data_dir, sources=disk).path == known[1].path
+    with pytest.raises(ModelError, match=r"belongs to llama\.cpp; remove it there"):
+        models.remove("other:latest", data_dir, sources=disk)
+
+
+def test_a_name_with_a_folder_in_it_is_looked_for_before_it_is_a_path(
+    disk: Sources, data_dir: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "lm" / "owner" / "repository"
+    repository.mkdir(parents=True)
+    (repository / "it-Q4_K_M.gguf").write_bytes(small_gguf())
+    sources = Sources(disk.manifest, (), Roots(lm_studio=(tmp_path / "lm",)))
+    assert models.resolve("owner/repository:Q4_K_M", data_dir, sources=sources).place == "LM Studio"
+    with pytest.raises(ModelError, match="there is no model file"):
+        models.resolve("owner/other:Q4_K_M", data_dir, sources=sources)
