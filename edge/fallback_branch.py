@@ -68,14 +68,21 @@ def children(
     return [watch, engines, fallback]
 
 
-def _command(settings: Settings, model: ModelFile) -> Command | None:
+def memory_bytes(settings: Settings, model: ModelFile) -> int:
+    """What the second engine takes beside the node's own `model`, while it runs."""
+    command = _command(settings, model) if settings.fallback.enabled else None
+    return 0 if command is None else command.wants_bytes
+
+
+def _command(settings: Settings, model: ModelFile) -> EngineCommand | None:
     other = standby(model) if settings.fallback.embedded else None
     if other is None:
         return None
-    # On the processor, which is sure to be there.
+    # On the processor, which is sure to be there; it is gone before anybody comes back to a prompt.
     small = replace(
-        settings.model, slots=settings.fallback.slots, context_tokens=0, gpu_layers=0, kv_type="f16"
-    )
+        settings.model, slots=settings.fallback.slots, context_tokens=0, gpu_layers=0,
+        kv_type="f16", prompt_cache_mib=0,
+    )  # fmt: skip
     return EngineCommand(other, small)
 
 

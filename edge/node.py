@@ -45,6 +45,8 @@ class Started:
     """Why there is no engine, if there is none; ``slots`` and ``context_tokens`` are 0 then."""
     room: str = ""
     """What the model got for lack of memory, and how to have more; empty where it has all."""
+    threads: str = ""
+    """How many the engine may have, and why."""
 
 
 class Node:
@@ -146,7 +148,7 @@ class Node:
         return Started(
             url, model.name, up.slots if up else 0, up.context_tokens if up else 0,
             up is not None and up.safe_mode, data_dir / DATABASE, recovered, store.quarantined,
-            degraded, parts.room.sentence,
+            degraded, parts.room.sentence, f"{parts.threads.number}: {parts.threads.why}",
         )  # fmt: skip
 
     async def failed(self) -> str:

@@ -150,9 +150,12 @@ class Parts:
         self.pubsub = PubSub()
         own = EngineCommand(
             outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR,
-            outside.memory_free_bytes(),
+            max(
+                0,
+                outside.memory_free_bytes() - fallback_branch.memory_bytes(settings, outside.model),
+            ),
         )  # fmt: skip
-        self.room = own.room
+        self.room, self.threads = own.room, own.threads
         self._command = outside.command or own
         self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self.ends = Ends()
@@ -162,7 +165,7 @@ class Parts:
             Sources(
                 self.turns, self.ends, self._facts.durable, lambda: self._facts.model,
                 self._socket_figures, lambda: self._facts.engine_pid, store.quarantined,
-                self.room.sentence,
+                self.room.sentence, self.threads.why, lambda: self._facts.template_fault,
             ),
             clock,
         )  # fmt: skip
@@ -219,6 +222,7 @@ class Parts:
                 HealthSources(
                     self.turns, outside.store, self._steps, self._accepts,
                     outside.memory_free_bytes, self._given_up, self.room.sentence,
+                    lambda: self._facts.template_fault,
                 ),
                 model=_identity(outside.model),
             ),

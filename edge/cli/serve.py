@@ -97,6 +97,7 @@ def _greet(started: Started, settings: Settings, *, as_json: bool) -> None:
         note(f"model     {started.model}, {started.context_tokens} tokens of context{mode}")
         if started.room and not started.degraded:
             note(f"memory    {started.room}")
+        note(f"threads   {started.threads}")
     note(f"database  {started.database}")
     if started.quarantined:
         note(f"          the old one could not be read and is kept as {started.quarantined}")

@@ -166,7 +166,8 @@ class Ready:
     ``safe_mode`` is True when it runs with the CPU's extra buffer types switched off because the
     fast setting crashed in the probe. ``longest_token_bytes`` times ``context_tokens`` are more
     bytes than any prompt that fits; 0 when there is no such bound. ``template_fault`` says why
-    requests with messages are refused, all of them; empty when the chat template is well."""
+    requests with more than a user's one message are refused, which is run as a bare prompt; empty
+    when the chat template is well."""
 
     model: str
     parameters: int

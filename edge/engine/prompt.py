@@ -66,15 +66,24 @@ Piece = str | int
 
 class Prompts:
     """Turns requests into tokens, for one model with a context of `context_tokens`. `render` gives
-    the text of messages by the template whose source is `template`."""
+    the text of messages by the template whose source is `template`. Where that is not `usable`, a
+    user's only message is run as it is, which a template would say to a model for chats; longer
+    conversations are for `render` to refuse."""
 
     def __init__(
-        self, tokenizer: Tokenizer, context_tokens: int, render: Render, template: str
+        self,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        render: Render,
+        template: str,
+        *,
+        usable: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._bos, _ = tokenizer.special("bos")
         self._context_tokens = context_tokens
         self._render = render
+        self._usable = usable
         self._controls = tokenizer.controls
         self._shield = Shield(self._controls, template)
         # The longest first: some vocabularies have one that begins another.
@@ -96,6 +105,8 @@ class Prompts:
         for what is too long even for the longest tokens, which is seen without tokenising it, and
         `InvalidRequest` when the template refuses these messages.
         """
+        if messages is not None and not self._usable and [role for role, _ in messages] == ["user"]:
+            prompt, messages = messages[0][1], None
         if messages is None:
             text = (prompt or "") + begun
             self._check_size([text], "prompt")

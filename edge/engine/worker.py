@@ -202,7 +202,9 @@ def serve(
     names = ("bos", "eos", "pad")
     renderer = Renderer(template, {f"{name}_token": vocabulary.special(name)[1] for name in names})
     template_fault = renderer.examine()
-    prompts = Prompts(vocabulary, llama.context_tokens, renderer.render, template)
+    prompts = Prompts(
+        vocabulary, llama.context_tokens, renderer.render, template, usable=not template_fault
+    )
     pulse = Pulse()
     llama.watch(pulse)
     commands = Commands(pulse)

@@ -249,7 +249,9 @@ _ALIVE: Final = object_of(
         "safe_mode": FLAG,
         "template_fault": nullable(TEXT),
         "slots": COUNT,
+        "room": about(nullable(TEXT), "What the model got for lack of memory."),
         "threads": about(nullable(COUNT), "How many the engine works with now."),
+        "threads_because": about(nullable(TEXT), "Why it may have as many as it has at most."),
         "cache": about(
             nullable({"type": "object", "additionalProperties": COUNT}),
             "What came of what is kept of prompts, since the engine's start.",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import SettingsError
-from edge.inference.box import cores
-from edge.inference.fit import KV_BLOCK, Room, fit
+from edge.inference.box import Cores, choose_cores
+from edge.inference.fit import KV_BLOCK, Room, fit, needs_bytes
 from edge.inference.model_file import ModelFile
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
@@ -35,12 +35,12 @@ class EngineCommand:
     def __call__(self, safe: bool) -> tuple[str, ...]:
         settings, room = self.settings, self.room
         numbers: dict[str, int | str] = {
-            "slots": settings.slots,
+            "slots": room.slots,
             "context-tokens": room.context_tokens,
             "cache-tokens": room.cache_tokens,
             "batch-tokens": settings.batch_tokens,
             "step-ms": settings.step_ms,
-            "threads": settings.threads or cores(),
+            "threads": self.threads.number,
             "gpu-layers": settings.gpu_layers,
             "prompt-cache-bytes": settings.prompt_cache_mib << 20,
             "kv-type": settings.kv_type,
@@ -66,6 +66,24 @@ class EngineCommand:
         return ("--prompt-cache-dir", folder, "--prompt-cache-dir-bytes", str(size_bytes))
 
     @property
+    def threads(self) -> Cores:
+        """The most that the engine works with, and why."""
+        number = self.settings.threads
+        return Cores(number, "as model.threads says") if number else choose_cores()
+
+    @property
+    def wants_bytes(self) -> int:
+        """Memory for all that it wants, whatever is free."""
+        settings, room = self.settings, self.room
+        return (settings.prompt_cache_mib << 20) + needs_bytes(
+            self.model.shape,
+            cache_tokens=room.wanted_tokens,
+            batch_tokens=settings.batch_tokens,
+            slots=settings.slots,
+            kv_type=settings.kv_type,
+        )
+
+    @property
     def context_tokens(self) -> int:
         """Tokens one task may use; 0 when neither the settings nor the file say."""
         return self.room.context_tokens
@@ -76,7 +94,8 @@ class EngineCommand:
         settings = self.settings
         wanted = settings.context_tokens or min(self.model.context_tokens, CONTEXT_TOKENS_DEFAULT)
         if self.free_bytes is None or not wanted:
-            return Room(wanted, settings.slots * wanted, settings.slots * wanted, 0, 0)
+            whole = settings.slots * wanted
+            return Room(settings.slots, wanted, whole, whole, 0, 0)
         return fit(
             self.model.shape,
             free_bytes=self.free_bytes,

@@ -23,6 +23,8 @@ KV_BLOCK: Final = 32
 """Numbers of one block, but for f16."""
 SPARE_SHARE: Final = 0.1
 """Of the free memory that is left for the node, the system's file cache and errors of the sum."""
+GUESSED_ROWS: Final = 8
+"""Rows of logits for which there is room in any case (`edge.engine.batching.draft`)."""
 CONTEXT_MIN: Final = 512
 """Below that nobody is helped; llama.cpp says itself that it lacks the memory."""
 _MASK_BYTES: Final = 2
@@ -32,13 +34,16 @@ _FLOAT_BYTES: Final = 4
 @dataclass(frozen=True, slots=True)
 class Room:
     """What a model gets: ``context_tokens`` for one task, ``cache_tokens`` for all at a time.
-    ``wanted_tokens`` is what all slots together could use."""
+    ``wanted_tokens`` is what all slots together could use; of these there may be fewer ``slots``
+    than were wanted, where not even the smallest context would fit."""
 
+    slots: int
     context_tokens: int
     cache_tokens: int
     wanted_tokens: int
     needs_bytes: int
     free_bytes: int
+    kv_type: str = "f16"
 
     @property
     def is_whole(self) -> bool:
@@ -52,9 +57,10 @@ class Room:
             return ""
         gib = self.free_bytes / 2**30
         return (
-            f"{gib:.1f} GiB are free, so all tasks together have {self.cache_tokens} tokens of"
-            f" context and each at most {self.context_tokens}, where {self.wanted_tokens} are"
-            " wanted; free some memory, choose fewer slots, or set model.kv_type to q8_0"
+            f"{gib:.1f} GiB are free, so {self.slots} tasks at a time have together"
+            f" {self.cache_tokens} tokens of context and each at most {self.context_tokens}, where"
+            f" {self.wanted_tokens} are wanted; free some memory"
+            + (", or set model.kv_type to q8_0" if self.kv_type == "f16" else "")
         )
 
 
@@ -70,7 +76,7 @@ def needs_bytes(
     cache = kv_bytes_per_token(shape, kv_type) * cache_tokens
     layer = batch_tokens * (2 * shape.width + 3 * shape.feed_forward) * _FLOAT_BYTES
     mask = batch_tokens * cache_tokens * _MASK_BYTES
-    logits = slots * shape.vocabulary * _FLOAT_BYTES
+    logits = max(slots, GUESSED_ROWS) * shape.vocabulary * _FLOAT_BYTES
     return int(shape.weights_bytes + cache + layer + mask + logits)
 
 
@@ -86,11 +92,11 @@ def fit(
     context_fixed: bool = False,
 ) -> Room:
     """As much of the wanted context as fits: first all tasks together get less than each of them
-    could use, then each gets less, unless that is fixed. Of a file that is silent, all that is
-    wanted. ``other_bytes`` are for what else the engine keeps.
+    could use, then each gets less, unless that is fixed, and then there are fewer slots. Of a file
+    that is silent, all that is wanted. ``other_bytes`` are for what else there has to be.
     """
 
-    def needs(tokens: int) -> int:
+    def needs(tokens: int, slots: int = slots) -> int:
         return other_bytes + needs_bytes(
             shape, cache_tokens=tokens, batch_tokens=batch_tokens, slots=slots, kv_type=kv_type
         )
@@ -98,8 +104,13 @@ def fit(
     wanted = slots * context_tokens
     per_token = (needs(wanted) - needs(0)) / wanted
     if not shape.kv_heads or not per_token:
-        return Room(context_tokens, wanted, wanted, needs(wanted), free_bytes)
-    left_bytes = free_bytes * (1 - SPARE_SHARE) - needs(0)
+        return Room(slots, context_tokens, wanted, wanted, needs(wanted), free_bytes, kv_type)
+    may_bytes = free_bytes * (1 - SPARE_SHARE)
     least = context_tokens if context_fixed else min(CONTEXT_MIN, context_tokens)
+    # A slot costs a row of logits, which is a MiB in the largest vocabularies.
+    while slots > 1 and needs(least, slots) > may_bytes:
+        slots = max(1, slots // 2)
+    left_bytes = may_bytes - needs(0, slots)
     cache = min(wanted, max(least, int(left_bytes / per_token) // 256 * 256))
-    return Room(min(context_tokens, cache), cache, wanted, needs(cache), free_bytes)
+    given = min(context_tokens, cache)
+    return Room(slots, given, cache, wanted, needs(cache, slots), free_bytes, kv_type)

@@ -56,3 +56,12 @@ def test_history_can_be_switched_off() -> None:
         fallback = fallback_of(OWN, history=history)
         assert fallback is not None
         assert (fallback._find is not None) == history
+
+
+def test_what_the_second_engine_takes_is_known_before() -> None:
+    settings = Settings()
+    takes = fallback_branch.memory_bytes(settings, OWN)
+    assert TINY.size_bytes < takes < TINY.size_bytes + 2**30
+    assert fallback_branch.memory_bytes(settings, TINY) == 0
+    settings.fallback.enabled = False
+    assert fallback_branch.memory_bytes(settings, OWN) == 0

@@ -169,7 +169,8 @@ class Steps:
 class HealthSources:
     """Where the node's state is read. ``accepts`` says whether new tasks are taken, ``given_up``
     has the actors that failed for good although the node goes on, and why each did; ``room`` says
-    what the model got for lack of memory, empty where it has all that it wants."""
+    what the model got for lack of memory, empty where it has all that it wants;
+    ``template_fault`` why the engine refuses chats, empty where it does not."""
 
     turns: Turns
     store: ProbedStore
@@ -178,6 +179,7 @@ class HealthSources:
     memory_free_bytes: Callable[[], int] = free_memory_bytes
     given_up: Mapping[str, str] = field(default_factory=dict)
     room: str = ""
+    template_fault: Callable[[], str] = str
 
 
 class HealthActor(Actor):
@@ -312,6 +314,9 @@ class HealthActor(Actor):
             silent_ms = self._engine.silent_ms(now_ns)
             return Part("failed", f"the engine has made no step for {silent_ms} ms", figures)
         error = self._engine.error
+        fault = self._sources.template_fault()
+        if error is None and fault:
+            return Part("degraded", no_chats(fault), figures)
         return Part("ok" if error is None else "failed", error, figures)
 
     def _store_part(self, now_ns: int) -> Part:
@@ -343,6 +348,11 @@ class HealthActor(Actor):
     def _arm_tick(self) -> None:
         self._tick_due_ns = self.system.clock.now_ns() + LAG_TICK_MS * NS_PER_MS
         self.send_after(LAG_TICK_MS, _Tick())
+
+
+def no_chats(template_fault: str) -> str:
+    """What the admin has to know of a model whose chat template is of no use."""
+    return f"chats are refused, and only single prompts run: {template_fault}"
 
 
 def unreadable(kept_as: str) -> str:

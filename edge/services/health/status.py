@@ -15,7 +15,7 @@ from edge.actors import Actor
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.engine.messages import CacheUse
 from edge.phoenix import Encoded
-from edge.services.health.readiness import PAUSED, unreadable
+from edge.services.health.readiness import PAUSED, no_chats, unreadable
 from edge.services.task import wire
 from edge.services.task.ends import Ends
 from edge.services.task.turns import Turns
@@ -58,7 +58,8 @@ class Rate:
 class Sources:
     """Where the figures come from. ``sockets`` gives the counters of the Phoenix socket;
     ``quarantined`` is where an unreadable database was put at the start; ``engine_pid`` the
-    engine's process, None while there is none; ``room`` what was chosen for lack of memory."""
+    engine's process, None while there is none; ``room`` what was chosen for lack of memory, and
+    ``threads`` why the engine may have so many; ``template_fault`` is why it refuses chats."""
 
     turns: Turns
     ends: Ends
@@ -68,6 +69,8 @@ class Sources:
     engine_pid: Callable[[], int | None]
     quarantined: str | None = None
     room: str = ""
+    threads: str = ""
+    template_fault: Callable[[], str] = str
 
 
 class Figures:
@@ -96,6 +99,16 @@ class Figures:
         return None if self._cache_use is None else asdict(self._cache_use)
 
     @property
+    def room(self) -> str:
+        """What was chosen for lack of memory."""
+        return self._sources.room
+
+    @property
+    def threads_because(self) -> str:
+        """Why the engine may have so many threads."""
+        return self._sources.threads
+
+    @property
     def threads(self) -> int | None:
         """How many the engine works with; None before it has said so."""
         return self._threads
@@ -120,6 +133,9 @@ class Figures:
             degraded.append("tasks that allow it are answered without the model")
         if turns.paused:
             degraded.append(PAUSED)
+        fault = sources.template_fault()
+        if fault:
+            degraded.append(no_chats(fault))
         if not durable:
             degraded.append("the database refuses to write; tasks live in memory alone")
         if sources.quarantined is not None:
@@ -139,6 +155,7 @@ class Figures:
             "queued": turns.waiting,
             "wait_ms": turns.wait_ms_at_end(),
             "threads": self._threads,
+            "threads_because": sources.threads or None,
             "cache": self.cache,
             "tokens_per_second": self.tokens_per_second,
             "ended": sources.ends.counts,

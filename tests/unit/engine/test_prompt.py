@@ -190,3 +190,12 @@ def test_a_template_that_asks_for_the_same_content_without_end_is_stopped() -> N
     with pytest.raises(PromptTooLong):
         tokens_of(again, None, [("user", "a" * 100)])
     assert letters.asked == 0
+
+
+def test_with_a_template_of_no_use_a_users_only_message_is_a_bare_prompt() -> None:
+    source = Template("{{ 1 | nothing }}")
+    bare = Prompts(Letters(), CONTEXT_TOKENS, source.render, "", usable=False)
+    assert tokens_of(bare, None, [("user", "hi")], " there") == codes("hi there")
+    for messages in ([("system", "hi")], [("user", "hi"), ("user", "hi")]):
+        with pytest.raises(InvalidRequest, match="broken"):
+            tokens_of(bare, None, messages)

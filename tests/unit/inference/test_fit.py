@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.inference.fit import CONTEXT_MIN, SPARE_SHARE, Room, fit, kv_bytes_per_token, needs_bytes
+from edge.engine.batching.draft import ROWS_MAX
+from edge.inference.fit import (
+    CONTEXT_MIN,
+    GUESSED_ROWS,
+    SPARE_SHARE,
+    Room,
+    fit,
+    kv_bytes_per_token,
+    needs_bytes,
+)
 from edge.inference.gguf import Shape
 
 GIB: Final = 2**30
@@ -101,3 +110,40 @@ def test_what_is_chosen_fits(free_gib: float, slots: int, context_tokens: int) -
     assert got.context_tokens <= got.cache_tokens <= got.wanted_tokens
     if got.cache_tokens > CONTEXT_MIN:
         assert got.needs_bytes <= got.free_bytes * (1 - SPARE_SHARE) + 1
+
+
+def test_where_the_smallest_context_does_not_fit_there_are_fewer_slots() -> None:
+    """Each costs a row of logits."""
+    chatty = replace(LLAMA_8B, vocabulary=262_144)
+    per_slot = chatty.vocabulary * 4
+    least = needs_bytes(chatty, cache_tokens=CONTEXT_MIN, batch_tokens=512, slots=64, kv_type="f16")
+    free = {
+        slots: int((least - (64 - slots) * per_slot) / (1 - SPARE_SHARE)) + 1 for slots in (64, 32)
+    }
+    got = {
+        slots: fit(chatty, free_bytes=each, slots=64, context_tokens=4_096, batch_tokens=512)
+        for slots, each in free.items()
+    }
+    assert [(slots, each.slots) for slots, each in got.items()] == [(64, 64), (32, 32)]
+    assert {each.cache_tokens for each in got.values()} == {CONTEXT_MIN}
+    assert got[32].wanted_tokens == 64 * 4_096
+    assert "so 32 tasks at a time" in got[32].sentence
+
+
+def test_room_for_guesses_is_reckoned() -> None:
+    assert GUESSED_ROWS == ROWS_MAX
+    one, eight, nine = (
+        needs_bytes(LLAMA_8B, cache_tokens=1, batch_tokens=512, slots=slots, kv_type="f16")
+        for slots in (1, 8, 9)
+    )
+    assert (eight - one, nine - eight) == (0, LLAMA_8B.vocabulary * 4)
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0", "q4_0"])
+def test_a_smaller_type_is_recommended_to_who_has_the_largest(kv_type: str) -> None:
+    got = fit(
+        LLAMA_8B, free_bytes=5 * GIB, slots=16, context_tokens=4_096, batch_tokens=512,
+        kv_type=kv_type,
+    )  # fmt: skip
+    assert ("model.kv_type" in got.sentence) == (kv_type == "f16")
+    assert "free some memory" in got.sentence
