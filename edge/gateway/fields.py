@@ -15,6 +15,7 @@ import orjson
 
 from edge.errors import InvalidRequest
 from edge.json_values import LEVELS_MAX, whole_number
+from edge.structured import formats
 from edge.tasks import ids
 
 Schema = dict[str, Any]
@@ -22,10 +23,12 @@ Schema = dict[str, Any]
 
 class Field(NamedTuple):
     """One member. ``check`` takes its name and its value, and returns the value as it is used;
-    InvalidRequest, with the member's name, says what is wrong with it."""
+    InvalidRequest, with the member's name, says what is wrong with it. ``levels`` bounds how deep
+    it may be; with None the check does."""
 
     check: Callable[[str, Any], Any]
     schema: Schema
+    levels: int | None = LEVELS_MAX
 
 
 def _optional(check: Callable[[str, Any], Any], schema: Schema) -> Field:
@@ -218,3 +221,33 @@ def free_object(bytes_max: int, about: str) -> Field:
 
     bounds = f"At most {bytes_max} bytes of compact JSON and {LEVELS_MAX} levels."
     return _optional(check, {"type": "object", "description": f"{about} {bounds}"})
+
+
+def answer_format(about: str) -> Field:
+    """The form of an answer, as JSON text; None where any text will do."""
+
+    def check(name: str, value: Any) -> str | None:
+        found = formats.read(value, name)
+        return None if found.kind == "text" else found.text
+
+    schema: Schema = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string", "enum": list(formats.KINDS)},
+            "json_schema": {
+                "type": "object",
+                "description": "name, description, schema (JSON Schema) and strict.",
+            },
+            "grammar": {"type": "string", "description": "GBNF, llama.cpp's notation."},
+            "choices": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": formats.CHOICES_MAX,
+                "items": {"type": "string", "minLength": 1},
+            },
+        },
+        "required": ["type"],
+        "additionalProperties": False,
+    }
+    given = _optional(check, schema | {"description": about})
+    return given._replace(levels=None)

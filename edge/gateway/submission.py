@@ -13,7 +13,7 @@ from edge.gateway import fields
 from edge.gateway.fields import Field
 from edge.gateway.problems import MalformedBody
 from edge.gateway.reading import clipped
-from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep
+from edge.json_values import has_inexact_number, too_deep
 from edge.settings import Tasks as Defaults
 from edge.tasks import logprobs
 from edge.tasks.line import LEVEL_DEFAULT, LEVELS
@@ -58,8 +58,9 @@ def parse(
         if name not in FIELDS:
             name, known = clipped(name), ", ".join(sorted(FIELDS))
             raise InvalidRequest(f"there is no field {name!r}; the fields are {known}", field=name)
-        if too_deep(value):
-            sentence = f"{name} is nested deeper than {LEVELS_MAX} levels"
+        levels = FIELDS[name].levels
+        if levels is not None and too_deep(value, levels):
+            sentence = f"{name} is nested deeper than {levels} levels"
             raise InvalidRequest(sentence, field=name)
     if has_inexact_number(body):
         raise InvalidRequest("a whole number in the body is beyond 64 bits; send it as text")
@@ -68,6 +69,7 @@ def parse(
     if (prompt is None) == (messages is None):
         sentence = "give either a prompt or messages" + (", not both" if prompt else "")
         raise InvalidRequest(sentence, field="prompt")
+    _refuse_beside_format(values)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= KEY_CHARS_MAX:
         raise InvalidRequest(
             f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
@@ -92,6 +94,15 @@ def parse(
         user=values.get("user"),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
+
+
+def _refuse_beside_format(values: dict[str, Any]) -> None:
+    """What the engine refuses beside a grammar, said before anything is accepted."""
+    if values.get("response_format") is not None:
+        for name in ("ignore_eos", "dry_multiplier"):
+            if values.get(name):
+                sentence = f"{name} cannot be combined with response_format; leave one of them out"
+                raise InvalidRequest(sentence, field=name)
 
 
 def _fingerprint(given: dict[str, Any]) -> str:
@@ -136,6 +147,10 @@ FIELDS: Final[dict[str, Field]] = {
     "seed": fields.whole(0, 2**32 - 2, "Of the random choices."),
     "stop": fields.texts(STOPS_MAX, STOP_CHARS_MAX, "Text before which the output ends."),
     "ignore_eos": fields.flag("Go on where the model would end, up to max_tokens."),
+    "response_format": fields.answer_format(
+        "The form that the answer has to have: any JSON object, JSON by a schema, text by a"
+        " grammar, or one of some choices."
+    ),
     "repeat_penalty": fields.number(
         0.1, 10, "Divides the logits of tokens that were there lately; 1 is off."
     ),

@@ -6,7 +6,7 @@ A task whose turn is the fallback's sends `FindAnswer`. It is answered, in this 
    the task's text ends;
 2. the embedded model (``fallback_model``), which goes on behind the text, on an engine process of
    its own that is started when it is wanted and stopped when it is not;
-3. a sentence from the settings (``notice``).
+3. a sentence from the settings (``notice``), but not where the answer has to have a form.
 
 What cannot be had is passed over; without any of them the task hears `NoAnswer`.
 """
@@ -18,6 +18,7 @@ from typing import Final
 
 from edge.actors import Actor, ActorDown, ChildSpec, Down, Ref, Supervisor
 from edge.inference import EngineDown, EngineGivenUp, EngineUp, Subscribe
+from edge.services.task.answer_form import is_whole
 from edge.services.task.messages import FallbackReady, FindAnswer, FoundAnswer, NoAnswer
 from edge.tasks.task import Request
 
@@ -111,7 +112,8 @@ class FallbackActor(Actor):
             self._find(seek.request, lambda text: me.send(_Looked(seek, text)))
 
     def _looked(self, seek: FindAnswer, text: str | None) -> None:
-        if text is not None and text.startswith(seek.text):
+        form = seek.request.options.response_format
+        if text is not None and text.startswith(seek.text) and is_whole(form, text):
             seek.ref.send(FoundAnswer(seek.key, text[len(seek.text) :], "history"))
         else:
             self._ask_model(seek)
@@ -131,7 +133,10 @@ class FallbackActor(Actor):
         seek.ref.send(FallbackReady(seek.key, self._engine))
 
     def _give_notice(self, seek: FindAnswer) -> None:
-        if self._notice:
+        if seek.request.options.response_format is not None:
+            # Whoever reads the answer expects another form, and would take it for a defect.
+            seek.ref.send(NoAnswer(seek.key, "a notice would not have the form that was asked for"))
+        elif self._notice:
             gap = "\n\n" if seek.text else ""
             seek.ref.send(FoundAnswer(seek.key, gap + self._notice, "notice"))
         else:

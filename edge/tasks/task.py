@@ -56,7 +56,7 @@ ERRORS_KEPT_MAX: Final = 20
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to generate. The meanings are those of the engine's sampling parameters;
-    ``response_format`` is JSON text of an OpenAI-style object or None."""
+    ``response_format`` is JSON text (see `edge.structured.formats`), None for any text."""
 
     max_tokens: int = 256
     temperature: float = 0.7
@@ -152,6 +152,7 @@ class Request:
     def size_bytes(self) -> int:
         """What its texts take in memory, where a character may take four."""
         texts = [self.prompt or "", self.metadata or "", self.user or "", *self.options.stop]
+        texts.append(self.options.response_format or "")
         texts += self.options.dry_sequence_breakers
         texts += (content for _, content in self.messages or ())
         biases = self.options.logit_bias

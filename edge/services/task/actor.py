@@ -17,7 +17,7 @@ from edge.clock import Timer
 from edge.engine.messages import Admitted, Finished, Output, Rejected
 from edge.errors import Conflict, Overloaded
 from edge.inference import EngineLost
-from edge.services.task import wire
+from edge.services.task import answer_form, wire
 from edge.services.task.audience import Audience
 from edge.services.task.current_turn import FALLBACK_NAME, CurrentTurn, Timeout
 from edge.services.task.end_commit import Committed, EndCommit, WriteAgain
@@ -268,7 +268,11 @@ class TaskActor(Actor):
 
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
-        self._apply(events.Finish(end.reason, end.text, usage, end.prefill_ms, end.decode_ms))
+        text = end.text
+        form = self.task.request.options.response_format
+        if form is not None and end.reason != "cancelled":
+            text += answer_form.ending(form, self.task.text + text)
+        self._apply(events.Finish(end.reason, text, usage, end.prefill_ms, end.decode_ms))
 
     def _turn(self, turn: Turn) -> None:
         if self._held is not None or self.task.state is not State.AVAILABLE:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edge.actors import Ref
 from edge.engine.messages import Generate, Sampling
-from edge.services.task import wire
+from edge.services.task import answer_form, wire
 from edge.tasks.task import Request, Task
 
 
@@ -159,9 +159,10 @@ def generate(task: Task, key: int) -> Generate:
     options = request.options
     begun = task.text[: handed_over.offset] if handed_over else ""
     tokens_before = handed_over.tokens if handed_over else 0
-    # Both have the same names for the same things; the form of an answer is not sampled by yet.
+    # Both have the same names for the same things, but for the form of an answer.
     sampling = options.by_name()
     del sampling["response_format"]
+    sampling["grammar"] = answer_form.grammar(options.response_format, begun)
     sampling["max_tokens"] = max(1, options.max_tokens - tokens_before)
     messages = request.messages
     if messages is None:

@@ -208,6 +208,9 @@ def for_channels(document: dict[str, Any], result_chars_max: int) -> dict[str, A
         slim["prompt"] = None
     if sum(len(each["content"]) for each in slim.get("messages") or ()) > ASKED_CHARS:
         slim["messages"] = None
+    form = slim["options"]["response_format"]
+    if form is not None and len(orjson.dumps(form)) > ASKED_CHARS:
+        slim["options"] = slim["options"] | {"response_format": None}
     slim["result"] = result_for_channels(slim["result"], result_chars_max)
     return slim
 

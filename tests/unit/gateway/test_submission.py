@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -186,3 +187,52 @@ def test_who_asks_for_whom_and_from_where_is_kept() -> None:
     ).request
     assert request_from_json(asked.to_json()) == asked
     assert (asked.client, asked.account) == ("c", "192.0.2.7")
+
+
+CHOICE = {"type": "choice", "choices": ["yes", "no"]}
+
+
+def test_a_format_is_kept_and_sampled_by() -> None:
+    request = submit({"prompt": "x", "response_format": CHOICE}).request
+    assert orjson.loads(request.options.response_format or "") == CHOICE
+    assert request_from_json(request.to_json()) == request
+    assert generate(Task(request, State.AVAILABLE, 0), 1).sampling.grammar == (
+        'root ::= "yes" | "no"\n'
+    )
+    plain = submit({"prompt": "x", "response_format": {"type": "text"}}).request
+    assert plain.options == submit({"prompt": "x"}).request.options
+    assert request.size_bytes > plain.size_bytes + len(orjson.dumps(CHOICE)) - 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": CHOICE, "ignore_eos": True}, "ignore_eos"),
+        ({"response_format": CHOICE, "dry_multiplier": 0.5}, "dry_multiplier"),
+    ],
+)
+def test_a_format_that_cannot_be_had_is_refused(fields: dict[str, Any], name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        submit({"prompt": "x"} | fields)
+    assert caught.value.field == name
+
+
+def test_a_format_may_stand_beside_what_is_switched_off() -> None:
+    fields = {"response_format": CHOICE, "ignore_eos": False, "dry_multiplier": 0}
+    assert submit({"prompt": "x"} | fields).request.options.response_format is not None
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return {"type": "json_schema", "json_schema": {"name": "deep", "schema": schema}}
+
+
+def test_a_schema_may_be_deeper_than_other_members_but_not_by_much() -> None:
+    assert submit({"prompt": "x", "response_format": nested(25)})
+    with pytest.raises(InvalidRequest, match="Invalid schema for response_format") as caught:
+        submit(json.dumps({"prompt": "x", "response_format": nested(150)}).encode())
+    assert (caught.value.field or "").startswith("response_format")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ class Desk(Quiet):
     def __init__(self, *, model: bool = True, history: bool = True, notice: str = "sorry") -> None:
         super().__init__()
         self.known: str | None = None
+        self.request = REQUEST
         self.busy = 0
         self.engines: list[Ear] = []
         self.system.spawn(Supervisor(budget="child"), name="standby")
@@ -45,7 +47,7 @@ class Desk(Quiet):
         self.fallback = self.system.spawn(FallbackActor(**self.parts), name="fallback")
 
     def find(self, request: Request, got: Callable[[str | None], object]) -> None:
-        assert request is REQUEST
+        assert request is self.request
         got(self.known)
 
     def new_engine(self) -> Ear:
@@ -59,7 +61,7 @@ class Desk(Quiet):
     def seek(self, text: str = "", *, handed_over: bool = False, model: bool = True) -> object:
         """What the task hears; None when it has to wait."""
         before = len(self.task.heard)
-        self.tell(FindAnswer(1, REQUEST, text, handed_over, model, self.task_ref))
+        self.tell(FindAnswer(1, self.request, text, handed_over, model, self.task_ref))
         heard = self.task.heard[before:]
         assert len(heard) <= 1
         return heard[0] if heard else None
@@ -192,3 +194,16 @@ def test_a_model_that_was_given_up_and_ended_is_tried_anew(desk: Desk) -> None:
     assert desk.engine_ref is None
     assert desk.seek() is None
     assert len(desk.engines) == 2
+
+
+def test_where_the_answer_has_a_form_a_notice_is_none_and_half_an_answer_neither() -> None:
+    desk = Desk(model=False)
+    form = '{"type":"choice","choices":["yes","no"]}'
+    desk.request = replace(REQUEST, options=Options(response_format=form))
+    refused = desk.seek()
+    assert isinstance(refused, NoAnswer)
+    assert "form" in refused.reason
+    desk.known = "ye"
+    assert isinstance(desk.seek(), NoAnswer)
+    desk.known = "yes"
+    assert desk.seek("y") == FoundAnswer(1, "es", "history")

@@ -167,3 +167,13 @@ def test_who_is_in_the_node_reads_an_updates_logprobs() -> None:
     told = ProgressUpdate(task, "decode", "b", 1, lambda _: 7)
     assert [each.token for each in told.logprobs] == [b"b"]
     assert "logprobs" not in told.payload()
+
+
+def test_a_long_form_of_an_answer_is_not_sent_on_channels() -> None:
+    for size, sent in ((10, True), (3_000, False)):
+        form = orjson.dumps({"type": "choice", "choices": ["x" * size]}).decode()
+        request = replace(REQUEST, options=Options(response_format=form))
+        document = wire.document(Task(request, State.AVAILABLE, 1))
+        shown = orjson.loads(orjson.dumps(wire.for_channels(document, 2)))
+        assert (shown["options"]["response_format"] is not None) == sent
+        assert orjson.loads(orjson.dumps(document))["options"]["response_format"]["choices"]
