@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import llama_cpp as api
+import numpy as np
+from numpy.typing import NDArray
 
-from edge.engine.candidates import allows
+from edge.engine.candidates import LARGE_VOCABULARY, allows
 from edge.engine.dry import Kind
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
@@ -26,6 +28,8 @@ the probability anyway."""
 POSSIBLE_SHARE: Final = 1e-30
 """With less than this share of the likeliest token's probability a token is not possible. The
 probability of any other is above 0 as a float, whatever the size of the vocabulary."""
+FEW: Final = 128
+"""So many of the likeliest tokens, and no more, are looked for before a chain has them."""
 MIROSTAT_TOKENS: Final = 100
 """From how many of the likeliest mirostat 1 guesses at the rest (Basu et al. 2021, section 4)."""
 
@@ -45,6 +49,7 @@ class Sampler:
             self._penalise(llama, sampling)
             for link in _choice(llama, sampling):
                 self._add(link)
+            self._among = _among(llama, sampling) if not self._looking_back else 0
             self._draws_by_place = sampling.seed is not None and _draws(sampling)
             if _draws(sampling):
                 self._add(_draw(sampling, 0))
@@ -58,6 +63,7 @@ class Sampler:
     def _penalise(self, llama: Llama, sampling: Sampling) -> None:
         """What acts on the logits before anything is left out, in llama.cpp's own order."""
         biases = _biases(llama, sampling)
+        self._biased = np.fromiter(biases, np.int32, len(biases))
         if biases:
             self._add(_bias_link(llama, biases))
         for tokens, init in (
@@ -92,9 +98,12 @@ class Sampler:
             last = api.llama_sampler_chain_n(self.chain) - 1
             api.llama_sampler_free(api.llama_sampler_chain_remove(self.chain, last))
             self._add(_draw(self._sampling, self._said))
-        if self._grammar is None:
+        if self._grammar is None and not self._among:
             self._said += 1
             return llama.sample(self.chain, index)
+        if self._grammar is None:
+            self._said += 1
+            return self._unbound(llama, llama.logits(index))
         token = self._allowed(llama, index)
         self.accept(token)
         return token
@@ -104,10 +113,18 @@ class Sampler:
         all of them instead takes a hundred times as long: 12 ms, measured with an object's schema
         and the 49,152 tokens of SmolLM2."""
         logits = llama.logits(index)
-        token = llama.candidates.take(self.chain, logits)
+        token = self._unbound(llama, logits)
         if allows(self._grammar, token):
             return token
         return llama.candidates.take(self.chain, logits, self._grammar)
+
+    def _unbound(self, llama: Llama, logits: NDArray[np.float32]) -> int:
+        """What the chain takes without a grammar."""
+        if not self._among:
+            return llama.candidates.take(self.chain, logits)
+        # A biased token may become one of the likeliest, or make room for another.
+        number = self._among + len(self._biased)
+        return llama.candidates.take_among(self.chain, logits, number, self._biased)
 
     def close(self) -> None:
         """Frees the chain and all its links."""
@@ -117,6 +134,16 @@ class Sampler:
         if self._grammar is not None:
             api.llama_sampler_free(self._grammar)
             self._grammar = None
+
+
+def _among(llama: Llama, sampling: Sampling) -> int:
+    """Among how many of the likeliest tokens the chain chooses, where it pays to know them before;
+    0 where it does not, or where it chooses among all."""
+    if llama.vocabulary.size < LARGE_VOCABULARY:
+        return 0
+    if sampling.temperature < TEMPERATURE_MIN:
+        return 1
+    return sampling.top_k if sampling.top_k <= FEW and not sampling.mirostat else 0
 
 
 def _grammar_link(llama: Llama, sampling: Sampling) -> Any:

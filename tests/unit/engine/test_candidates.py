@@ -8,9 +8,11 @@ from typing import Any
 import llama_cpp as api
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge.engine.candidates import Candidates, allows
+from edge.engine.candidates import BLOCK_TOKENS, Candidates, allows, likeliest
 from edge.engine.vocabulary import Vocabulary
 from tests.support.random_gguf import write_random_gguf
 
@@ -72,3 +74,26 @@ def test_a_grammar_is_asked_about_one_token(grammar: Any) -> None:
     api.llama_sampler_accept(grammar, A)
     api.llama_sampler_accept(grammar, B)
     assert not allows(grammar, A)
+
+
+LOGITS = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.random.default_rng(seed).integers(-40, 40, 4 * BLOCK_TOKENS + 9) / 4
+)
+
+
+@given(LOGITS, st.integers(0, 6))
+def test_the_likeliest_are_found_in_one_look_equals_among_them(
+    values: NDArray[np.float64], number: int
+) -> None:
+    logits = values.astype(np.float32)
+    found = likeliest(logits, number)
+    assert len({*found}) == len(found)
+    least = np.sort(logits)[::-1][max(0, number - 1)]
+    assert {*np.flatnonzero(logits >= least)} <= {*found} or number == 0
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_where_no_bound_is_known_all_are_looked_at(number: int) -> None:
+    assert list(likeliest(np.zeros(4 * BLOCK_TOKENS, np.float32), number)) == [
+        *range(4 * BLOCK_TOKENS)
+    ]

@@ -1,0 +1,91 @@
+"""What is sampled of a large vocabulary is what a chain would take of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import llama_cpp as api
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.engine import candidates, sampling
+from edge.engine.candidates import Candidates
+from edge.engine.llama import Llama
+from edge.engine.messages import Sampling
+from edge.engine.sampling import Sampler
+from edge.engine.vocabulary import Vocabulary
+from tests.support.random_gguf import write_random_gguf
+
+SEEDED = Sampling(seed=11)
+STEPS = 60
+
+
+class Logits:
+    """In place of llama.cpp: random logits for each step, the vocabulary being real."""
+
+    context_tokens = 512
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.candidates = Candidates(vocabulary.size)
+        self.whole = 0  # how often a chain was asked about all tokens
+
+    def logits(self, index: int) -> NDArray[np.float32]:
+        rng = np.random.default_rng(index)
+        return rng.standard_normal(self.vocabulary.size, dtype=np.float32) * np.float32(2)
+
+    def sample(self, chain: Any, index: int) -> int:
+        self.whole += 1
+        token = self.candidates.take(chain, self.logits(index))
+        api.llama_sampler_accept(chain, token)
+        return token
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vocabulary]:
+    path: Path = write_random_gguf(tmp_path_factory.mktemp("vocabulary") / "nano.gguf")
+    params = api.llama_model_default_params()
+    params.vocab_only = True
+    model = api.llama_model_load_from_file(str(path).encode(), params)
+    yield Vocabulary(api.llama_model_get_vocab(model))
+    api.llama_model_free(model)
+
+
+def said(vocabulary: Vocabulary, asked: Sampling) -> tuple[list[int], int]:
+    """The tokens of some steps, and for how many of them a chain looked at all tokens."""
+    llama = Logits(vocabulary)
+    sampler = Sampler(cast(Llama, llama), asked)
+    tokens = [sampler.sample(cast(Llama, llama), index) for index in range(STEPS)]
+    sampler.close()
+    return tokens, llama.whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "looks_at_all"),
+    [
+        (SEEDED, False),
+        (replace(SEEDED, temperature=0.0), False),
+        (replace(SEEDED, temperature=2.0, top_p=1.0, min_p=0.0), False),
+        (replace(SEEDED, top_k=1), False),
+        (replace(SEEDED, ignore_eos=True, temperature=0.0), False),
+        (replace(SEEDED, logit_bias=((5, 4.0), (6, -4.0), (7, 100.0), (8, -100.0))), False),
+        (replace(SEEDED, temperature=0.0, logit_bias=((5, 6.0), (6, 6.5))), False),
+        (replace(SEEDED, xtc_probability=0.5, xtc_threshold=0.01, typical_p=0.9), False),
+        (replace(SEEDED, grammar="root ::= [a-z]+"), False),
+        (replace(SEEDED, top_k=0), True),
+        (replace(SEEDED, top_k=129), True),
+        (replace(SEEDED, mirostat=2), True),
+        (replace(SEEDED, repeat_penalty=1.3), True),
+    ],
+)
+def test_few_of_the_likeliest_are_looked_for_before_and_nothing_else_comes_of_it(
+    vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, asked: Sampling, looks_at_all: bool
+) -> None:
+    tokens, _ = said(vocabulary, asked)
+    monkeypatch.setattr(sampling, "LARGE_VOCABULARY", 1)
+    monkeypatch.setattr(candidates, "BLOCK_TOKENS", 8)
+    assert said(vocabulary, asked) == (tokens, STEPS if looks_at_all else 0)
