@@ -7,24 +7,32 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edge.cli import flags
+from edge.cli import flags, pull
 from edge.cli.output import say, say_json
 from edge.inference import models
 from edge.inference.box import free_memory_bytes
-from edge.inference.listing import Listed, listed
+from edge.inference.listing import Listed, listed, offered
 from edge.inference.model_file import verified
+from edge.inference.pulling.catalogue import CATALOGUE
+from edge.settings import Settings
 
 
 def add_to(levels: flags.Levels) -> None:
     """The command."""
     level = flags.add_level(levels, "models", "Which models there are; add your own.")
-    _add(level, "list", _list, "List the models here; a star marks the default.")
+    lists = _add(level, "list", _list, "List the models here; a star marks the default.")
+    lists.add_argument(
+        "--available", action="store_true", help="list good models that can be pulled instead"
+    )
+    pulls = _add(level, "pull", pull.command, "Fetch a model, and check that it is whole.")
+    pull.add_arguments(pulls)
     verify = _add(level, "verify", _verify, "Check that models are whole.")
     verify.add_argument(
         "model", nargs="?", metavar="MODEL", help="a name (default: your own and the installed)"
     )
     add = _add(level, "add", _add_model, "Copy a GGUF file to your own models.")
     add.add_argument("model", metavar="FILE", help="a GGUF file")
+    add.add_argument("--name", default="", help="what to call it (default: the file's name)")
     remove = _add(level, "remove", _remove, "Delete one of your own models.")
     remove.add_argument("model", metavar="MODEL", help="its name")
     default = _add(level, "default", _default, "Have a model run when none is named.")
@@ -39,6 +47,8 @@ def _add(level: flags.Levels, name: str, run: flags.Run, about: str) -> argparse
 
 def _list(given: argparse.Namespace, settings: flags.Load) -> int:
     chosen = settings()
+    if given.available:
+        return _list_available(given, chosen)
     data_dir = chosen.data_dir()
     default = models.default_name(data_dir)
     free_bytes = free_memory_bytes()
@@ -49,6 +59,34 @@ def _list(given: argparse.Namespace, settings: flags.Load) -> int:
     for each in known:
         mark = "*" if each.model.name == default else " "
         say(f"{mark} {_line(each)}")
+    return 0
+
+
+def _list_available(given: argparse.Namespace, chosen: Settings) -> int:
+    free_bytes = free_memory_bytes()
+    known = [(entry, offered(entry, chosen.model, free_bytes)) for entry in CATALOGUE]
+    if given.json:
+        say_json(
+            [
+                {
+                    "name": entry.name,
+                    "repository": f"{entry.repository}:{entry.quantisation}",
+                    "size_bytes": entry.shape.weights_bytes,
+                    "licence": entry.licence,
+                    "needs_bytes": each.needs_bytes,
+                    "fits_tokens": each.fits_tokens,
+                    "description": entry.description,
+                }
+                for entry, each in known
+            ]
+        )
+        return 0
+    for entry, each in known:
+        size_mib, gib = entry.shape.weights_bytes / 1048576, (each.needs_bytes or 0) / 2**30
+        say(
+            f"{entry.name:<20} {size_mib:8.1f} MiB  {entry.quantisation:<7}"
+            f"  needs {gib:4.1f} GiB  {_fits(each):<17}  {entry.licence:<10}  {entry.description}"
+        )
     return 0
 
 
@@ -91,7 +129,9 @@ def _verify(given: argparse.Namespace, settings: flags.Load) -> int:
 
 
 def _add_model(given: argparse.Namespace, settings: flags.Load) -> int:
-    return _done(given, "added", models.add(Path(given.model), settings().data_dir()).name)
+    return _done(
+        given, "added", models.add(Path(given.model), settings().data_dir(), given.name).name
+    )
 
 
 def _remove(given: argparse.Namespace, settings: flags.Load) -> int:

@@ -4,11 +4,13 @@ whether it fits on this box now. Reads the headers of files and blocks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from edge.errors import ModelError
 from edge.inference.fit import SPARE_SHARE, fit
 from edge.inference.model_file import ModelFile, checked
+from edge.inference.pulling.catalogue import Entry
 from edge.settings import Model
 
 CONTEXT_WANTED: Final = 4_096
@@ -36,6 +38,20 @@ def listed(model: ModelFile, settings: Model, free_bytes: int) -> Listed:
         return Listed(model, str(error))
     if not sound.shape.kv_heads:
         return Listed(sound)
+    return _fitted(sound, settings, free_bytes)
+
+
+def offered(entry: Entry, settings: Model, free_bytes: int) -> Listed:
+    """The same of one that could be pulled."""
+    size_bytes = entry.shape.weights_bytes
+    model = ModelFile(
+        entry.name, Path(), size_bytes, 0, description=entry.description, shape=entry.shape,
+        quantisation=entry.quantisation, licence=entry.licence,
+    )  # fmt: skip
+    return _fitted(model, settings, free_bytes)
+
+
+def _fitted(sound: ModelFile, settings: Model, free_bytes: int) -> Listed:
     wanted = min(CONTEXT_WANTED, sound.context_tokens or CONTEXT_WANTED)
     room = fit(
         sound.shape,

@@ -6,13 +6,14 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePath
+from typing import Final, TypeVar
 
 from edge.errors import ModelError
 from edge.inference.gguf import UNKNOWN, Header, Shape, read_header
 
 SUFFIX: Final = ".gguf"
+PathT = TypeVar("PathT", bound=PurePath)
 _SPLIT: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 """How llama.cpp names the files that a large model was split into (llama_split_path)."""
 
@@ -65,7 +66,7 @@ def checked(model: ModelFile) -> ModelFile:
     )
 
 
-def first_of_split(path: Path) -> Path | None:
+def first_of_split(path: PathT) -> PathT | None:
     """The first of the files that a model was split into, by the name of one; None for a name that
     is of no such file."""
     match = _SPLIT.fullmatch(path.name)

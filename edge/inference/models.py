@@ -102,14 +102,7 @@ def add(source: Path, data_dir: Path, name: str = "") -> ModelFile:
     The copy appears whole or not at all. Raises `ModelError`.
     """
     model = checked(ModelFile(name or source.stem, source.expanduser().absolute(), 0, 0))
-    if not _is_name(model.name):
-        raise ModelError(f"{model.name!r} cannot be a model's name: use letters, digits, - _ .")
-    target = models_dir(data_dir) / f"{model.name}{SUFFIX}"
-    if target.exists():
-        raise ModelError(
-            f"there is a model called {model.name!r} already; remove it first, or choose another"
-            " name"
-        )
+    target = place_for(model.name, data_dir)
     partial = target.with_suffix(".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +113,21 @@ def add(source: Path, data_dir: Path, name: str = "") -> ModelFile:
             partial.unlink(missing_ok=True)
         raise ModelError(f"cannot copy {model.path} to {target}: {error.strerror}") from error
     return checked(ModelFile(model.name, target, 0, 0))
+
+
+def place_for(name: str, data_dir: Path) -> Path:
+    """Where a model of the user's own is put that gets this name. `ModelError` when the name is
+    taken, or cannot be one."""
+    if not _is_name(name):
+        raise ModelError(
+            f"{name!r} cannot be a model's name: use letters, digits, - _ . (--name gives another)"
+        )
+    target = models_dir(data_dir) / f"{name}{SUFFIX}"
+    if target.exists():
+        raise ModelError(
+            f"there is a model called {name!r} already; remove it first, or choose another name"
+        )
+    return target
 
 
 def remove(name: str, data_dir: Path, *, sources: Sources = HERE) -> None:

@@ -100,6 +100,10 @@ class Model:
     """Which model runs, and in how much room."""
 
     name: str = setting("", "a model's name or the path of a GGUF file; empty means the default")
+    hub_url: str = setting(
+        "", "where `elwift models pull` gets repositories; empty means $HF_ENDPOINT, else"
+        " https://huggingface.co"
+    )  # fmt: skip
     slots: int = setting(16, "tasks generated side by side in one batch", at_least=1, at_most=256)
     context_tokens: int = setting(
         0, "tokens of prompt and output one task may use; 0 means what the model was trained with,"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from edge.inference.model_file import SUFFIX, first_of_split
@@ -17,7 +17,7 @@ _QUANTISATION: Final = re.compile(
 )
 
 
-def is_model(path: Path) -> bool:
+def is_model(path: PurePath) -> bool:
     """Whether a file goes by the name of a model: not one of a projector, which is a part of
     another, and of those that a large one was split into only the first."""
     name = path.name.lower()
@@ -28,7 +28,7 @@ def is_model(path: Path) -> bool:
     )
 
 
-def quantisation_of(path: Path) -> str:
+def quantisation_of(path: PurePath) -> str:
     """The quantisation by the file's name, in capitals; empty when it says none."""
     stem = re.sub(r"-\d{5}-of-\d{5}$", "", path.name.removesuffix(SUFFIX))
     match = _QUANTISATION.search(stem)
