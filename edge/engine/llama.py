@@ -1,6 +1,7 @@
 """llama.cpp, as far as the engine needs it, with types.
 
-The only other modules that know `llama_cpp` are `vocabulary`, `sampling`, `candidates` and `dry`.
+The only other modules that know `llama_cpp` are `vocabulary`, `sampling`, `candidates`, `dry` and
+`devices`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge.engine.batching.draft import ROWS_MAX
 from edge.engine.candidates import Candidates
+from edge.engine.devices import UNKNOWN, Layers, devices, layers_on_gpu
 from edge.engine.dry import DrySamplers
 from edge.engine.pulse import Pulse
 from edge.engine.vocabulary import Vocabulary
@@ -69,7 +71,8 @@ class BackendBroken(EngineError):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much room a model gets. ``context_tokens`` is for one sequence, 0 the default;
-    ``cache_tokens`` for all of them, 0 for as many as they can have."""
+    ``cache_tokens`` for all of them, 0 for as many as they can have. Below 0, ``gpu_layers`` follow
+    from the memory of graphics processors and from what ``layers`` need there."""
 
     slots: int
     context_tokens: int
@@ -82,6 +85,7 @@ class Limits:
     flash_attn: str = "auto"
     mmap: bool = True
     mlock: bool = False
+    layers: Layers = UNKNOWN
 
 
 KV_TYPES: Final = {
@@ -131,7 +135,10 @@ class Llama:
         api.llama_log_set(_collect, ctypes.c_void_p(0))
         api.llama_backend_init()
         model_params = api.llama_model_default_params()
-        model_params.n_gpu_layers = limits.gpu_layers if limits.gpu_layers >= 0 else 999
+        self.gpu_layers = limits.gpu_layers
+        if self.gpu_layers < 0:
+            self.gpu_layers = layers_on_gpu(devices(), limits.layers)
+        model_params.n_gpu_layers = self.gpu_layers
         model_params.use_extra_bufts = not limits.safe
         model_params.load_mode = _LOAD_MODES[limits.mmap, limits.mlock]
         model = api.llama_model_load_from_file(str(path).encode(), model_params)

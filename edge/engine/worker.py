@@ -26,6 +26,7 @@ from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import Caches
 from edge.engine.batching.shelf import Shelf
+from edge.engine.devices import Layers
 from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
 from edge.engine.llama import FLASH_ATTN, KV_TYPES, BackendBroken, Limits, Llama
 from edge.engine.loop import Loop
@@ -46,7 +47,7 @@ _NOT_OF_CACHES: Final = frozenset(
     {
         *("fd", "probe", "slots", "cache_tokens", "batch_tokens", "step_ms", "threads"),
         *("prompt_cache_bytes", "prompt_cache_dir", "prompt_cache_dir_bytes", "no_speculation"),
-        *("mmap", "mlock"),
+        *("mmap", "mlock", "layers", "layer_bytes", "buffer_bytes"),
     }
 )
 """Flags that do not change what a cache is like."""
@@ -107,6 +108,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompt-cache-dir-bytes", type=int, default=256 << 20)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gpu-layers", type=int, default=-1)
+    parser.add_argument("--layers", type=int, default=0)
+    parser.add_argument("--layer-bytes", type=int, default=0)
+    parser.add_argument("--buffer-bytes", type=int, default=0)
     parser.add_argument("--kv-type", choices=KV_TYPES, default="f16")
     parser.add_argument("--flash-attn", choices=FLASH_ATTN, default="auto")
     parser.add_argument("--no-mmap", dest="mmap", action="store_false")
@@ -158,6 +162,7 @@ def main() -> int:
     limits = Limits(
         given.slots, given.context_tokens, given.cache_tokens, given.batch_tokens, given.threads,
         given.gpu_layers, given.safe, given.kv_type, given.flash_attn, given.mmap, given.mlock,
+        Layers(given.layers, given.layer_bytes, given.buffer_bytes),
     )  # fmt: skip
     try:
         llama = Llama(given.model, limits)

@@ -9,7 +9,7 @@ from typing import Final
 
 from edge.errors import SettingsError
 from edge.inference.box import Cores, choose_cores
-from edge.inference.fit import KV_BLOCK, Room, fit, needs_bytes
+from edge.inference.fit import KV_BLOCK, Room, buffer_bytes, fit, layer_bytes, needs_bytes
 from edge.inference.model_file import ModelFile
 from edge.inference.policy import LifecyclePolicy
 from edge.settings import Model
@@ -42,6 +42,11 @@ class EngineCommand:
             "step-ms": settings.step_ms,
             "threads": self.threads.number,
             "gpu-layers": settings.gpu_layers,
+            "layers": self.model.shape.layers,
+            "layer-bytes": layer_bytes(self.model.shape, room.cache_tokens, settings.kv_type),
+            "buffer-bytes": buffer_bytes(
+                self.model.shape, room.cache_tokens, settings.batch_tokens, room.slots
+            ),
             "prompt-cache-bytes": settings.prompt_cache_mib << 20,
             "kv-type": settings.kv_type,
             "flash-attn": settings.flash_attn,

@@ -7,7 +7,7 @@ against llama.cpp's own words the sum is right to some percent (SmolLM2-135M: 1,
 cache, 75 of 78 MiB of buffers at 65,536 tokens).
 
 Reckoned is the machine's own memory, which is the GPU's too on Apple Silicon. A GPU that has memory
-of its own is not asked for it: there all layers go to it, unless `model.gpu_layers` says how many.
+of its own is asked for it by the engine (`edge.engine.devices`), which is told what a layer needs.
 """
 
 from __future__ import annotations
@@ -74,10 +74,25 @@ def needs_bytes(
 ) -> int:
     """Memory of weights, cache and buffers."""
     cache = kv_bytes_per_token(shape, kv_type) * cache_tokens
+    buffers = buffer_bytes(shape, cache_tokens, batch_tokens, slots)
+    return int(shape.weights_bytes + cache + buffers)
+
+
+def buffer_bytes(shape: Shape, cache_tokens: int, batch_tokens: int, slots: int) -> int:
+    """Memory that a step works in."""
     layer = batch_tokens * (2 * shape.width + 3 * shape.feed_forward) * _FLOAT_BYTES
     mask = batch_tokens * cache_tokens * _MASK_BYTES
     logits = max(slots, GUESSED_ROWS) * shape.vocabulary * _FLOAT_BYTES
-    return int(shape.weights_bytes + cache + layer + mask + logits)
+    return layer + mask + logits
+
+
+def layer_bytes(shape: Shape, cache_tokens: int, kv_type: str) -> int:
+    """What one layer takes with its cache where all are alike; 0 where their number is not known.
+    What is no layer's, the embeddings, counts as one more."""
+    if not shape.layers:
+        return 0
+    cache = kv_bytes_per_token(shape, kv_type) * cache_tokens
+    return int(shape.weights_bytes / (shape.layers + 1) + cache / shape.layers)
 
 
 def fit(

@@ -114,7 +114,10 @@ class Model:
         at_least=0, at_most=512,
     )  # fmt: skip
     gpu_layers: int = setting(
-        -1, "layers on the GPU where there is one; -1 means all", at_least=-1, at_most=1_000
+        -1,
+        "layers on the GPU where there is one; -1 means as many as fit its memory",
+        at_least=-1,
+        at_most=1_000,
     )
     batch_tokens: int = setting(
         512, "tokens of one decode step at most", at_least=32, at_most=16_384

@@ -15,8 +15,10 @@ from edge.inference.fit import (
     GUESSED_ROWS,
     SPARE_SHARE,
     Room,
+    buffer_bytes,
     fit,
     kv_bytes_per_token,
+    layer_bytes,
     needs_bytes,
 )
 from edge.inference.gguf import Shape
@@ -147,3 +149,14 @@ def test_a_smaller_type_is_recommended_to_who_has_the_largest(kv_type: str) -> N
     )  # fmt: skip
     assert ("model.kv_type" in got.sentence) == (kv_type == "f16")
     assert "free some memory" in got.sentence
+
+
+def test_all_layers_and_what_is_no_layers_are_the_whole() -> None:
+    cache_tokens = 16_384
+    layers = layer_bytes(LLAMA_8B, cache_tokens, "f16") * LLAMA_8B.layers
+    buffers = buffer_bytes(LLAMA_8B, cache_tokens, 512, 16)
+    whole = needs_bytes(
+        LLAMA_8B, cache_tokens=cache_tokens, batch_tokens=512, slots=16, kv_type="f16"
+    )
+    assert layers + buffers == pytest.approx(whole - LLAMA_8B.weights_bytes / 33, rel=1e-6)
+    assert layer_bytes(Shape(), 1, "f16") == 0
