@@ -49,6 +49,7 @@ QUANTISATIONS: Final = {
 DIFFUSION: Final = frozenset({"dream", "llada", "llada-moe", "rnd1"})
 ENCODER_DECODERS: Final = frozenset({"t5"})
 
+_FLOAT_BYTES: Final = 4
 _STRING: Final = 8
 _ARRAY: Final = 9
 _SCALARS: Final[dict[int, struct.Struct]] = {
@@ -67,7 +68,8 @@ _BLOCKS: Final[dict[int, tuple[int, int]]] = {
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a model's memory follows from, 0 where its file is silent. ``kv_heads`` has a number for
-    each layer, 0 for one that keeps nothing of the tokens it has seen."""
+    each layer, 0 for one that keeps nothing of the tokens it has seen. ``state_bytes`` is what
+    recurrent layers keep of a sequence, however long it is."""
 
     weights_bytes: int = 0
     layers: int = 0
@@ -78,6 +80,7 @@ class Shape:
     key_length: int = 0
     value_length: int = 0
     vocabulary: int = 0
+    state_bytes: int = 0
 
 
 UNKNOWN: Final = Shape()
@@ -269,7 +272,25 @@ def _shape(facts: dict[str, object], tokens: object, weights_bytes: int) -> Shap
         key_length=_whole(facts.get("attention.key_length")) or head_width,
         value_length=_whole(facts.get("attention.value_length")) or head_width,
         vocabulary=len(tokens) if isinstance(tokens, (tuple, range)) else 0,
+        state_bytes=_FLOAT_BYTES * _state_floats(facts, width) * _recurrent_layers(each),
     )
+
+
+def _state_floats(facts: dict[str, object], width: int) -> int:
+    """What a recurrent layer keeps (llama-hparams.cpp, n_embd_r and n_embd_s)."""
+    head = _whole(facts.get("wkv.head_size"))
+    if head:
+        return (_whole(facts.get("token_shift_count")) or 2) * width + width * head
+    if short := _whole(facts.get("shortconv.l_cache")):
+        return (short - 1) * width
+    inner, state = _whole(facts.get("ssm.inner_size")), _whole(facts.get("ssm.state_size"))
+    window = max(0, _whole(facts.get("ssm.conv_kernel")) - 1)
+    return window * (inner + 2 * _whole(facts.get("ssm.group_count")) * state) + state * inner
+
+
+def _recurrent_layers(kv_heads: tuple[int, ...]) -> int:
+    """Those without an attention; all where each has one, for then it has both."""
+    return kv_heads.count(0) or len(kv_heads)
 
 
 def _most(value: object) -> int:

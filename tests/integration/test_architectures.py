@@ -17,7 +17,14 @@ import pytest
 from edge.engine.messages import Cancel, LoadFailed, Ready, Sampling, Shutdown
 from edge.errors import ModelError
 from edge.inference import resolve
-from tests.support.random_architectures import WINDOW, write_architecture
+from tests.support.random_architectures import (
+    CONV,
+    INNER,
+    STATE,
+    WIDTH,
+    WINDOW,
+    write_architecture,
+)
 from tests.support.worker import Worker, ask
 
 WINDOWED = "gemma3"
@@ -180,3 +187,13 @@ def test_llama_cpp_itself_knows_what_needs_an_encoder(tmp_path: Path) -> None:
     assert isinstance(failed, LoadFailed)
     assert "needs an encoder" in failed.message
     worker.close()
+
+
+@pytest.mark.parametrize(("architecture", "layers"), [("mamba", 2), ("lfm2", 2)])
+def test_what_a_sequence_keeps_is_known_from_the_file(
+    tmp_path: Path, architecture: str, layers: int
+) -> None:
+    """By llama.cpp's formulas, for these widths: a window of the convolution, and a state."""
+    shape = resolve(str(write_architecture(tmp_path / "random.gguf", architecture)), tmp_path).shape
+    floats = {"mamba": (CONV - 1) * INNER + INNER * STATE, "lfm2": 2 * WIDTH}[architecture]
+    assert shape.state_bytes == 4 * layers * floats

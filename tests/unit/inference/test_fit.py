@@ -160,3 +160,13 @@ def test_all_layers_and_what_is_no_layers_are_the_whole() -> None:
     )
     assert layers + buffers == pytest.approx(whole - LLAMA_8B.weights_bytes / 33, rel=1e-6)
     assert layer_bytes(Shape(), 1, "f16") == 0
+
+
+def test_each_slot_has_its_own_state_of_recurrent_layers() -> None:
+    mamba = replace(LLAMA_8B, kv_heads=(0,) * 32, state_bytes=20 * 2**20)
+    one, many = (
+        needs_bytes(mamba, cache_tokens=1, batch_tokens=512, slots=slots, kv_type="f16")
+        for slots in (1, 8)
+    )
+    assert many - one == 7 * mamba.state_bytes
+    assert room(mamba, 5.3, slots=16, context_tokens=512).slots < 16
