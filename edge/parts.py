@@ -47,6 +47,11 @@ from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
+from edge.gateway.length import LengthCheck
+from edge.gateway.openai import errors as openai_errors
+from edge.gateway.openai.api import OpenAiApi
+from edge.gateway.openai.calls import Calls
+from edge.gateway.openai.following import Surroundings
 from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.queue_api import QueueApi
@@ -188,6 +193,15 @@ class Parts:
             settings.socket.outbox_bytes_max,
             self._budget,
         )
+        self.calls = Calls(
+            self.tasks,
+            Surroundings.of(
+                lambda: TaskChannel(self.tasks), channels, settings.socket.outbox_bytes_max,
+                self._budget,
+            ),
+            clock,
+            LengthCheck(self._facts),
+        )  # fmt: skip
         self.sockets = self._sockets = self._make_sockets(channels)
 
     def _children(self) -> tuple[ChildSpec, ...]:
@@ -310,7 +324,8 @@ class Parts:
         by which the machine may be called."""
         settings, access = self.settings, self._access
         app = web.Application(
-            middlewares=[problems.middleware], client_max_size=settings.server.body_bytes_max
+            middlewares=[problems.middleware, openai_errors.middleware],
+            client_max_size=settings.server.body_bytes_max,
         )
         Gate(Rules.of(own, settings.server)).guard(app)
         # Its /tasks/export comes before /tasks/{task_id}.
@@ -324,6 +339,7 @@ class Parts:
             self.turns, QueuePages(self.turns, self.system.clock), access, self.telemetry,
             lambda: self._figures.tokens_per_second,
         ).mount(app)  # fmt: skip
+        OpenAiApi(self.calls, access, settings, self._facts, self._outside.model).mount(app)
         OpenApi().mount(app)
         HealthApi(
             self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
@@ -363,6 +379,7 @@ class Parts:
         if drain:
             await self._drain()
         self.streams.end_all()
+        self.calls.end_all()
         await self.sockets.drain()
 
     async def _drain(self) -> None:

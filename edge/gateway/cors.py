@@ -13,12 +13,14 @@ from typing import Final
 from aiohttp import web
 
 SENT: Final = (
-    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer",
+    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "api-key",
+    "x-api-key",
 )  # fmt: skip
 """Request headers that mean something here."""
 
 EXPOSED: Final = (
     "Allow", "Content-Disposition", "Location", "Retry-After", "WWW-Authenticate", "X-Task-Id",
+    "retry-after-ms", "x-request-id", "x-should-retry",
 )  # fmt: skip
 """Answers' headers that a page may read besides those that it always may."""
 

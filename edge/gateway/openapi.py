@@ -274,7 +274,8 @@ def document() -> Schema:
             "title": "Elwift Edge",
             "version": __version__,
             "description": "AI tasks on your own box. Whatever has GET has HEAD, too, but for"
-            " exports and events. Errors are problem documents (RFC 9457).",
+            " exports and events. Errors are problem documents (RFC 9457). What is under /v1 is"
+            " OpenAI's interface, which OpenAI describes.",
         },
         "paths": paths,
         "components": {

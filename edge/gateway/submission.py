@@ -69,7 +69,7 @@ def parse(
     if (prompt is None) == (messages is None):
         sentence = "give either a prompt or messages" + (", not both" if prompt else "")
         raise InvalidRequest(sentence, field="prompt")
-    _refuse_beside_format(values)
+    refuse_beside_format(values)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= KEY_CHARS_MAX:
         raise InvalidRequest(
             f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
@@ -96,7 +96,7 @@ def parse(
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
 
 
-def _refuse_beside_format(values: dict[str, Any]) -> None:
+def refuse_beside_format(values: dict[str, Any]) -> None:
     """What the engine refuses beside a grammar, said before anything is accepted."""
     if values.get("response_format") is not None:
         for name in ("ignore_eos", "dry_multiplier"):

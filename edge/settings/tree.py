@@ -104,6 +104,10 @@ class Model:
         "", "where `elwift models pull` gets repositories; empty means $HF_ENDPOINT, else"
         " https://huggingface.co"
     )  # fmt: skip
+    aliases: list[str] = list_setting(
+        "other names by which OpenAI's clients may ask for the model, such as gpt-4o-mini; the"
+        " answer tells its own"
+    )
     slots: int = setting(16, "tasks generated side by side in one batch", at_least=1, at_most=256)
     context_tokens: int = setting(
         0, "tokens of prompt and output one task may use; 0 means what the model was trained with,"

@@ -1,0 +1,1 @@
+"""OpenAI's HTTP interface: each call is a task of the node like any other."""

@@ -1,0 +1,207 @@
+"""The handlers of OpenAI's interface; `OpenAiApi.mount` puts them in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import uuid4
+
+from aiohttp import web
+
+from edge.clock import NS_PER_S
+from edge.errors import InvalidRequest, NotFound
+from edge.gateway.access import Access, Caller
+from edge.gateway.facts import NodeFacts
+from edge.gateway.http.body import read_body
+from edge.gateway.json import json_response
+from edge.gateway.openai import errors, forms, names, reading
+from edge.gateway.openai.calls import Calls, Held
+from edge.gateway.openai.forms import Chunks, Head
+from edge.gateway.openai.retries import COUNT, key_of
+from edge.gateway.reading import clipped
+from edge.gateway.times import parse_time
+from edge.inference import CONTEXT_TOKENS_DEFAULT, ModelFile
+from edge.settings import Settings
+from edge.tasks import ids
+
+VERSION: Final = "/v1"
+_RESPOND_ASYNC: Final = "respond-async"
+
+Read = Callable[[dict[str, Any], str, reading.Caller, reading.Bounds], reading.Call]
+
+
+class OpenAiApi:
+    """What ``/v1`` answers, and what stands at the same places without it."""
+
+    def __init__(
+        self, calls: Calls, access: Access, settings: Settings, facts: NodeFacts, model: ModelFile
+    ) -> None:
+        self._calls = calls
+        self._access = access
+        self._settings = settings
+        self._facts = facts
+        self._model = model
+        self._begun_s = calls.clock.wall_ns() // NS_PER_S
+
+    def mount(self, app: web.Application) -> None:
+        for root in (VERSION, ""):
+            app.router.add_post(f"{root}/chat/completions", self.chat)
+            app.router.add_get(f"{root}/chat/completions/{{id}}", self.chat_again)
+            app.router.add_post(f"{root}/completions", self.completions)
+            app.router.add_post(f"{root}/embeddings", self.embeddings)
+            app.router.add_get(f"{root}/models", self.models)
+            app.router.add_get(f"{root}/models/{{id:.+}}", self.model)
+
+    # ---- models
+
+    def _models(self) -> tuple[names.Known, ...]:
+        model, facts = self._model, self._facts
+        return (
+            names.Known(
+                facts.model,
+                (model.path.stem, *self._settings.model.aliases),
+                self._begun_s,
+                facts.context_tokens or model.context_tokens,
+                model.context_tokens,
+                model.size_bytes,
+            ),
+        )
+
+    async def models(self, request: web.Request) -> web.Response:
+        """What can be asked; it needs no engine to be there."""
+        self._access.client_of(_with_key(request))
+        return self._json({"object": "list", "data": [each.document() for each in self._models()]})
+
+    async def model(self, request: web.Request) -> web.Response:
+        self._access.client_of(_with_key(request))
+        return self._json(names.find(request.match_info["id"], self._models()).document())
+
+    # ---- answers
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        def render(head: Head, call: reading.Call) -> Callable[[Any], dict[str, Any]]:
+            return lambda ended: forms.chat(head, ended)
+
+        return await self._call(request, reading.chat, render, forms.ChatChunks)
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        def render(head: Head, call: reading.Call) -> Callable[[Any], dict[str, Any]]:
+            return lambda ended: forms.completion(head, ended, call.choices)
+
+        return await self._call(request, reading.completions, render, forms.CompletionChunks)
+
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        self._access.client_of(_with_key(request))
+        raise InvalidRequest(
+            f"the model {self._facts.model!r} makes no embeddings: it generates text",
+            field="model",
+        )
+
+    async def _call(
+        self,
+        request: web.Request,
+        read: Read,
+        render: Callable[[Head, reading.Call], Callable[[Any], dict[str, Any]]],
+        chunks: Callable[[Head], Chunks],
+    ) -> web.StreamResponse:
+        headers = _with_key(request)
+        caller = self._access.caller_of(headers, request.remote)
+        data = await read_body(request)
+        body = reading.read_object(data)
+        model = names.find(_model_of(body), self._models())
+        call = read(
+            body, str(uuid4()), self._caller(request, caller, data), self._bounds(model.name)
+        )
+        again = None
+        task_ids: tuple[str, ...] | None = None
+        if COUNT in request.headers:
+            again = key_of(caller.client, caller.address or "", request.path, data)
+            if request.headers[COUNT] not in ("", "0"):
+                task_ids = await self._calls.rejoin(caller.client, again)
+        if task_ids is None:
+            task_ids = await self._calls.accept(call)
+        held = Held(
+            client=caller.client,
+            task_ids=task_ids,
+            request_id=errors.new_request_id(),
+            choices=call.choices,
+            keep=_keeps(request),
+            again=again,
+            logprobs=call.requests[0].options.logprobs is not None,
+            usage=call.include_usage,
+        )
+        head = Head(task_ids[0], self._calls.clock.wall_ns() // NS_PER_S, model.name)
+        if call.stream:
+            return await self._calls.stream(request, held, chunks(head))
+        return await self._calls.whole(request, held, render(head, call))
+
+    async def chat_again(self, request: web.Request) -> web.StreamResponse:
+        """The answer of a call, or of any task; waited for where it has not ended."""
+        client = self._access.client_of(_with_key(request))
+        task_id = _task_of(request.match_info["id"], forms.CHAT_ID)
+        documents = await self._calls.family(client, task_id, reading.CHOICES_MAX)
+        first = documents[0]
+        held = Held(
+            client=client,
+            task_ids=tuple(str(each["task_id"]) for each in documents),
+            request_id=errors.new_request_id(),
+            choices=len(documents),
+            keep=True,
+            logprobs=first["options"]["logprobs"] is not None,
+            usage=True,
+        )
+        created_s = parse_time(first["created_at"]) // NS_PER_S
+        head = Head(task_id, created_s, first["model"] or self._facts.model)
+
+        def render(ended: Any) -> dict[str, Any]:
+            return forms.chat(head, ended)
+
+        if request.query.get("stream") == "true":
+            return await self._calls.stream(request, held, forms.ChatChunks(head))
+        return await self._calls.whole(request, held, render)
+
+    def _caller(self, request: web.Request, caller: Caller, data: bytes) -> reading.Caller:
+        return reading.Caller(
+            caller.client,
+            caller.address,
+            request.headers.get("Idempotency-Key"),
+            reading.fingerprint(data),
+        )
+
+    def _bounds(self, model: str) -> reading.Bounds:
+        context_tokens = self._facts.context_tokens or CONTEXT_TOKENS_DEFAULT
+        return reading.Bounds(self._settings.tasks, context_tokens, model)
+
+    def _json(self, value: object) -> web.Response:
+        response = json_response(value)
+        response.headers[errors.REQUEST_ID] = errors.new_request_id()
+        return response
+
+
+def _model_of(body: dict[str, Any]) -> str | None:
+    model = body.get("model")
+    if model is not None and not isinstance(model, str):
+        raise InvalidRequest("model has to be text", field="model")
+    return model
+
+
+def _task_of(written: str, prefix: str) -> str:
+    task_id = ids.canonical(written.removeprefix(prefix))
+    if task_id is None:
+        raise NotFound(f"there is nothing called {clipped(written)!r}", field="id")
+    return task_id
+
+
+def _keeps(request: web.Request) -> bool:
+    """RFC 7240 section 4.1: the client does not mean to wait."""
+    wishes = ",".join(request.headers.getall("Prefer", [])).split(",")
+    return any(each.partition(";")[0].strip().lower() == _RESPOND_ASYNC for each in wishes)
+
+
+def _with_key(request: web.Request) -> dict[str, str]:
+    """The request's headers as `Access` reads them, wherever the client has put its key."""
+    for name in ("Authorization", "x-api-key", "api-key"):
+        value = request.headers.get(name)
+        if value:
+            return {"Authorization": value if name == "Authorization" else f"Bearer {value}"}
+    return {}

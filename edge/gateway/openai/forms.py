@@ -1,0 +1,230 @@
+"""The shapes of answers: whole ones, and those that come in chunks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+import orjson
+
+Tokens = Sequence[Mapping[str, Any]]
+"""Logprobs as `edge.tasks.logprobs.shown` has them."""
+DONE: Final = b"data: [DONE]\n\n"
+CHAT_ID: Final = "chatcmpl-"
+COMPLETION_ID: Final = "cmpl-"
+
+_REASONS: Final = {"stop": "stop", "length": "length"}
+# httpx, which clients are made with, ends a line at these, and JSON need not escape them.
+_LINE_ENDS: Final = (
+    (b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"),
+)  # fmt: skip
+
+
+class Ended(NamedTuple):
+    """A task's answer. ``tokens`` are its logprobs as a task's document has them, where they were
+    asked for."""
+
+    text: str
+    finish_reason: str
+    usage: Mapping[str, int]
+    tokens: Tokens | None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Ended:
+        """That of the document of a completed task."""
+        result = document["result"]
+        reason = _REASONS.get(result["finish_reason"], "stop")
+        return cls(result["text"], reason, result["usage"], result["logprobs"])
+
+
+class Head(NamedTuple):
+    """What all chunks of an answer have in common with it: the id of its first task, when that was
+    created, in Unix time, and the name of the model."""
+
+    task_id: str
+    created_s: int
+    model: str
+
+
+class Chunks(Protocol):
+    """An answer in chunks. ``index`` is that of a choice; each chunk is the bytes of an event."""
+
+    def begin(self, index: int) -> bytes: ...
+
+    def text(self, index: int, text: str, tokens: Tokens | None) -> bytes: ...
+
+    def end(self, index: int, ended: Ended) -> bytes: ...
+
+    def nothing(self, index: int) -> bytes: ...
+
+    def usage(self, ended: Sequence[Ended], choices: int) -> bytes: ...
+
+
+def event(value: object) -> bytes:
+    """An event: one line with this JSON, in which nothing else ends a line."""
+    json = orjson.dumps(value)
+    for raw, escaped in _LINE_ENDS:
+        if raw in json:
+            json = json.replace(raw, escaped)
+    return b"data: " + json + b"\n\n"
+
+
+def usage(ended: Sequence[Ended], choices: int) -> dict[str, Any]:
+    """The tokens of all choices together. A prompt counts once, however many choices it has."""
+    prompts = [each.usage for each in ended[::choices]]
+    prompt_tokens = sum(each["prompt_tokens"] for each in prompts)
+    completion_tokens = sum(each.usage["completion_tokens"] for each in ended)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": sum(each["cached_tokens"] for each in prompts)},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+def chat_tokens(tokens: Tokens) -> dict[str, Any]:
+    """The logprobs of a chat's choice."""
+    return {"content": [_chat_token(each) for each in tokens], "refusal": None}
+
+
+def _chat_token(token: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "token": token["token"],
+        "logprob": token["logprob"],
+        "bytes": token["bytes"],
+        "top_logprobs": [
+            {name: each[name] for name in ("token", "logprob", "bytes")}
+            for each in token["top_logprobs"]
+        ],
+    }
+
+
+def completion_tokens(tokens: Tokens) -> dict[str, Any]:
+    """The logprobs of a completion's choice."""
+    return {
+        "tokens": [each["token"] for each in tokens],
+        "token_logprobs": [each["logprob"] for each in tokens],
+        "top_logprobs": [
+            {other["token"]: other["logprob"] for other in each["top_logprobs"]} for each in tokens
+        ],
+        "text_offset": [each["offset"] for each in tokens],
+    }
+
+
+def chat(head: Head, ended: Sequence[Ended]) -> dict[str, Any]:
+    """A ``chat.completion``."""
+    return {
+        "id": CHAT_ID + head.task_id,
+        "object": "chat.completion",
+        "created": head.created_s,
+        "model": head.model,
+        "choices": [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": each.text, "refusal": None},
+                "finish_reason": each.finish_reason,
+                "logprobs": None if each.tokens is None else chat_tokens(each.tokens),
+            }
+            for index, each in enumerate(ended)
+        ],
+        "usage": usage(ended, len(ended)),
+    }
+
+
+def completion(head: Head, ended: Sequence[Ended], choices: int) -> dict[str, Any]:
+    """A ``text_completion``: ``choices`` of each prompt."""
+    return {
+        "id": COMPLETION_ID + head.task_id,
+        "object": "text_completion",
+        "created": head.created_s,
+        "model": head.model,
+        "choices": [
+            {
+                "index": index,
+                "text": each.text,
+                "finish_reason": each.finish_reason,
+                "logprobs": None if each.tokens is None else completion_tokens(each.tokens),
+            }
+            for index, each in enumerate(ended)
+        ],
+        "usage": usage(ended, choices),
+    }
+
+
+class ChatChunks:
+    """The chunks of a chat."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = {
+            "id": CHAT_ID + head.task_id,
+            "object": "chat.completion.chunk",
+            "created": head.created_s,
+            "model": head.model,
+        }
+
+    def begin(self, index: int) -> bytes:
+        """The first of a choice. The role is said once: libraries put all that come together."""
+        return self._chunk(index, {"role": "assistant", "content": ""})
+
+    def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
+        """More of its text, with the tokens whose text begins in it where they are wanted."""
+        logs = None if tokens is None else chat_tokens(tokens)
+        return self._chunk(index, {"content": text}, logs)
+
+    def end(self, index: int, ended: Ended) -> bytes:
+        """The last of a choice."""
+        return self._chunk(index, {}, reason=ended.finish_reason)
+
+    def nothing(self, index: int) -> bytes:
+        """Says that the connection lives, to whoever counts the time between two chunks."""
+        return self._chunk(index, {"content": ""})
+
+    def usage(self, ended: Sequence[Ended], choices: int) -> bytes:
+        """The last of all."""
+        return event({**self._head, "choices": [], "usage": usage(ended, choices)})
+
+    def _chunk(
+        self, index: int, delta: dict[str, Any], logs: object = None, reason: str | None = None
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "finish_reason": reason, "logprobs": logs}
+        return event({**self._head, "choices": [choice]})
+
+
+class CompletionChunks:
+    """The chunks of a completion."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = {
+            "id": COMPLETION_ID + head.task_id,
+            "object": "text_completion",
+            "created": head.created_s,
+            "model": head.model,
+        }
+
+    def begin(self, index: int) -> bytes:
+        """The first of a choice."""
+        return self.nothing(index)
+
+    def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
+        """More of its text, with the tokens whose text begins in it where they are wanted."""
+        logs = None if tokens is None else completion_tokens(tokens)
+        return self._chunk(index, text, logs)
+
+    def end(self, index: int, ended: Ended) -> bytes:
+        """The last of a choice."""
+        return self._chunk(index, "", reason=ended.finish_reason)
+
+    def nothing(self, index: int) -> bytes:
+        """Says that the connection lives."""
+        return self._chunk(index, "")
+
+    def usage(self, ended: Sequence[Ended], choices: int) -> bytes:
+        """The last of all."""
+        return event({**self._head, "choices": [], "usage": usage(ended, choices)})
+
+    def _chunk(
+        self, index: int, text: str, logs: object = None, reason: str | None = None
+    ) -> bytes:
+        choice = {"index": index, "text": text, "finish_reason": reason, "logprobs": logs}
+        return event({**self._head, "choices": [choice]})
