@@ -15,6 +15,7 @@ from edge.engine.candidates import LARGE_VOCABULARY, allows
 from edge.engine.dry import Kind
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
+from edge.engine.text import Characters
 from edge.errors import InvalidRequest
 
 GRAMMAR_CHARS_MAX: Final = 131_072
@@ -44,6 +45,8 @@ class Sampler:
         self._lookback = 0
         self._looking_back: list[Any] = []
         self._grammar: Any = None
+        self._vocabulary = llama.vocabulary
+        self._characters = Characters()
         try:
             self._grammar = _grammar_link(llama, sampling)
             self._penalise(llama, sampling)
@@ -90,6 +93,7 @@ class Sampler:
         api.llama_sampler_accept(self.chain, token)
         if self._grammar is not None:
             api.llama_sampler_accept(self._grammar, token)
+            self._characters.take(self._vocabulary.piece(token))
         self._said += 1
 
     def sample(self, llama: Llama, index: int) -> int:
@@ -114,9 +118,20 @@ class Sampler:
         and the 49,152 tokens of SmolLM2."""
         logits = llama.logits(index)
         token = self._unbound(llama, logits)
-        if allows(self._grammar, token):
+        if allows(self._grammar, token) and self._well_formed(token):
             return token
-        return llama.candidates.take(self.chain, logits, self._grammar)
+        token = llama.candidates.take(self.chain, logits, self._grammar)
+        while not self._well_formed(token) and np.isfinite(logits[token]):
+            logits = logits.copy()
+            logits[token] = float("-inf")
+            token = llama.candidates.take(self.chain, logits, self._grammar)
+        return token
+
+    def _well_formed(self, token: int) -> bool:
+        """Whether the text goes on as UTF-8. llama.cpp takes a character that is written in too
+        many bytes for that character, of which readers make several others. Only tokens of single
+        bytes come to that."""
+        return self._characters.fit(self._vocabulary.piece(token))
 
     def _unbound(self, llama: Llama, logits: NDArray[np.float32]) -> int:
         """What the chain takes without a grammar."""

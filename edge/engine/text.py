@@ -67,3 +67,28 @@ def _overlap(text: str, stop: str) -> int:
         if text.endswith(stop[:size]):
             return size
     return 0
+
+
+class Characters:
+    """Whether the pieces of a text are well-formed UTF-8 (RFC 3629), one after the other."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def fit(self, piece: bytes) -> bool:
+        """Whether the text goes on well-formed with this one, be it with half a character."""
+        before = self._decoder.getstate()
+        try:
+            self._decoder.decode(piece)
+        except UnicodeDecodeError:
+            return False
+        finally:
+            self._decoder.setstate(before)
+        return True
+
+    def take(self, piece: bytes) -> None:
+        """The text goes on with this one. Behind one that is not well-formed it begins anew."""
+        try:
+            self._decoder.decode(piece)
+        except UnicodeDecodeError:
+            self._decoder.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -28,22 +29,26 @@ from edge.structured.grammar import (
     sequence,
 )
 from edge.structured.json_rules import COLON, COMMA, PLAIN, QUOTE, STRING_CHAR
-from edge.structured.keywords import Conjunction, Said, kind_of, refuse
+from edge.structured.keywords import Conjunction, Path, Said, kind_of, refuse
 from edge.structured.pruning import rules_of
 
 PREFIX_ITEMS_MAX: Final = 64
+NAMES_MAX: Final = 256
 _SERIES_MAX: Final = 64
 _LOOKS_AHEAD: Final = 16
 """Characters by which a member that is not named is told from those that are."""
 
 Alternatives = Callable[[Conjunction], list[Said]]
+Work = Callable[[Path, int], object]
+"""Hears of so much work for what stands there, and may have had enough of it."""
 
 
 class Emitter:
     """Writes rules into the grammar, one for each schema, named ``{name}`` and ``{name}-1``…."""
 
-    def __init__(self, alternatives: Alternatives, grammar: Grammar, name: str) -> None:
+    def __init__(self, alternatives: Alternatives, work: Work, grammar: Grammar, name: str) -> None:
         self._alternatives = alternatives
+        self._work = work
         self._grammar = grammar
         self._name = name
         self._rules: dict[tuple[Any, ...], str] = {}
@@ -105,6 +110,7 @@ class Emitter:
 
     def _object(self, said: Said) -> Node:
         properties = dict(said.properties)
+        self._work(said.path, len(properties))
         others = self._others(said)
         for name in said.required:
             if name not in properties:
@@ -132,7 +138,9 @@ class Emitter:
                     "'maxProperties' is supported from the number of named members on",
                     (*said.path, "maxProperties"),
                 )
-        other = NOTHING if others is None or other_most == 0 else self._other(properties, others)
+        other: Node = NOTHING
+        if others is not None and other_most != 0:
+            other = self._other(properties, others, said.path)
         inside = self._in_order(members, other, other_most, least > 0)
         return json_rules.bracketed("{", inside, "}")
 
@@ -145,13 +153,15 @@ class Emitter:
     def _member(self, name: str, places: Conjunction) -> Node:
         return sequence(Text(orjson.dumps(name).decode()), COLON, self._rule(places))
 
-    def _other(self, properties: dict[str, Conjunction], places: Conjunction) -> Node:
+    def _other(self, properties: dict[str, Conjunction], places: Conjunction, path: Path) -> Node:
         """A member of any other name. It is written without escapes: a name has one spelling then,
         and is never one of those that are taken."""
-        name = self._name_but(list(properties)) if properties else Rule("string")
+        name = self._name_but(list(properties), path) if properties else Rule("string")
         return sequence(name, COLON, self._rule(places))
 
-    def _name_but(self, taken: list[str]) -> Node:
+    def _name_but(self, taken: list[str], path: Path) -> Node:
+        if len(taken) > NAMES_MAX:
+            raise refuse(f"'additionalProperties' beside more than {NAMES_MAX} names", path)
         return sequence(QUOTE, _differing([name[:_LOOKS_AHEAD] for name in taken]), QUOTE)
 
     def _in_order(
@@ -296,15 +306,20 @@ def _string(said: Said) -> Node:
             return Rule("string")
         return sequence(QUOTE, repeat(STRING_CHAR, least, most), QUOTE)
     try:
-        node: Node | None = patterns.read(pattern)
+        node = _by_pattern(pattern, least, most)
     except patterns.PatternError as error:
         sentence = f"'pattern' {pattern[:80]!r}: {error}"
         raise refuse(sentence, (*said.path, "pattern")) from error
-    assert node is not None, "it was read"
-    node = patterns.fitted(node, least, most)
     if node is None:
         raise refuse(f"'{keyword}' with these lengths is not supported", (*said.path, keyword))
-    return sequence(QUOTE, patterns.in_json(node), QUOTE)
+    return sequence(QUOTE, node, QUOTE)
+
+
+@lru_cache(maxsize=64)
+def _by_pattern(pattern: str, least: int, most: int | None) -> Node | None:
+    """What stands between the quotes; None where the lengths cannot be had."""
+    node = patterns.fitted(patterns.read(pattern), least, most)
+    return None if node is None else patterns.in_json(node)
 
 
 def _integer(said: Said) -> Node:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -22,7 +22,7 @@ KINDS: Final = ("text", "json_object", "json_schema", "grammar", "choice")
 CHOICES_MAX: Final = 1_000
 NAME_CHARS_MAX: Final = 64
 FORMAT_BYTES_MAX: Final = 131_072
-_KEPT: Final = 32
+_KEPT: Final = 16
 """Grammars kept of the formats that were asked for last: many tasks ask for the same."""
 
 
@@ -35,7 +35,11 @@ class Format:
 
     def grammar(self) -> str | None:
         """What the answer has to follow, in GBNF; None when it may be any text."""
-        return None if self.kind == "text" else _grammar(self.text, FIELD)
+        return None if self.kind == "text" else _made(self.text, FIELD).gbnf
+
+    def rules(self) -> Grammar | None:
+        """The same as rules."""
+        return None if self.kind == "text" else _made(self.text, FIELD).rules
 
 
 def read(value: Any, field: str) -> Format:
@@ -63,7 +67,7 @@ def read(value: Any, field: str) -> Format:
     elif kind == "choice":
         _check_choices(value.get("choices"), f"{field}.choices")
     if kind != "text":
-        _grammar(text, field)
+        _made(text, field)
     return Format(kind, text)
 
 
@@ -100,13 +104,18 @@ def _check_schema(value: dict[str, Any], field: str) -> None:
         raise InvalidRequest("the schema is missing", field=f"{field}.schema")
 
 
-def _compiled_schema(given: dict[str, Any], field: str) -> str:
+class _Made(NamedTuple):
+    gbnf: str
+    rules: Grammar
+
+
+def _of_schema(given: dict[str, Any], field: str) -> _Made:
     what = FIELD
     if given.get("name") is not None:
         what += f" {given['name']!r}"
     rules = Rules()
     name = rules.add(given["schema"], what, f"{field}.schema")
-    return f"root ::= {name}\n{rules.gbnf()}"
+    return _Made(f"root ::= {name}\n{rules.gbnf()}", rules.whole(name))
 
 
 def _check_grammar(text: Any, field: str) -> None:
@@ -114,10 +123,6 @@ def _check_grammar(text: Any, field: str) -> None:
         raise InvalidRequest("the grammar has to be text and not empty", field=field)
     if len(text) > GRAMMAR_CHARS_MAX:
         raise InvalidRequest(f"the grammar is over {GRAMMAR_CHARS_MAX} characters", field=field)
-    try:
-        gbnf.read(text)
-    except gbnf.GbnfError as error:
-        raise InvalidRequest(f"the grammar cannot be read: {error}", field=field) from error
 
 
 def _check_choices(choices: Any, field: str) -> None:
@@ -127,19 +132,25 @@ def _check_choices(choices: Any, field: str) -> None:
         raise InvalidRequest("each choice has to be text and not empty", field=field)
 
 
+def _of_grammar(text: str, field: str) -> _Made:
+    try:
+        return _Made(text, gbnf.read(text))
+    except gbnf.GbnfError as error:
+        raise InvalidRequest(f"the grammar cannot be read: {error}", field=field) from error
+
+
 @lru_cache(maxsize=_KEPT)
-def _grammar(text: str, field: str) -> str:
+def _made(text: str, field: str) -> _Made:
     value = orjson.loads(text)
     kind = value["type"]
     if kind == "json_schema":
-        return _compiled_schema(value["json_schema"], f"{field}.json_schema")
+        return _of_schema(value["json_schema"], f"{field}.json_schema")
     if kind == "grammar":
-        found: str = value["grammar"]
-        return found
+        return _of_grammar(value["grammar"], f"{field}.grammar")
     grammar: Grammar = (
         json_rules.json_object() if kind == "json_object" else {"root": one_of(value["choices"])}
     )
     found = written(grammar)
     if len(found) > GRAMMAR_CHARS_MAX:
         raise InvalidRequest("the choices are too long together", field=f"{field}.choices")
-    return found
+    return _Made(found, grammar)

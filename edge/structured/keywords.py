@@ -20,6 +20,8 @@ Path = tuple[str, ...]
 TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "null")
 _ALL: Final = frozenset(TYPES) - {"integer"}
 NAME_CHARS_MAX: Final = 256
+TOGETHER_MAX: Final = 16
+"""Schemas that a value has to satisfy together."""
 LENGTH_MAX: Final = 100_000
 """A longer string or list is not made where the schema would allow it, and not to be had where the
 schema demands it."""
@@ -358,7 +360,10 @@ def _both_properties(one: Said, other: Said) -> dict[str, Conjunction]:
 
 def _joined(one: Conjunction, other: Conjunction) -> Conjunction:
     known = {place.path for place in one}
-    return (*one, *(place for place in other if place.path not in known))
+    both = (*one, *(place for place in other if place.path not in known))
+    if len(both) > TOGETHER_MAX:
+        raise refuse(f"more than {TOGETHER_MAX} schemas of one value", both[-1].path)
+    return both
 
 
 def _both(

@@ -9,7 +9,6 @@ else, such as looking around or back, is refused by its name.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from math import isqrt
 from typing import Final
 
@@ -68,7 +67,6 @@ class PatternError(ValueError):
     """This pattern cannot be turned into a grammar; the sentence says what in it."""
 
 
-@lru_cache(maxsize=64)
 def read(pattern: str) -> Node:
     """Texts in which the pattern is found, as characters (see `in_json`)."""
     if len(pattern) > PATTERN_CHARS_MAX:

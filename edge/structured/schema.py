@@ -15,9 +15,10 @@ from urllib.parse import unquote
 from edge.errors import InvalidRequest
 from edge.json_values import too_deep
 from edge.structured.emission import Emitter
-from edge.structured.grammar import Grammar, gbnf
+from edge.structured.grammar import Grammar, Rule, gbnf
 from edge.structured.keywords import (
     Conjunction,
+    Path,
     Place,
     Said,
     SchemaError,
@@ -33,9 +34,11 @@ LEVELS_MAX: Final = 64
 """Objects and lists within each other, in the schema's own JSON."""
 ALTERNATIVES_MAX: Final = 256
 """Ways in which one value may be valid."""
-LOOKS_MAX: Final = 5_000
-"""Schemas looked at, those behind a ``$ref`` once for each place that it stands in. At some
-10 microseconds each a schema takes 50 ms at the very most; one of 60 members takes 2."""
+WORK_MAX: Final = 8_000
+"""What a schema may cost, on the node's loop, in units of about 10 microseconds: 80 ms at the very
+most. One of 20 members takes 1 ms."""
+_READ_COST: Final = 4
+_MEMBERS_OF_COST: Final = 8
 GRAMMAR_CHARS_MAX: Final = 131_072
 _DEPTH_MAX: Final = 60
 """Of what is combined, and of references, within each other."""
@@ -66,6 +69,10 @@ class Rules:
             )
         return self._prefix + rule
 
+    def whole(self, name: str) -> Grammar:
+        """The rules as a grammar of which this one, as `add` named it, is the root."""
+        return {"root": Rule(name.removeprefix(self._prefix))} | self._grammar
+
     def gbnf(self) -> str:
         """All rules as text, a rule a line."""
         return gbnf(self._grammar, self._prefix)
@@ -81,12 +88,12 @@ class _Reading:
             raise refuse(f"it is nested deeper than {LEVELS_MAX} levels", ())
         self._root = Place((), schema)
         self._grammar = grammar
-        self._looks = 0
+        self._worked = 0
         self._known: dict[tuple[Any, ...], list[Said]] = {}
 
     def rule(self) -> str:
         fresh: Grammar = {}
-        emitter = Emitter(self.alternatives, fresh, f"s{len(self._grammar)}")
+        emitter = Emitter(self.alternatives, self._work, fresh, f"s{len(self._grammar)}")
         name = emitter.emit((self._root,))
         fresh = pruned(fresh)
         if name not in fresh:
@@ -100,8 +107,8 @@ class _Reading:
         """All ways in which a value satisfies these schemas; none when nothing does."""
         key = tuple(place.path for place in places)
         if key not in self._known:
-            found = [Said()]
-            for place in places:
+            found = self._of(places[0], (), 0) if places else [Said()]
+            for place in places[1:]:
                 found = self._product(found, self._of(place, (), 0), place)
             self._known[key] = found
         return self._known[key]
@@ -110,7 +117,8 @@ class _Reading:
         found = []
         for mine in one:
             for theirs in other:
-                self._look(place)
+                members = len(mine.properties) + len(theirs.properties)
+                self._work(place.path, _READ_COST + members // _MEMBERS_OF_COST)
                 both = together(mine, theirs)
                 if both is not None:
                     found.append(both)
@@ -118,15 +126,15 @@ class _Reading:
             raise refuse(f"more than {ALTERNATIVES_MAX} alternatives", place.path)
         return found
 
-    def _look(self, place: Place) -> None:
-        self._looks += 1
-        if self._looks > LOOKS_MAX:
-            raise refuse("it is too large, or refers to itself too often", place.path)
+    def _work(self, path: Path, cost: int) -> None:
+        self._worked += cost
+        if self._worked > WORK_MAX:
+            raise refuse("it is too large, or refers to itself too often", path)
 
     def _of(self, place: Place, chain: tuple[Any, ...], depth: int) -> list[Said]:
         """``chain`` are the references on the way here on which nothing was said."""
         schema, path = place.schema, place.path
-        self._look(place)
+        self._work(path, _READ_COST)
         if isinstance(schema, bool):
             return [Said(path)] if schema else []
         if not isinstance(schema, dict):
@@ -185,6 +193,8 @@ class _Reading:
     ) -> list[Said]:  # fmt: skip
         """The alternatives, which have to be such that no text is valid by two of them."""
         groups = [self._product(base, self._of(each, chain, depth + 1), place) for each in options]
+        if self._told_apart(groups):
+            return [said for group in groups for said in group]
         for at, group in enumerate(groups):
             for other_at, other in enumerate(groups):
                 apart = at == other_at or all(
@@ -198,9 +208,31 @@ class _Reading:
                     )
         return [said for group in groups for said in group]
 
+    def _told_apart(self, groups: list[list[Said]]) -> bool:
+        """Whether there is a member that all of them have, and each with other values."""
+        every = [said for group in groups for said in group]
+        for name in every[0].required if every else ():
+            if not all(name in said.required and name in said.properties for said in every):
+                continue
+            values = [
+                {same(value) for said in group for value in self._listed_values(said, name)}
+                for group in groups
+            ]
+            if all(values) and len(set().union(*values)) == sum(map(len, values)):
+                return all(self._has_values(said, name) for said in every)
+        return False
+
+    def _has_values(self, said: Said, name: str) -> bool:
+        found = self.alternatives(said.properties[name])
+        return all(each.values is not None for each in found)
+
+    def _listed_values(self, said: Said, name: str) -> list[Any]:
+        found = self.alternatives(said.properties[name])
+        return [value for each in found for value in each.values or ()]
+
     def _apart(self, mine: Said, theirs: Said, place: Place, depth: int) -> bool:
         """Whether nothing that is made by the first is valid by the second."""
-        self._look(place)
+        self._work(place.path, 1)
         kinds = {_number(kind) for kind in mine.kinds()}
         shared = kinds & {_number(kind) for kind in theirs.types}
         if not shared:

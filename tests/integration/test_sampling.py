@@ -250,3 +250,13 @@ def test_dry_beside_a_grammar_is_refused(worker: Worker) -> None:
     rejected = worker.next()
     assert isinstance(rejected, Rejected)
     assert (rejected.code, rejected.field) == ("invalid_request", "dry_multiplier")
+
+
+def test_a_grammar_takes_no_character_of_too_many_bytes(worker: Worker) -> None:
+    """llama.cpp takes E0 82 80 for U+0080, and everybody else for what is no character."""
+    biases = ((0xE0, 100.0), (0x82, 90.0), (0x80, 80.0))
+    sampling = replace(HOT, ignore_eos=False, logit_bias=biases, grammar="root ::= [^a-z]{8}")
+    said(worker, sampling)
+    text = worker.text(1)
+    assert len(text) == 8
+    assert "\ufffd" not in text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.engine.text import TextStream
+from edge.engine.text import Characters, TextStream
 
 TEXT = st.text(alphabet="abé🙂", max_size=20)
 
@@ -94,3 +94,16 @@ def test_half_a_character_at_the_end_is_left_out() -> None:
     stream = TextStream()
     assert stream.feed(b"a\xf0\x9f") == "a"
     assert stream.flush() == ""
+
+
+def test_pieces_that_are_well_formed_and_such_as_are_not() -> None:
+    characters = Characters()
+    for piece, fits in (
+        (b"a", True), (b"\xff", False), (b"\xe4", True), (b"a", False), (b"\xb8", True),
+        (b"\xad\xe0", True), (b"\x82", False), (b"\xa4\xb9", True), (b"", True),
+    ):  # fmt: skip
+        assert characters.fit(piece) == fits
+        if fits:
+            characters.take(piece)
+    characters.take(b"\xff")
+    assert characters.fit("é".encode())

@@ -25,7 +25,9 @@ def alternatives(places: Conjunction) -> list[Said]:
 
 def emitted(schema: Any) -> Grammar:
     grammar: Grammar = {}
-    name = Emitter(alternatives, grammar, "s0").emit((Place((), schema),))
+    name = Emitter(alternatives, lambda _path, _cost: None, grammar, "s0").emit(
+        (Place((), schema),)
+    )
     assert name == "s0"
     return pruned(grammar)
 

@@ -53,11 +53,11 @@ def test_what_is_stored_is_the_same_format() -> None:
 
 
 def test_a_grammar_is_made_once() -> None:
-    before = formats._grammar.cache_info().misses
+    before = formats._made.cache_info().misses
     value = schema({"const": "made once"})
     for _ in range(3):
         stored(read(value, "response_format").text).grammar()
-    assert formats._grammar.cache_info().misses == before + 1
+    assert formats._made.cache_info().misses == before + 1
 
 
 @pytest.mark.parametrize(

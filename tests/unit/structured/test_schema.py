@@ -12,6 +12,7 @@ from jsonschema.validators import validator_for
 
 from edge.errors import InvalidRequest
 from edge.structured import gbnf
+from edge.structured.closing import is_whole
 from edge.structured.schema import LEVELS_MAX, Rules
 from tests.support.drawn import Drawer
 from tests.support.schemas import SCHEMAS, items, of, one, ref
@@ -186,3 +187,34 @@ def test_several_schemas_share_a_grammar() -> None:
 def test_a_small_schema_takes_few_looks_and_a_hundred_members_a_short_grammar() -> None:
     members = {f"member_{at}": {"type": "string", "maxLength": 5_000} for at in range(100)}
     assert len(grammar({"type": "object", "properties": members})) < 20_000
+
+
+def test_others_beside_very_many_names_are_refused() -> None:
+    members = {f"m{at}": TEXT for at in range(257)}
+    sentence = refusal({"type": "object", "properties": members, "additionalProperties": TEXT})
+    assert "'additionalProperties' beside more than 256 names" in sentence
+
+
+def test_many_schemas_of_one_value_are_refused() -> None:
+    bases = [{"properties": {"a": {"title": str(at)}}} for at in range(17)]
+    assert "more than 16 schemas of one value" in refusal({"allOf": bases})
+    assert grammar({"allOf": bases[:16]})
+
+
+def test_many_members_in_many_alternatives_are_refused() -> None:
+    members = {f"q{at}": TEXT for at in range(100)}
+    options = [{"properties": {"p": one(at)}} for at in range(200)]
+    assert "too large" in refusal({"properties": members, "anyOf": options})
+
+
+def test_sixty_kinds_of_a_thing_are_told_apart() -> None:
+    kinds = [of({"kind": one(str(at)), "text": TEXT}) for at in range(60)]
+    assert grammar({"oneOf": kinds})
+
+
+def test_the_rules_are_the_same_as_the_text() -> None:
+    rules = Rules()
+    name = rules.add(of({"a": one(1)}), "x", "x")
+    whole = rules.whole(name)
+    assert is_whole(whole, '{"a":1}')
+    assert not is_whole(whole, '{"a":2}')
