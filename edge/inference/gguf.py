@@ -50,6 +50,7 @@ DIFFUSION: Final = frozenset({"dream", "llada", "llada-moe", "rnd1"})
 ENCODER_DECODERS: Final = frozenset({"t5"})
 
 _FLOAT_BYTES: Final = 4
+_CHUNK_BYTES: Final = 1 << 16
 _STRING: Final = 8
 _ARRAY: Final = 9
 _SCALARS: Final[dict[int, struct.Struct]] = {
@@ -163,6 +164,22 @@ class _Reader:
         self._pass_items(kind, items, 1)
         return range(items)
 
+    def _pass_strings(self, items: int) -> None:
+        """By chunks: a vocabulary has hundreds of thousands, and a read for each takes most of the
+        time that a header does."""
+        chunk, at = b"", 0
+        for _ in range(items):
+            if at + 8 > len(chunk):
+                self.skip(at)
+                chunk, at = self._stream.read(_CHUNK_BYTES), 0
+                if len(chunk) < 8:
+                    raise _Damaged("it ends in the middle of its header")
+            size_bytes = int.from_bytes(chunk[at : at + 8], "little")
+            if size_bytes > STRING_BYTES_MAX:
+                raise _Damaged("its header has a text of impossible length")
+            at += 8 + size_bytes
+        self.skip(at)
+
     def _scalar(self, kind: int) -> struct.Struct:
         if kind not in _SCALARS:
             raise _Damaged(f"its header has a value of the unknown type {kind}")
@@ -172,8 +189,7 @@ class _Reader:
         if items > ARRAY_ITEMS_MAX or depth > ARRAY_DEPTH_MAX:
             raise _Damaged("its header has a list of impossible size")
         if kind == _STRING:
-            for _ in range(items):
-                self.skip(self.string_bytes())
+            self._pass_strings(items)
         elif kind == _ARRAY:
             for _ in range(items):
                 self._pass_items(self.number("I"), self.number("Q"), depth + 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import ModelError
-from edge.inference.model_file import SUFFIX, ModelFile, checked
+from edge.inference.model_file import SUFFIX, ModelFile, checked, first_of_split
 from edge.inference.packaged import PACKAGES, Package, packaged
 from edge.inference.places import Roots, find, roots_of_this_user
 from edge.inference.shipped import embedded
@@ -102,6 +102,11 @@ def add(source: Path, data_dir: Path, name: str = "") -> ModelFile:
     The copy appears whole or not at all. Raises `ModelError`.
     """
     model = checked(ModelFile(name or source.stem, source.expanduser().absolute(), 0, 0))
+    if first_of_split(model.path) is not None:
+        raise ModelError(
+            f"{model.path} is one of several files of a model, which are not copied; use it by its"
+            " path, or join them with llama.cpp's gguf-split first"
+        )
     target = place_for(model.name, data_dir)
     partial = target.with_suffix(".partial")
     try:

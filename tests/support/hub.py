@@ -22,6 +22,7 @@ class Hub:
     - ``cut N``: the connection is cut after N bytes of what was asked for;
     - ``say N``: the status N, and nothing else;
     - ``stop N``: fewer bytes, and the server says that this is all;
+    - ``hang N``: N bytes come, and then nothing for as long as the client is there;
     - ``deaf``: all of it from the start, whatever was asked for.
     """
 
@@ -121,6 +122,9 @@ class Hub:
             part = part[: int(number)]
         response.content_length = len(part)
         await response.prepare(request)
+        if what == "hang":
+            await response.write(part[: int(number)])
+            await asyncio.Event().wait()
         if what == "cut":
             await response.write(part[: int(number)])
             assert request.transport is not None
@@ -137,7 +141,7 @@ def running(hub: Hub) -> Iterator[Hub]:
     ended: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
-        runner = web.AppRunner(hub.application())
+        runner = web.AppRunner(hub.application(), handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

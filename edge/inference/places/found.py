@@ -12,7 +12,7 @@ from edge.inference.places.roots import Roots
 from edge.inference.places.walk import Walk
 
 MODELS_MAX: Final = 500
-"""Models that are listed; some milliseconds each to read what they are."""
+"""Models that are listed; some ten milliseconds each to read what they are."""
 OLLAMA: Final = "Ollama"
 LM_STUDIO: Final = "LM Studio"
 HUGGING_FACE: Final = "Hugging Face"

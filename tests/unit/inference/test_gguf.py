@@ -143,3 +143,22 @@ def test_what_cannot_write_says_so_in_its_header(data: bytes, sentence: str) -> 
 @pytest.mark.parametrize("data", [small_gguf(), of_architecture("qwen3", NO_POOLING)])
 def test_what_can_write_is_not_suspected(data: bytes) -> None:
     assert read(data).cannot_generate == ""
+
+
+@given(st.lists(st.integers(0, 70_000), max_size=12), st.integers(65_515, 65_550))
+def test_long_lists_of_texts_are_passed_over_to_what_comes_behind(
+    lengths: list[int], edge: int
+) -> None:
+    """Also where a text, or its length, lies across the end of what is read at once."""
+    texts = b"".join(struct.pack("<Q", length) + bytes(length) for length in [*lengths, edge, 3, 0])
+    many = struct.pack("<IIQ", 9, 8, len(lengths) + 3) + texts
+    header = read(
+        of_architecture(
+            "llama",
+            text("words") + many,
+            text("general.license") + struct.pack("<I", 8) + text("x"),
+        )
+    )
+    assert header.licence == "x"
+    with pytest.raises(ModelError, match="middle of its header"):
+        read(of_architecture("llama", text("words") + many)[: 60 + len(many) // 2])

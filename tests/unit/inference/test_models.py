@@ -12,6 +12,7 @@ from edge.inference import models
 from edge.inference.model_file import verified
 from edge.inference.models import Sources
 from edge.inference.places import Roots
+from tests.support.random_gguf import write_random_gguf
 from tests.unit.inference.test_gguf import of_architecture, small_gguf
 
 
@@ -192,3 +193,11 @@ def test_a_name_with_a_folder_in_it_is_looked_for_before_it_is_a_path(
     assert models.resolve("owner/repository:Q4_K_M", data_dir, sources=sources).place == "LM Studio"
     with pytest.raises(ModelError, match="there is no model file"):
         models.resolve("owner/other:Q4_K_M", data_dir, sources=sources)
+
+
+def test_a_model_in_several_files_is_not_copied_in_part(data_dir: Path, tmp_path: Path) -> None:
+    first = write_random_gguf(tmp_path / "it.gguf", tensors_of_file=8)
+    with pytest.raises(ModelError, match="use it by its path"):
+        models.add(first, data_dir)
+    assert not models.models_dir(data_dir).exists()
+    assert models.resolve(str(first), data_dir, sources=Sources(roots=Roots())).path == first
