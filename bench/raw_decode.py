@@ -1,8 +1,8 @@
 """llama.cpp's own batched decode loop, as lean as it can be written: the measure for the engine.
 
 A process of its own, because the library belongs to the engine's process alone. Reads lines
-``SEQUENCES STEPS`` and answers each with the nanoseconds that so many decode steps took, after the
-prompts. As in llama.cpp's ``llama-batched-bench`` nothing is sampled: the tokens are made up.
+``SEQUENCES STEPS PROMPT_TOKENS`` and answers each with the nanoseconds that so many decode steps
+took, after the prompts. As in llama.cpp's ``llama-batched-bench`` nothing is sampled: the tokens are made up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ class RawLoop:
         self._context = context
         self._memory = api.llama_get_memory(context)
         self._batch = api.llama_batch_init(params.n_batch, 0, 1)
-        self._prompt_tokens = options.prompt_tokens
 
     def _decode(self, sequences: int, position: int, token: int) -> None:
         """One token for each of the sequences."""
@@ -55,14 +54,14 @@ class RawLoop:
             raise SystemExit("llama.cpp refused a batch")
         api.llama_synchronize(self._context)
 
-    def run(self, sequences: int, steps: int) -> int:
-        """Nanoseconds for the steps behind the prompts."""
+    def run(self, sequences: int, steps: int, prompt_tokens: int) -> int:
+        """Nanoseconds for the steps behind prompts of so many tokens."""
         api.llama_memory_clear(self._memory, False)
-        for position in range(self._prompt_tokens):
+        for position in range(prompt_tokens):
             self._decode(sequences, position, position % 200)
         started_ns = time.perf_counter_ns()
         for step in range(steps):
-            self._decode(sequences, self._prompt_tokens + step, step % 200)
+            self._decode(sequences, prompt_tokens + step, step % 200)
         return time.perf_counter_ns() - started_ns
 
 
@@ -71,13 +70,12 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--slots", type=int, required=True)
     parser.add_argument("--context-tokens", type=int, required=True)
-    parser.add_argument("--prompt-tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--safe", action="store_true")
     loop = RawLoop(parser.parse_args())
     for line in sys.stdin:
-        sequences, steps = map(int, line.split())
-        sys.stdout.write(f"{loop.run(sequences, steps)}\n")
+        sequences, steps, prompt_tokens = map(int, line.split())
+        sys.stdout.write(f"{loop.run(sequences, steps, prompt_tokens)}\n")
         sys.stdout.flush()
 
 

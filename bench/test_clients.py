@@ -3,8 +3,10 @@
 Each client asks for one answer after the other, under a prompt of its own. Where all answers are
 equally long, steps are as full as they can be; where they are from 16 to 128 tokens long, there is
 always one that begins while the others go on, its slot keeps what was there before, and its prompt
-is read beside them. The raw loop reads no prompts: that part is the price of coming and going, and
-``read`` tells how many tokens of prompts the engine has read beside those that it wrote.
+is read beside them. The raw loop has as many tokens behind each sequence as the engine has on
+average, since attention takes longer the more there are, but reads no prompts: that part is the
+price of coming and going, and ``read`` tells how many tokens of prompts the engine has read beside
+each that it wrote.
 """
 
 from __future__ import annotations
@@ -59,14 +61,16 @@ class Clients:
         self._running.add(key)
         self._engine.send(encode(Generate(key, prompt, None, sampling)))
 
-    def run(self, clients: int) -> tuple[float, float]:
-        """Tokens written a second in the window, and tokens of prompts read for each of them."""
+    def run(self, clients: int) -> tuple[float, float, int]:
+        """Tokens written a second in the window, tokens of prompts read for each of them, and how
+        many tokens a prompt has."""
         for _ in range(clients):
             self.ask()
         start_s = time.perf_counter() + WARM_UP_S
-        written = read = 0
+        written = read = prompt_tokens = 0
         while time.perf_counter() < start_s + WINDOW_S:
             step = self._step()
+            prompt_tokens = max([prompt_tokens, *(each.prompt_tokens for each in step.admitted)])
             if time.perf_counter() >= start_s:
                 written += sum(len(each.tokens) for each in step.outputs)
                 read += sum(map(_unread, step.admitted))
@@ -75,7 +79,7 @@ class Clients:
         rate = written / (time.perf_counter() - start_s)
         while self._running:
             self._step()
-        return rate, read / written
+        return rate, read / written, prompt_tokens
 
     def _step(self) -> Step:
         while True:
@@ -99,9 +103,10 @@ def test_clients(
     engine, raw = pair
 
     def turn() -> dict[str, float]:
-        before_ns = raw.run(clients, RAW_STEPS)
-        rate, read = Clients(engine, LENGTHS[shape], KEYS).run(clients)
-        best_ns = min(before_ns, raw.run(clients, RAW_STEPS))
+        rate, read, prompt_tokens = Clients(engine, LENGTHS[shape], KEYS).run(clients)
+        # In the middle of an answer of mean length.
+        behind = prompt_tokens + (sum(LENGTHS[shape]) // 2 - RAW_STEPS) // 2
+        best_ns = min(raw.run(clients, RAW_STEPS, behind) for _ in range(2))
         bare = clients * RAW_STEPS * 1e9 / best_ns
         return {
             "raw_tokens_s": round(bare, 1),

@@ -113,16 +113,16 @@ class Raw:
         """`flags` come after the shared ones, and count."""
         command = [sys.executable, "-m", "bench.raw_decode", "--safe", "--model", str(model)]
         self._process = subprocess.Popen(
-            [*command, *SHARED, "--prompt-tokens", str(len(PROMPT) + 2), *flags],
+            [*command, *SHARED, *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, sequences: int, steps: int) -> int:
+    def run(self, sequences: int, steps: int, prompt_tokens: int = len(PROMPT) + 2) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{sequences} {steps}\n")
+        self._process.stdin.write(f"{sequences} {steps} {prompt_tokens}\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
