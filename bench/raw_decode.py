@@ -2,7 +2,8 @@
 
 A process of its own, because the library belongs to the engine's process alone. Reads lines
 ``SEQUENCES STEPS PROMPT_TOKENS`` and answers each with the nanoseconds that so many decode steps
-took, after the prompts. As in llama.cpp's ``llama-batched-bench`` nothing is sampled: the tokens are made up.
+took, after the prompts. As in llama.cpp's ``llama-batched-bench`` nothing is sampled: the tokens
+are made up.
 """
 
 from __future__ import annotations

@@ -109,9 +109,11 @@ class Engine:
 class Raw:
     """`bench.raw_decode` in its own process."""
 
-    def __init__(self, model: Path, *flags: str) -> None:
+    def __init__(self, model: Path, *flags: str, safe: bool = True) -> None:
         """`flags` come after the shared ones, and count."""
-        command = [sys.executable, "-m", "bench.raw_decode", "--safe", "--model", str(model)]
+        command = [sys.executable, "-m", "bench.raw_decode", "--model", str(model)]
+        if safe:
+            command.append("--safe")
         self._process = subprocess.Popen(
             [*command, *SHARED, *flags],
             stdin=subprocess.PIPE,
