@@ -21,6 +21,8 @@ FIELD: Final = "response_format"
 KINDS: Final = ("text", "json_object", "json_schema", "grammar", "choice")
 CHOICES_MAX: Final = 1_000
 NAME_CHARS_MAX: Final = 64
+OWN_GRAMMAR_CHARS_MAX: Final = 65_536
+"""Of a grammar that a client sends: it is read on the node's loop, at about 1 microsecond each."""
 FORMAT_BYTES_MAX: Final = 131_072
 _KEPT: Final = 16
 """Grammars kept of the formats that were asked for last: many tasks ask for the same."""
@@ -121,8 +123,9 @@ def _of_schema(given: dict[str, Any], field: str) -> _Made:
 def _check_grammar(text: Any, field: str) -> None:
     if not isinstance(text, str) or not text.strip():
         raise InvalidRequest("the grammar has to be text and not empty", field=field)
-    if len(text) > GRAMMAR_CHARS_MAX:
-        raise InvalidRequest(f"the grammar is over {GRAMMAR_CHARS_MAX} characters", field=field)
+    if len(text) > OWN_GRAMMAR_CHARS_MAX:
+        sentence = f"the grammar is over {OWN_GRAMMAR_CHARS_MAX} characters"
+        raise InvalidRequest(sentence, field=field)
 
 
 def _check_choices(choices: Any, field: str) -> None:

@@ -25,12 +25,16 @@ from edge.structured.grammar import (
 )
 from edge.structured.pruning import rules_of
 
+STACKED_MAX: Final = 4
+"""Repetitions of repetitions, without a bracket between them."""
 BRACKETS_MAX: Final = 200
 """Brackets within each other; people write some five."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 _SPACE: Final = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _LINES: Final = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
+_SKIPPED: Final = frozenset(" \t\r\n#")
+"""What white space and comments begin with."""
 _TIMES: Final = re.compile(r"\{[ \t]*([0-9]{1,9})[ \t]*(,[ \t]*([0-9]{1,9})?[ \t]*)?\}")
 _SHORT: Final = {"t": 9, "r": 13, "n": 10, "\\": 92, '"': 34, "[": 91, "]": 93}
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
@@ -139,8 +143,12 @@ class _Reader:
         return Rule(name)
 
     def _repeated(self, item: Node, nested: bool) -> Node:
+        times = 0
         while True:
             char = self._text[self._at : self._at + 1]
+            if times == STACKED_MAX and char in ("*", "+", "?", "{"):
+                raise self._error(f"more than {STACKED_MAX} repetitions of each other")
+            times += 1
             if char in ("*", "+", "?"):
                 least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[char]
                 self._at += 1
@@ -214,6 +222,8 @@ class _Reader:
         return code
 
     def _skip(self, what: re.Pattern[str]) -> None:
+        if self._text[self._at : self._at + 1] not in _SKIPPED:
+            return
         found = what.match(self._text, self._at)
         assert found is not None, "it also matches nothing"
         self._at = found.end()

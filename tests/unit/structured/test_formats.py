@@ -86,6 +86,7 @@ def test_a_grammar_is_made_once() -> None:
         ({"type": "choice", "choices": ["a"] * (CHOICES_MAX + 1)}, ".choices", "has to be a list"),
         ({"type": "choice", "choices": ["a", ""]}, ".choices", "each choice has to be text"),
         ({"type": "grammar", "grammar": "a" * 131_073}, "", "is over 131072"),
+        ({"type": "grammar", "grammar": "a" * 65_537}, ".grammar", "is over 65536"),
         ({"type": "choice", "choices": ["\n" * 60_000]}, ".choices", "are too long together"),
     ],
 )

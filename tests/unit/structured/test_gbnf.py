@@ -52,6 +52,7 @@ def test_grammars(text: str) -> None:
         ('root ::= "a"{x}', "what stands in {} has to be one number or two (line 1)"),
         ('root ::= "a"{2001}', "a repetition may be of 2000 at most (line 1)"),
         ('root ::= "a"{3,2}', "a repetition of less than its least (line 1)"),
+        ('root ::= "a"' + "?" * 5, "more than 4 repetitions of each other (line 1)"),
         ('root ::= root "a"', "the rule root begins with itself"),
         ('root ::= x\nx ::= y* x "a"\ny ::= "b"', "the rule x begins with itself"),
         ('root ::= (root | "a") "b"', "the rule root begins with itself"),
