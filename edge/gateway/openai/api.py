@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,15 +16,16 @@ from edge.gateway.access import Access, Caller
 from edge.gateway.facts import NodeFacts
 from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
-from edge.gateway.openai import errors, forms, names, reading
+from edge.gateway.openai import errors, forms, names, reading, responses
 from edge.gateway.openai.calls import Calls, Held
-from edge.gateway.openai.forms import Chunks, Head
+from edge.gateway.openai.forms import Ended, Head
 from edge.gateway.openai.retries import COUNT, key_of
 from edge.gateway.reading import clipped
 from edge.gateway.times import parse_time
 from edge.inference import CONTEXT_TOKENS_DEFAULT, ModelFile
 from edge.settings import Settings
 from edge.tasks import ids
+from edge.tasks.task import State
 
 VERSION: Final = "/v1"
 _RESPOND_ASYNC: Final = "respond-async"
@@ -48,6 +51,9 @@ class OpenAiApi:
             app.router.add_post(f"{root}/chat/completions", self.chat)
             app.router.add_get(f"{root}/chat/completions/{{id}}", self.chat_again)
             app.router.add_post(f"{root}/completions", self.completions)
+            app.router.add_post(f"{root}/responses", self.respond)
+            app.router.add_get(f"{root}/responses/{{id}}", self.response_again)
+            app.router.add_post(f"{root}/responses/{{id}}/cancel", self.response_cancel)
             app.router.add_post(f"{root}/embeddings", self.embeddings)
             app.router.add_get(f"{root}/models", self.models)
             app.router.add_get(f"{root}/models/{{id:.+}}", self.model)
@@ -79,16 +85,78 @@ class OpenAiApi:
     # ---- answers
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        def render(head: Head, call: reading.Call) -> Callable[[Any], dict[str, Any]]:
-            return lambda ended: forms.chat(head, ended)
+        call, held, head = await self._accept(request, reading.chat)
+        if call.stream:
+            chunks = forms.ChatChunks(head, include_usage=call.include_usage)
+            return await self._calls.stream(request, held, chunks)
+        return await self._calls.whole(request, held, partial(forms.chat, head))
 
-        return await self._call(request, reading.chat, render, forms.ChatChunks)
+    async def chat_again(self, request: web.Request) -> web.StreamResponse:
+        """The answer of a call, or of any task; waited for where it has not ended."""
+        client = self._access.client_of(_with_key(request))
+        task_id = _task_of(request.match_info["id"], forms.CHAT_ID)
+        documents = await self._calls.family(client, task_id, reading.CHOICES_MAX)
+        held, head = self._again(client, documents)
+        if _wants_stream(request):
+            chunks = forms.ChatChunks(head, include_usage=True)
+            return await self._calls.stream(request, held, chunks)
+        return await self._calls.whole(request, held, partial(forms.chat, head))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
-        def render(head: Head, call: reading.Call) -> Callable[[Any], dict[str, Any]]:
-            return lambda ended: forms.completion(head, ended, call.choices)
+        call, held, head = await self._accept(request, reading.completions)
+        if call.stream:
+            chunks = forms.CompletionChunks(head, include_usage=call.include_usage)
+            return await self._calls.stream(request, held, chunks)
+        render = partial(forms.completion, head, choices=call.choices)
+        return await self._calls.whole(request, held, render)
 
-        return await self._call(request, reading.completions, render, forms.CompletionChunks)
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        """In the background: answered at once, and to be asked for again."""
+        call, held, head = await self._accept(request, responses.read)
+        background = call.body.get("background", False)
+        document = await self._calls.tasks.document(held.task_ids[0], held.client)
+        asked = responses.Asked.of_document(document, background=background)
+        held = replace(held, keep=held.keep or background)
+        if call.stream:
+            return await self._calls.stream(request, held, responses.ResponseChunks(head, asked))
+        if background:
+            return self._response_of(document, head, asked, held.headers)
+        return await self._calls.whole(request, held, partial(_response, head, asked))
+
+    async def response_again(self, request: web.Request) -> web.StreamResponse:
+        """A response as it is now, or its events from the first on."""
+        client = self._access.client_of(_with_key(request))
+        task_id = _task_of(request.match_info["id"], responses.ID)
+        document = await self._calls.tasks.document(task_id, client)
+        held, head = self._again(client, [document])
+        asked = responses.Asked.of_document(document)
+        if _wants_stream(request):
+            return await self._calls.stream(request, held, responses.ResponseChunks(head, asked))
+        return self._response_of(document, head, asked, held.headers)
+
+    async def response_cancel(self, request: web.Request) -> web.StreamResponse:
+        """Cancels what has not ended; the response as it is then."""
+        client = self._access.client_of(_with_key(request))
+        task_id = _task_of(request.match_info["id"], responses.ID)
+        await self._calls.tasks.document(task_id, client)
+        await self._calls.cancel(client, (task_id,))
+        return await self.response_again(request)
+
+    def _response_of(
+        self,
+        document: dict[str, Any],
+        head: Head,
+        asked: responses.Asked,
+        headers: dict[str, str],
+    ) -> web.Response:
+        status, ended, error = responses.status_of(document), None, None
+        if document["state"] == State.COMPLETED:
+            ended = Ended.of(document)
+        elif document["state"] == State.DISCARDED:
+            error = errors.failed(document["errors"][-1] if document["errors"] else None)
+        answer = json_response(responses.response(head, asked, status, ended=ended, error=error))
+        answer.headers.update(headers)
+        return answer
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         self._access.client_of(_with_key(request))
@@ -97,21 +165,14 @@ class OpenAiApi:
             field="model",
         )
 
-    async def _call(
-        self,
-        request: web.Request,
-        read: Read,
-        render: Callable[[Head, reading.Call], Callable[[Any], dict[str, Any]]],
-        chunks: Callable[[Head], Chunks],
-    ) -> web.StreamResponse:
-        headers = _with_key(request)
-        caller = self._access.caller_of(headers, request.remote)
+    async def _accept(self, request: web.Request, read: Read) -> tuple[reading.Call, Held, Head]:
+        """Has what a request asks for accepted, or finds what it repeats."""
+        caller = self._access.caller_of(_with_key(request), request.remote)
         data = await read_body(request)
         body = reading.read_object(data)
         model = names.find(_model_of(body), self._models())
-        call = read(
-            body, str(uuid4()), self._caller(request, caller, data), self._bounds(model.name)
-        )
+        whose = self._caller(request, caller, data)
+        call = read(body, str(uuid4()), whose, self._bounds(model.name))
         again = None
         task_ids: tuple[str, ...] | None = None
         if COUNT in request.headers:
@@ -128,18 +189,12 @@ class OpenAiApi:
             keep=_keeps(request),
             again=again,
             logprobs=call.requests[0].options.logprobs is not None,
-            usage=call.include_usage,
         )
         head = Head(task_ids[0], self._calls.clock.wall_ns() // NS_PER_S, model.name)
-        if call.stream:
-            return await self._calls.stream(request, held, chunks(head))
-        return await self._calls.whole(request, held, render(head, call))
+        return call, held, head
 
-    async def chat_again(self, request: web.Request) -> web.StreamResponse:
-        """The answer of a call, or of any task; waited for where it has not ended."""
-        client = self._access.client_of(_with_key(request))
-        task_id = _task_of(request.match_info["id"], forms.CHAT_ID)
-        documents = await self._calls.family(client, task_id, reading.CHOICES_MAX)
+    def _again(self, client: str, documents: list[dict[str, Any]]) -> tuple[Held, Head]:
+        """Tasks of before, which go on whether somebody waits or not."""
         first = documents[0]
         held = Held(
             client=client,
@@ -148,17 +203,9 @@ class OpenAiApi:
             choices=len(documents),
             keep=True,
             logprobs=first["options"]["logprobs"] is not None,
-            usage=True,
         )
         created_s = parse_time(first["created_at"]) // NS_PER_S
-        head = Head(task_id, created_s, first["model"] or self._facts.model)
-
-        def render(ended: Any) -> dict[str, Any]:
-            return forms.chat(head, ended)
-
-        if request.query.get("stream") == "true":
-            return await self._calls.stream(request, held, forms.ChatChunks(head))
-        return await self._calls.whole(request, held, render)
+        return held, Head(first["task_id"], created_s, first["model"] or self._facts.model)
 
     def _caller(self, request: web.Request, caller: Caller, data: bytes) -> reading.Caller:
         return reading.Caller(
@@ -183,6 +230,15 @@ def _model_of(body: dict[str, Any]) -> str | None:
     if model is not None and not isinstance(model, str):
         raise InvalidRequest("model has to be text", field="model")
     return model
+
+
+def _response(head: Head, asked: responses.Asked, ended: Sequence[Ended]) -> dict[str, Any]:
+    status = responses.ended_status(ended[0])
+    return responses.response(head, asked, status, ended=ended[0])
+
+
+def _wants_stream(request: web.Request) -> bool:
+    return request.query.get("stream") == "true"
 
 
 def _task_of(written: str, prefix: str) -> str:

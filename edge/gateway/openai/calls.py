@@ -18,7 +18,7 @@ from edge.gateway.length import LengthCheck
 from edge.gateway.openai import errors
 from edge.gateway.openai.connection import Connection
 from edge.gateway.openai.following import Following, Surroundings, Wake
-from edge.gateway.openai.forms import DONE, Chunks, Ended, event
+from edge.gateway.openai.forms import Chunks, Ended
 from edge.gateway.openai.reading import Call, choice_id
 from edge.gateway.openai.retries import LostCalls
 from edge.services.task.tasks import Tasks
@@ -48,7 +48,6 @@ class Held:
     keep: bool = False
     again: bytes | None = None
     logprobs: bool = False
-    usage: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
@@ -181,15 +180,13 @@ class Calls:
             await response.write(b"".join(map(chunks.begin, range(count))))
             with self._follow(held, wake, text=True) as followings:
                 ended = await self._say(response, held, chunks, followings, wake, connection)
-            if held.usage:
-                await response.write(chunks.usage(ended, held.choices))
-            await response.write(DONE)
+            await response.write(chunks.close(ended, held.choices))
         except ConnectionError:
             self._leave(held, answered=True)
             raise
         except ElwiftError as error:
             await self._failed(held, error)
-            await response.write(event(errors.told(error)[1]))
+            await response.write(chunks.fail(error))
         finally:
             connection.close()
         await response.write_eof()

@@ -7,6 +7,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from edge.errors import ElwiftError
+from edge.gateway.openai import errors
+
 Tokens = Sequence[Mapping[str, Any]]
 """Logprobs as `edge.tasks.logprobs.shown` has them."""
 DONE: Final = b"data: [DONE]\n\n"
@@ -57,7 +60,9 @@ class Chunks(Protocol):
 
     def nothing(self, index: int) -> bytes: ...
 
-    def usage(self, ended: Sequence[Ended], choices: int) -> bytes: ...
+    def close(self, ended: Sequence[Ended], choices: int) -> bytes: ...
+
+    def fail(self, error: ElwiftError) -> bytes: ...
 
 
 def event(value: object) -> bytes:
@@ -152,16 +157,35 @@ def completion(head: Head, ended: Sequence[Ended], choices: int) -> dict[str, An
     }
 
 
-class ChatChunks:
-    """The chunks of a chat."""
+class _Chunks:
+    """What the chunks of chats and of completions have in common. ``include_usage``: the last one
+    tells the tokens."""
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, id_prefix: str, kind: str, *, include_usage: bool) -> None:
+        self._include_usage = include_usage
         self._head = {
-            "id": CHAT_ID + head.task_id,
-            "object": "chat.completion.chunk",
+            "id": id_prefix + head.task_id,
+            "object": kind,
             "created": head.created_s,
             "model": head.model,
         }
+
+    def close(self, ended: Sequence[Ended], choices: int) -> bytes:
+        """The end of all."""
+        if not self._include_usage:
+            return DONE
+        return event({**self._head, "choices": [], "usage": usage(ended, choices)}) + DONE
+
+    def fail(self, error: ElwiftError) -> bytes:
+        """The end of an answer that comes to nothing more."""
+        return event(errors.told(error)[1])
+
+
+class ChatChunks(_Chunks):
+    """The chunks of a chat."""
+
+    def __init__(self, head: Head, *, include_usage: bool = False) -> None:
+        super().__init__(head, CHAT_ID, "chat.completion.chunk", include_usage=include_usage)
 
     def begin(self, index: int) -> bytes:
         """The first of a choice. The role is said once: libraries put all that come together."""
@@ -180,10 +204,6 @@ class ChatChunks:
         """Says that the connection lives, to whoever counts the time between two chunks."""
         return self._chunk(index, {"content": ""})
 
-    def usage(self, ended: Sequence[Ended], choices: int) -> bytes:
-        """The last of all."""
-        return event({**self._head, "choices": [], "usage": usage(ended, choices)})
-
     def _chunk(
         self, index: int, delta: dict[str, Any], logs: object = None, reason: str | None = None
     ) -> bytes:
@@ -191,16 +211,11 @@ class ChatChunks:
         return event({**self._head, "choices": [choice]})
 
 
-class CompletionChunks:
+class CompletionChunks(_Chunks):
     """The chunks of a completion."""
 
-    def __init__(self, head: Head) -> None:
-        self._head = {
-            "id": COMPLETION_ID + head.task_id,
-            "object": "text_completion",
-            "created": head.created_s,
-            "model": head.model,
-        }
+    def __init__(self, head: Head, *, include_usage: bool = False) -> None:
+        super().__init__(head, COMPLETION_ID, "text_completion", include_usage=include_usage)
 
     def begin(self, index: int) -> bytes:
         """The first of a choice."""
@@ -218,10 +233,6 @@ class CompletionChunks:
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives."""
         return self._chunk(index, "")
-
-    def usage(self, ended: Sequence[Ended], choices: int) -> bytes:
-        """The last of all."""
-        return event({**self._head, "choices": [], "usage": usage(ended, choices)})
 
     def _chunk(
         self, index: int, text: str, logs: object = None, reason: str | None = None

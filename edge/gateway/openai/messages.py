@@ -9,6 +9,7 @@ from edge.gateway.reading import clipped
 from edge.gateway.submission import MESSAGES_MAX
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+SPEAKERS: Final = ("system", "developer", "user", "assistant")
 TEXT_PARTS: Final = {
     "text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal",
 }  # fmt: skip

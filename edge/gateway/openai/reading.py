@@ -111,6 +111,8 @@ def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> 
         raise InvalidRequest("tools are not supported yet", field="tools")
     if body.get("tool_choice") not in (None, "none", "auto"):
         raise InvalidRequest("without tools there is none to choose", field="tool_choice")
+    refuse_reasoning(body.get("reasoning_effort"), "reasoning_effort")
+    refuse_reasoning(body.get("chat_template_kwargs"), "chat_template_kwargs")
     _modalities(body)
     if "messages" not in body:
         raise InvalidRequest("messages is missing", field="messages")
@@ -279,6 +281,12 @@ def _prompts(value: Any) -> list[str]:
         if not each.strip():
             raise InvalidRequest(f"{where} must not be empty", field=where)
     return given
+
+
+def refuse_reasoning(wish: Any, field: str) -> None:
+    """What a template would be told, which none is yet."""
+    if wish:
+        raise InvalidRequest(f"{field} is not supported yet", field=field)
 
 
 def _modalities(body: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.errors import NotFound
 from edge.gateway.openai import forms
 from edge.gateway.openai.forms import ChatChunks, CompletionChunks, Ended, Head
 
@@ -76,7 +77,10 @@ def test_chunks_of_a_chat() -> None:
     assert read(chunks.nothing(0))["choices"][0]["delta"] == {"content": ""}
     end = read(chunks.end(0, ended(reason="length")))["choices"][0]
     assert (end["delta"], end["finish_reason"]) == ({}, "length")
-    last = read(chunks.usage([ended()], 1))
+    assert chunks.close([ended()], 1) == forms.DONE
+    told = ChatChunks(HEAD, include_usage=True).close([ended()], 1)
+    assert told.endswith(forms.DONE)
+    last = read(told.removesuffix(forms.DONE))
     assert (last["choices"], last["usage"]["total_tokens"]) == ([], 8)
     assert "usage" not in begin, "who adds all usages up would count it twice"
 
@@ -86,7 +90,8 @@ def test_chunks_of_a_completion() -> None:
     assert read(chunks.begin(0))["choices"][0]["text"] == ""
     assert read(chunks.text(2, "hi", None))["choices"][0]["text"] == "hi"
     assert read(chunks.end(0, ended()))["choices"][0]["finish_reason"] == "stop"
-    assert read(chunks.usage([ended()], 1))["object"] == "text_completion"
+    failed = read(chunks.fail(NotFound("no")))
+    assert (set(failed), failed["error"]["message"]) == ({"error"}, "no")
 
 
 def test_the_answer_of_a_document() -> None:
