@@ -1,0 +1,1 @@
+"""OpenAI's own library for JavaScript against a real node."""
