@@ -16,6 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.test_engine import NO_GUESSES, THREADS, Engine
+from edge.conversation import Message
 from edge.engine.messages import Generate, Sampling, Step, encode
 from tests.support.smollm2 import smollm2
 
@@ -46,7 +47,7 @@ class Answering(Engine):
         """Seconds from the first token to the last, steps, rows in them, and the tokens."""
         self.key += 1
         sampling = Sampling(max_tokens=TOKENS, temperature=0, ignore_eos=True)
-        self.send(encode(Generate(self.key, None, (("user", prompt),), sampling)))
+        self.send(encode(Generate(self.key, None, (Message("user", prompt),), sampling)))
         began = 0.0
         steps = rows = 0
         tokens: list[int] = []

@@ -166,7 +166,7 @@ def _one_line(text: str) -> str:
 def asked_of(task: dict[str, Any]) -> str:
     """What was asked: the prompt, or the last message."""
     messages = task.get("messages")
-    return str(task.get("prompt") or (messages[-1]["content"] if messages else ""))
+    return str(task.get("prompt") or (messages[-1]["content"] or "" if messages else ""))
 
 
 def task_lines(task: dict[str, Any]) -> list[str]:

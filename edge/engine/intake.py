@@ -150,7 +150,9 @@ class _Job:
     def __init__(self, request: Generate | Count, prompts: Prompts, context_tokens: int) -> None:
         self.request = request
         begun = request.begun if isinstance(request, Generate) else ""
-        self._work = prompts.tokens(request.prompt, request.messages, begun)
+        self._work = prompts.tokens(
+            request.prompt, request.messages, begun, request.tools, request.variables
+        )
         self._context_tokens = context_tokens
 
     def advance(self) -> Prepared | Counted | Rejected | None:

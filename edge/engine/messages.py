@@ -17,6 +17,9 @@ from typing import Any, Final
 
 import orjson
 
+from edge.conversation import Message as Said
+from edge.conversation import message_from_pipe
+
 BODY_BYTES_LIMIT: Final = 64 * 1024 * 1024
 """What ``server.body_bytes_max`` may be set to at most, because of what follows from it here."""
 _ESCAPED_BYTES: Final = 6
@@ -107,22 +110,25 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Generate:
     """Run this request in a slot. Exactly one of ``prompt`` (completed as it is) and ``messages``
-    (role and content pairs, through the model's chat template) is given.
+    (through the model's chat template) is given.
 
     ``resume_tokens`` are output tokens of an earlier engine that is gone, and ``resume_chars`` how
     many characters of text the node has from them: generation goes on behind the tokens, and no
     character that the node has is sent again. ``begun`` is a text, of another model, with which the
     answer begins: it is read like the prompt and not sent either. ``key`` is the node's, unique for
-    this engine's life.
+    this engine's life. ``tools`` and ``variables`` are JSON text for the template: a list of
+    function tools, and what else it sees by name.
     """
 
     key: int
     prompt: str | None
-    messages: tuple[tuple[str, str], ...] | None
+    messages: tuple[Said, ...] | None
     sampling: Sampling
     resume_tokens: tuple[int, ...] = ()
     resume_chars: int = 0
     begun: str = ""
+    tools: str | None = None
+    variables: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +143,14 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many tokens is this prompt? Answered by `Counted` or `Rejected` with the same key."""
+    """How many tokens is this prompt? Answered by `Counted` or `Rejected` with the same key. What
+    it has in common with `Generate` means the same."""
 
     key: int
     prompt: str | None
-    messages: tuple[tuple[str, str], ...] | None
+    messages: tuple[Said, ...] | None
+    tools: str | None = None
+    variables: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +370,8 @@ def encode(message: Message, bytes_max: int | None = None) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def _pairs(value: list[list[str]] | None) -> tuple[tuple[str, str], ...] | None:
-    return None if value is None else tuple((role, content) for role, content in value)
+def _said(value: list[list[Any]] | None) -> tuple[Said, ...] | None:
+    return None if value is None else tuple(map(message_from_pipe, value))
 
 
 def _sampling(value: list[Any]) -> Sampling:
@@ -376,11 +385,8 @@ def _sampling(value: list[Any]) -> Sampling:
     )
 
 
-def _generate(
-    key: int, prompt: Any, messages: Any, sampling: Any, tokens: Any, chars: int, begun: str
-) -> Any:
-    pairs, how = _pairs(messages), _sampling(sampling)
-    return Generate(key, prompt, pairs, how, tuple(tokens), chars, begun)
+def _generate(key: int, prompt: Any, messages: Any, sampling: Any, tokens: Any, *rest: Any) -> Any:
+    return Generate(key, prompt, _said(messages), _sampling(sampling), tuple(tokens), *rest)
 
 
 def _step(step: int, admitted: Any, outputs: Any, finished: Any, *counts: int) -> Step:
@@ -400,8 +406,8 @@ def _step(step: int, admitted: Any, outputs: Any, finished: Any, *counts: int) -
     )
 
 
-def _count(key: int, prompt: Any, messages: Any) -> Count:
-    return Count(key, prompt, _pairs(messages))
+def _count(key: int, prompt: Any, messages: Any, *rest: Any) -> Count:
+    return Count(key, prompt, _said(messages), *rest)
 
 
 _SCALARS: Final[dict[str, tuple[type, ...]]] = {

@@ -12,8 +12,12 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import orjson
+
+from edge.conversation import Message
 from edge.engine.shield import Shield, Shielded
 from edge.errors import InvalidRequest, PromptTooLong
+from edge.json_values import LEVELS_MAX, has_inexact_number, too_deep
 
 CHATML: Final = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -22,9 +26,11 @@ CHATML: Final = (
 )
 """For a model that brings no template: the one that most have."""
 
+DEVELOPER: Final = "developer"
+TOOLS: Final = "tools"
 _ROLE: Final = re.compile("[A-Za-z_]{1,64}")
 
-Messages = Sequence[tuple[str, str]]
+Messages = Sequence[Message]
 
 
 class Control(NamedTuple):
@@ -86,6 +92,8 @@ class Prompts:
         self._usable = usable
         self._controls = tokenizer.controls
         self._shield = Shield(self._controls, template)
+        self._knows_developer = DEVELOPER in template
+        self._knows_tools = TOOLS in template
         # The longest first: some vocabularies have one that begins another.
         texts = sorted(self._controls, key=len, reverse=True)
         self._control = re.compile("(" + "|".join(map(re.escape, texts)) + ")" if texts else "(?!)")
@@ -95,26 +103,32 @@ class Prompts:
         prompt: str | None,
         messages: Messages | None,
         begun: str = "",
-        variables: Mapping[str, Any] | None = None,
+        tools: str | None = None,
+        variables: str | None = None,
     ) -> Generator[None, None, tuple[int, ...]]:
         """Returns the tokens of a bare prompt, or of messages through the template, ready for an
         answer, of which there may be a beginning already. They may be more than the context has.
-        `variables` are what else the template sees: they are the node's, and not a user's text.
+        `tools` and `variables` are what else the template sees, as JSON text.
 
         Yields after each part of a long text, for others to have their turn. Raises `PromptTooLong`
         for what is too long even for the longest tokens, which is seen without tokenising it, and
         `InvalidRequest` when the template refuses these messages.
         """
-        if messages is not None and not self._usable and [role for role, _ in messages] == ["user"]:
-            prompt, messages = messages[0][1], None
+        if (
+            messages is not None
+            and not self._usable
+            and [each.role for each in messages] == ["user"]
+        ):
+            prompt, messages = messages[0].content, None
         if messages is None:
             text = (prompt or "") + begun
             self._check_size([text], "prompt")
             pieces: list[Piece] = [text]
         else:
             # Before the template has them, too: it may need several times their memory.
-            self._check_size([content for _, content in messages], "messages")
-            pieces = self._through(messages, begun, variables)
+            given = [text for message in messages for text in message.texts()]
+            self._check_size([*given, tools or "", variables or ""], "messages")
+            pieces = self._through(messages, begun, tools, variables)
             self._check_size([each for each in pieces if isinstance(each, str)], "messages")
         tokens: list[int] = []
         for piece in pieces:
@@ -139,23 +153,37 @@ class Prompts:
             )
 
     def _through(
-        self, messages: Messages, begun: str, variables: Mapping[str, Any] | None
+        self, messages: Messages, begun: str, tools: str | None, variables: str | None
     ) -> list[Piece]:
         """The messages as the template has them."""
-        for role, _ in messages:
-            if not _ROLE.fullmatch(role):
+        for message in messages:
+            if not _ROLE.fullmatch(message.role):
                 # A role is rendered as it is, where control tokens have their meaning.
-                raise InvalidRequest(f"{role!r} is not a role", field="messages")
-        shielded = self._shield.hide([*(content for _, content in messages), begun])
+                raise InvalidRequest(f"{message.role!r} is not a role", field="messages")
+        further = orjson.loads(variables) if variables else {}
+        if tools:
+            if not self._knows_tools:
+                raise InvalidRequest(
+                    "the model's chat template knows no tools, so that the model would not hear of"
+                    " them; use another model, or describe them in a message",
+                    field=TOOLS,
+                )
+            further[TOOLS] = orjson.loads(tools)
+        shielded = self._shield.hide([*map(_without_role, messages), further, begun])
+        *said, further, begun = shielded.values
         rendered = self._render(
             [
-                {"role": role, "content": content}
-                for (role, _), content in zip(messages, shielded.texts, strict=False)
+                {"role": self._role(message.role), **rest}
+                for message, rest in zip(messages, said, strict=True)
             ],
-            variables,
+            further,
         )
         # With the beginning of the answer, whose first word may be one token with what is before.
-        return self._pieces(self._control.split(rendered + shielded.texts[-1]), shielded)
+        return self._pieces(self._control.split(rendered + begun), shielded)
+
+    def _role(self, role: str) -> str:
+        """Most templates know no developer: it is whom they call the system."""
+        return "system" if role == DEVELOPER and not self._knows_developer else role
 
     def _pieces(self, texts: list[str], shielded: Shielded) -> list[Piece]:
         """Odd ones are control tokens, even ones the text between them."""
@@ -171,3 +199,26 @@ class Prompts:
             if place + 1 < len(texts):
                 pieces.append(self._controls[texts[place + 1]].token)
         return pieces
+
+
+def _without_role(message: Message) -> dict[str, Any]:
+    """As `apply_chat_template` of transformers has it; what the message does not have is not
+    there."""
+    document = message.document()
+    del document["role"]
+    for call in document.get("tool_calls", ()):
+        call["function"]["arguments"] = _arguments(call["function"]["arguments"])
+        if call["id"] is None:
+            del call["id"]
+    return document
+
+
+def _arguments(text: str) -> Any:
+    """As an object, which is what templates write as JSON. What is none goes as text, and what
+    would not come out as it is."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    sound = not too_deep(value, LEVELS_MAX) and not has_inexact_number(text.encode())
+    return value if isinstance(value, dict) and sound else text

@@ -63,11 +63,27 @@ class Vocabulary:
         return bool(api.llama_vocab_get_add_bos(self.pointer))
 
     def special(self, name: str) -> tuple[int, str]:
-        """The id and the text of the ``bos`` or ``eos`` token; (-1, "") when there is none."""
-        token = int(getattr(api, f"llama_vocab_{name}")(self.pointer))
+        """The id and the text of the ``bos``, ``eos``, ``pad`` or ``unk`` token; (-1, "") when
+        there is none."""
+        if name == "unk":
+            token = self._unknown
+        else:
+            token = int(getattr(api, f"llama_vocab_{name}")(self.pointer))
         if token < 0:
             return -1, ""
         return token, self.piece(token, special=True).decode("utf-8", "replace")
+
+    @cached_property
+    def _unknown(self) -> int:
+        """llama.cpp does not name it."""
+        return next(
+            (
+                token
+                for token in range(self.size)
+                if api.llama_vocab_get_attr(self.pointer, token) & api.LLAMA_TOKEN_ATTR_UNKNOWN
+            ),
+            -1,
+        )
 
     def ends(self, token: int) -> bool:
         """Whether the token ends the answer."""

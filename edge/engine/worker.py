@@ -204,7 +204,7 @@ def serve(
     """Works for the node until it says so or is gone; 1 when a thread has ended by a defect."""
     vocabulary = llama.vocabulary
     template = llama.chat_template or CHATML
-    names = ("bos", "eos", "pad")
+    names = ("bos", "eos", "pad", "unk")
     renderer = Renderer(template, {f"{name}_token": vocabulary.special(name)[1] for name in names})
     template_fault = renderer.examine()
     prompts = Prompts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -31,7 +31,9 @@ class Field(NamedTuple):
     levels: int | None = LEVELS_MAX
 
 
-def _optional(check: Callable[[str, Any], Any], schema: Schema) -> Field:
+def optional(check: Callable[[str, Any], Any], schema: Schema) -> Field:
+    """A member that may be null, in which case it is not checked."""
+
     def check_given(name: str, value: Any) -> Any:
         return None if value is None else check(name, value)
 
@@ -53,7 +55,7 @@ def whole(low: int, high: int, about: str) -> Field:
         return number
 
     schema = {"type": "integer", "minimum": low, "maximum": high, "description": about}
-    return _optional(check, schema)
+    return optional(check, schema)
 
 
 def number(low: float, high: float, about: str) -> Field:
@@ -67,7 +69,7 @@ def number(low: float, high: float, about: str) -> Field:
         return float(value)
 
     schema = {"type": "number", "minimum": low, "maximum": high, "description": about}
-    return _optional(check, schema)
+    return optional(check, schema)
 
 
 def flag(about: str) -> Field:
@@ -78,7 +80,7 @@ def flag(about: str) -> Field:
             raise InvalidRequest(f"{name} has to be true or false", field=name)
         return value
 
-    return _optional(check, {"type": "boolean", "description": about})
+    return optional(check, {"type": "boolean", "description": about})
 
 
 NOT_BLANK: Final = r"\S"
@@ -99,7 +101,7 @@ def text(about: str) -> Field:
             raise InvalidRequest(f"{name} must not be empty", field=name)
         return value
 
-    return _optional(check, {"type": "string", "pattern": NOT_BLANK, "description": about})
+    return optional(check, {"type": "string", "pattern": NOT_BLANK, "description": about})
 
 
 def name(chars_max: int, about: str) -> Field:
@@ -124,38 +126,7 @@ def task_id(about: str) -> Field:
             raise InvalidRequest(f"{name} has to be a UUID", field=name)
         return canonical
 
-    return _optional(check, {"type": "string", "format": "uuid", "description": about})
-
-
-def messages(roles: Sequence[str], items_max: int, about: str) -> Field:
-    """A conversation, as pairs of role and content."""
-
-    def check(name: str, value: Any) -> tuple[tuple[str, str], ...]:
-        if not isinstance(value, list) or not 0 < len(value) <= items_max:
-            raise InvalidRequest(f"{name} has to be a list of 1 to {items_max}", field=name)
-        return tuple(pair(f"{name}[{at}]", message) for at, message in enumerate(value))
-
-    def pair(where: str, message: Any) -> tuple[str, str]:
-        if not isinstance(message, dict) or set(message) != {"role", "content"}:
-            raise InvalidRequest(f"{where} has to have a role and a content, no more", field=where)
-        role, content = message["role"], message["content"]
-        if role not in roles:
-            raise InvalidRequest(f"the role has to be one of {', '.join(roles)}", field=where)
-        if not isinstance(content, str) or not content.strip():
-            raise InvalidRequest("the content has to be text and not empty", field=where)
-        return role, content
-
-    message: Schema = {
-        "type": "object",
-        "properties": {
-            "role": {"type": "string", "enum": list(roles)},
-            "content": {"type": "string", "pattern": NOT_BLANK},
-        },
-        "required": ["role", "content"],
-        "additionalProperties": False,
-    }
-    schema = {"type": "array", "minItems": 1, "maxItems": items_max, "items": message}
-    return _optional(check, schema | {"description": about})
+    return optional(check, {"type": "string", "format": "uuid", "description": about})
 
 
 def texts(items_max: int, chars_max: int, about: str) -> Field:
@@ -177,7 +148,7 @@ def texts(items_max: int, chars_max: int, about: str) -> Field:
     chars = {"minLength": 1, "maxLength": chars_max}
     items: Schema = {"type": "string"} | chars
     schema = {"type": ["string", "array"], "maxItems": items_max, "items": items} | chars
-    return _optional(check, schema | {"description": about})
+    return optional(check, schema | {"description": about})
 
 
 def biases(items_max: int, most: float, about: str) -> Field:
@@ -205,7 +176,7 @@ def biases(items_max: int, most: float, about: str) -> Field:
         "propertyNames": {"pattern": f"^{_TOKEN_ID.pattern}$"},
         "additionalProperties": {"type": "number", "minimum": -most, "maximum": most},
     }
-    return _optional(check, schema | {"description": about})
+    return optional(check, schema | {"description": about})
 
 
 def free_object(bytes_max: int, about: str) -> Field:
@@ -220,7 +191,7 @@ def free_object(bytes_max: int, about: str) -> Field:
         return json.decode()
 
     bounds = f"At most {bytes_max} bytes of compact JSON and {LEVELS_MAX} levels."
-    return _optional(check, {"type": "object", "description": f"{about} {bounds}"})
+    return optional(check, {"type": "object", "description": f"{about} {bounds}"})
 
 
 def answer_format(about: str) -> Field:
@@ -249,5 +220,5 @@ def answer_format(about: str) -> Field:
         "required": ["type"],
         "additionalProperties": False,
     }
-    given = _optional(check, schema | {"description": about})
+    given = optional(check, schema | {"description": about})
     return given._replace(levels=None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from edge.actors import ActorDown, CallTimeout
+from edge.conversation import Message
 from edge.engine.messages import Counted
 from edge.errors import EngineDead, EngineError, InvalidRequest, PromptTooLong
 from edge.gateway.facts import NodeFacts
 from edge.inference import CONTEXT_TOKENS_DEFAULT, CountTokens
+from edge.services.task.messages import offered
 from edge.tasks.task import Request
 
 COUNT_MS: Final = 10_000
@@ -36,7 +38,8 @@ class LengthCheck:
         it may not and cannot be measured now."""
         # Before the engine has been up for the first time nothing is known for sure.
         context_tokens = self._facts.context_tokens or CONTEXT_TOKENS_DEFAULT
-        texts = [request.prompt] if request.prompt else [text for _, text in request.messages or ()]
+        texts = [] if request.prompt is None else [request.prompt]
+        texts += request.asked_texts()
         size_bytes = sum(len(text.encode()) for text in texts)
         field = "prompt" if request.prompt else "messages"
         if size_bytes + len(texts) * MESSAGE_TOKENS < context_tokens - TEMPLATE_TOKENS:
@@ -57,12 +60,13 @@ class LengthCheck:
             )
 
     async def _count(self, request: Request, field: str) -> Counted:
-        messages = request.messages or (("user", request.prompt or ""),)
+        messages = request.messages or (Message("user", request.prompt),)
         engine = self._facts.engine()
         try:
             if engine is None:
                 raise EngineDead("it is not there")
-            counted = await engine.call(CountTokens(None, messages), deadline_ms=COUNT_MS)
+            wanted = CountTokens(None, messages, *offered(request))
+            counted = await engine.call(wanted, deadline_ms=COUNT_MS)
         except (PromptTooLong, InvalidRequest) as error:
             raise type(error)(str(error), field=field) from error
         except (EngineDead, ActorDown) as error:

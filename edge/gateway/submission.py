@@ -8,8 +8,9 @@ from uuid import uuid4
 
 import orjson
 
+from edge.conversation import AUTO, NONE, as_stored
 from edge.errors import InvalidRequest
-from edge.gateway import fields
+from edge.gateway import chat_fields, fields
 from edge.gateway.fields import Field
 from edge.gateway.problems import MalformedBody
 from edge.gateway.reading import clipped
@@ -26,13 +27,15 @@ BIASES_MAX: Final = 300
 BREAKERS_MAX: Final = 16
 BREAKER_CHARS_MAX: Final = 40
 MESSAGES_MAX: Final = 1_000
+TOOLS_MAX: Final = 128
+TOOLS_BYTES_MAX: Final = 262_144
+VARIABLES_MAX: Final = 32
 METADATA_BYTES_MAX: Final = 16_384
 KEY_CHARS_MAX: Final = 255
 USER_CHARS_MAX: Final = 128
 FINGERPRINT_BYTES: Final = 16
 """There is one of these for every task in memory."""
 DAY_MS: Final = 86_400_000
-ROLES: Final = ("system", "user", "assistant")
 
 
 class Submission(NamedTuple):
@@ -70,6 +73,9 @@ def parse(
         sentence = "give either a prompt or messages" + (", not both" if prompt else "")
         raise InvalidRequest(sentence, field="prompt")
     refuse_beside_format(values)
+    tools, choice = values.get("tools"), values.get("tool_choice") or AUTO
+    chat_fields.check_choice(tools, choice)
+    _refuse_forced(choice, parallel=values.get("parallel_tool_calls") is not False)
     if idempotency_key is not None and not 0 < len(idempotency_key) <= KEY_CHARS_MAX:
         raise InvalidRequest(
             f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
@@ -92,6 +98,10 @@ def parse(
         submission=_fingerprint(values | {"metadata": given.get("metadata")}),
         address=address,
         user=values.get("user"),
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=values.get("parallel_tool_calls") is not False,
+        template_variables=values.get("template_variables"),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
 
@@ -105,13 +115,25 @@ def refuse_beside_format(values: dict[str, Any]) -> None:
                 raise InvalidRequest(sentence, field=name)
 
 
+def _refuse_forced(choice: str, *, parallel: bool) -> None:
+    """Tools are the model's to call as its template has told it to: its text is not held to it."""
+    if choice not in (AUTO, NONE):
+        sentence = f"no model can be made to call a tool yet; tool_choice may be {AUTO} or {NONE}"
+        raise InvalidRequest(sentence, field="tool_choice")
+    if not parallel:
+        raise InvalidRequest(
+            "how many tools a model calls cannot be bounded yet; leave parallel_tool_calls out",
+            field="parallel_tool_calls",
+        )
+
+
 def _fingerprint(given: dict[str, Any]) -> str:
     """Equal for bodies that say the same: every member that is not null, its value as it was read,
     in any order and with any white space. A default that is spelt out is not the same as none:
     defaults may change while a client repeats itself. The id is no part of what is asked for: who
     has a key may make a new id at every try."""
     said = {name: value for name, value in given.items() if value is not None and name != "task_id"}
-    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps(said, default=as_stored, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=FINGERPRINT_BYTES).hexdigest()
 
 
@@ -136,7 +158,15 @@ def _object(body: bytes) -> dict[str, Any]:
 
 FIELDS: Final[dict[str, Field]] = {
     "prompt": fields.text("What to answer; either this or messages."),
-    "messages": fields.messages(ROLES, MESSAGES_MAX, "A conversation; either this or prompt."),
+    "messages": chat_fields.messages(MESSAGES_MAX, "A conversation; either this or prompt."),
+    "tools": chat_fields.tools(
+        TOOLS_MAX, TOOLS_BYTES_MAX, "Functions that the model may ask you to call."
+    ),
+    "tool_choice": chat_fields.tool_choice("Whether a tool may, must or must not be called."),
+    "parallel_tool_calls": fields.flag("false: one call at most."),
+    "template_variables": chat_fields.variables(
+        VARIABLES_MAX, "What else the chat template sees, by name, such as enable_thinking."
+    ),
     "task_id": fields.task_id("The id, if you make it: submitting it twice is the same task."),
     "model": fields.text("The model's name; this node runs one, and refuses any other."),
     "max_tokens": fields.whole(1, _CONTEXT_TOKENS, "Longest output."),

@@ -52,9 +52,11 @@ class Counts:
     def add(self, wanted: CountTokens, reply: Reply, now_ns: int) -> Count:
         """What to ask the engine. `Overloaded` when too much waits already, `EngineError` when this
         prompt has ended an engine lately."""
-        chars = len(wanted.prompt or "") + sum(len(text) for _, text in wanted.messages or ())
+        texts = (wanted.prompt, wanted.tools, wanted.variables)
+        chars = sum(len(text or "") for text in texts)
+        chars += sum(message.chars for message in wanted.messages or ())
         # Python's own, which no client can aim at.
-        fingerprint = hash((wanted.prompt, wanted.messages))
+        fingerprint = hash((wanted.prompt, wanted.messages, wanted.tools, wanted.variables))
         left_ms = self._kept_out_ms(fingerprint, now_ns)
         if left_ms:
             raise EngineError(
@@ -69,7 +71,7 @@ class Counts:
         self._last_key -= 1
         self._waiting[self._last_key] = _Waiting(reply, chars, fingerprint)
         self._chars += chars
-        return Count(self._last_key, wanted.prompt, wanted.messages)
+        return Count(self._last_key, wanted.prompt, wanted.messages, wanted.tools, wanted.variables)
 
     def _kept_out_ms(self, fingerprint: int, now_ns: int) -> int:
         since_ns = self._kept_out.get(fingerprint)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge.actors import SHUTDOWN, Actor, Ref
+from edge.conversation import Message
 from edge.engine.messages import Generate, Ready
 
 # ---- to the actor
@@ -58,7 +59,9 @@ class CountTokens:
     error that `Rejected` stood for; `EngineDead` when there is no engine."""
 
     prompt: str | None
-    messages: tuple[tuple[str, str], ...] | None
+    messages: tuple[Message, ...] | None
+    tools: str | None = None
+    variables: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

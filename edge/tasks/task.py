@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import orjson
 
+from edge.conversation import AUTO, Message, as_stored, message_from_stored
 from edge.tasks import logprobs
 from edge.tasks.kinds import Kinds, check_all
 from edge.tasks.line import ACCOUNT_END, LEVEL_DEFAULT
@@ -118,12 +119,16 @@ class Request:
     ``client`` may see the task. ``address`` tells callers apart where all of them are one client:
     on an open node, the network that it came from; None where a token has named its client.
     ``user`` is whom the client asks for, if it says so.
+
+    ``tools`` are JSON text of a list of function tools in OpenAI's form, ``template_variables`` of
+    an object of texts, numbers and booleans for the chat template. ``tool_choice`` is one of those
+    of `edge.conversation`.
     """
 
     task_id: str
     client: str
     prompt: str | None
-    messages: tuple[tuple[str, str], ...] | None
+    messages: tuple[Message, ...] | None
     model: str | None
     options: Options
     priority: int = LEVEL_DEFAULT
@@ -136,6 +141,10 @@ class Request:
     submission: str | None = None
     address: str | None = None
     user: str | None = None
+    tools: str | None = None
+    tool_choice: str = AUTO
+    parallel_tool_calls: bool = True
+    template_variables: str | None = None
 
     @property
     def account(self) -> str:
@@ -154,14 +163,22 @@ class Request:
         texts = [self.prompt or "", self.metadata or "", self.user or "", *self.options.stop]
         texts.append(self.options.response_format or "")
         texts += self.options.dry_sequence_breakers
-        texts += (content for _, content in self.messages or ())
+        texts += self.asked_texts()
         biases = self.options.logit_bias
         # A pair, its two numbers and its place in the tuple.
         return sum(map(sys.getsizeof, texts)) + len(biases) * _BIAS_BYTES
 
+    def asked_texts(self) -> Iterator[str]:
+        """All texts that the model reads, but for the prompt."""
+        for message in self.messages or ():
+            yield from message.texts()
+        for text in (self.tools, self.template_variables):
+            if text is not None:
+                yield text
+
     def to_json(self) -> bytes:
         """The request as stored; `request_from_json` is the inverse."""
-        return orjson.dumps(self)
+        return orjson.dumps(self, default=as_stored)
 
     def is_repeated_by(self, later: Request) -> bool:
         """Whether a later submission says the same. True when that is not known."""
@@ -170,8 +187,14 @@ class Request:
 
     def fingerprint(self) -> str:
         """Equal for requests that ask the same thing, whoever asks and whenever."""
-        asked = [self.prompt, self.messages, self.model, self.options.told()]
-        return hashlib.sha256(orjson.dumps(asked)).hexdigest()
+        asked: list[Any] = [self.prompt, self.messages, self.model, self.options.told()]
+        later = (self.tools, self.tool_choice, self.parallel_tool_calls, self.template_variables)
+        if later != _NO_TOOLS:  # which is told only then, so that others are told as before
+            asked += later
+        return hashlib.sha256(orjson.dumps(asked, default=as_stored)).hexdigest()
+
+
+_NO_TOOLS: Final = (None, AUTO, True, None)
 
 
 def request_from_json(data: bytes) -> Request:
@@ -190,14 +213,18 @@ def request_from_json(data: bytes) -> Request:
     fields["options"] = Options(**options) if written else _options(**options)
     messages = fields["messages"]
     if messages is not None:
-        fields["messages"] = tuple((role, text) for role, text in messages)
-        check_all(tuple(chain.from_iterable(fields["messages"])), str)
+        fields["messages"] = tuple(map(message_from_stored, messages))
     for name in ("client", "address", "user"):
         # Thousands of tasks have the same.
         if fields.get(name) is not None:
             fields[name] = sys.intern(fields[name])
     request = _checked(Request(**fields))
-    for json in (request.metadata, request.options.response_format):
+    for json in (
+        request.metadata,
+        request.options.response_format,
+        request.tools,
+        request.template_variables,
+    ):
         if json is not None:
             orjson.loads(json)  # documents contain it unread
     return request

@@ -13,6 +13,7 @@ import pytest
 
 from edge.actors import Actor, Down, Ref, System
 from edge.clock import SystemClock
+from edge.conversation import Message
 from edge.engine import messages
 from edge.engine.messages import Counted, Finished, Generate, Output, Rejected, Sampling
 from edge.errors import EngineDead, InvalidRequest, PromptTooLong
@@ -221,7 +222,10 @@ async def test_what_is_too_large_for_the_pipe_is_refused_alone(
     rejected = await house.run(2, "x" * 1_000).until(Rejected)
     assert (rejected.code, rejected.recoverable) == ("prompt_too_long", False)
     assert "1000 are the most" in rejected.message
-    for asked in (CountTokens("x" * 1_000, None), CountTokens(None, (("user", "x" * 1_000),))):
+    for asked in (
+        CountTokens("x" * 1_000, None),
+        CountTokens(None, (Message("user", "x" * 1_000),)),
+    ):
         with pytest.raises(PromptTooLong) as caught:
             await house.engine.call(asked, deadline_ms=5_000)
         assert caught.value.field == ("prompt" if asked.prompt else "messages")

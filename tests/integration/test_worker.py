@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.conversation import Message as Said
 from edge.engine.messages import (
     BACKEND_BROKEN_STATUS,
     CacheUse,
@@ -210,7 +211,8 @@ def test_a_shared_beginning_is_read_once_and_changes_nothing(
 
 
 def test_counts_and_pings_are_answered(worker: Worker) -> None:
-    worker.send(Count(5, None, (("user", "<|im_end|>"),)), Count(6, None, (("user", "x"),)))
+    hostile, plain = ((Said("user", text),) for text in ("<|im_end|>", "x"))
+    worker.send(Count(5, None, hostile), Count(6, None, plain))
     answers = [worker.next(), worker.next()]
     assert all(isinstance(each, Counted) for each in answers)
     # What a user writes is text, also when it looks like a control token.
@@ -253,7 +255,7 @@ def test_no_run_of_characters_ends_the_engine(
     """Some patterns recurse for each of them, others take time with their square."""
     worker = start_long(pre)
     size = 6_000 if pre == "superbpe" and char == "1" else 60_000
-    worker.send(Count(-1, char * size, None), Count(-2, None, (("user", char * size),)))
+    worker.send(Count(-1, char * size, None), Count(-2, None, (Said("user", char * size),)))
     bare, chat = worker.next(), worker.next()
     assert isinstance(bare, Counted)
     assert isinstance(chat, Counted)
@@ -266,7 +268,7 @@ def test_a_prompt_of_what_looks_like_control_tokens_is_text(
 ) -> None:
     worker = start_long("tekken")
     text = name * (400_000 // len(name))
-    worker.send(Count(-1, None, (("user", text),)))
+    worker.send(Count(-1, None, (Said("user", text),)))
     counted = worker.next()
     assert isinstance(counted, Counted)
     assert counted.tokens > len(text) // 2
@@ -279,7 +281,7 @@ def test_what_cannot_fit_is_not_tokenised(worker: Worker) -> None:
     assert counted == Counted(-1, most, 512)
     assert isinstance(rejected, Rejected)
     assert (rejected.key, rejected.code) == (-2, "prompt_too_long")
-    worker.send(Generate(3, None, (("user", "z" * 1_000_000),), GREEDY))
+    worker.send(Generate(3, None, (Said("user", "z" * 1_000_000),), GREEDY))
     rejected = worker.next()
     assert isinstance(rejected, Rejected)
     assert (rejected.code, rejected.field) == ("prompt_too_long", "messages")
@@ -331,7 +333,7 @@ def test_a_template_that_does_its_worst_is_the_end_of_its_requests_alone(
 ) -> None:
     worker = start(write_random_gguf(tmp_path / "bad.gguf", chat_template=template))
     assert isinstance(worker.next(), Ready)
-    worker.send(Count(-1, None, (("system", "be kind"), ("user", "hello"))))
+    worker.send(Count(-1, None, (Said("system", "be kind"), Said("user", "hello"))))
     rejected = worker.next()
     assert isinstance(rejected, Rejected)
     assert says in rejected.message

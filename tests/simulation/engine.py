@@ -61,7 +61,7 @@ class Prompt:
         if request.messages is None:
             # Nobody's: the node looks whether the engine works.
             return Prompt(-1, "probe", len((request.prompt or "").split()))
-        number, kind, size = request.messages[-1][1].split()
+        number, kind, size = (request.messages[-1].content or "").split()
         return Prompt(int(number), kind, int(size))
 
 

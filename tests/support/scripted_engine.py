@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from edge.conversation import Message
 from edge.engine.messages import (
     Admitted,
     Cancel,
@@ -72,7 +73,7 @@ def _signed(number: int) -> str:
 
 def _asked(request: Generate) -> str:
     """The prompt, or what was said last."""
-    return request.messages[-1][1] if request.messages else request.prompt or ""
+    return (request.messages[-1].content if request.messages else request.prompt) or ""
 
 
 def _die_of(words: list[str], made: int | None) -> None:
@@ -156,10 +157,8 @@ class ScriptedEngine:
         else:
             self._fresh.append(request)
 
-    def _count(
-        self, key: int, prompt: str | None, messages: Sequence[tuple[str, str]] | None
-    ) -> None:
-        words = (messages[-1][1] if messages else prompt or "").split()
+    def _count(self, key: int, prompt: str | None, messages: Sequence[Message] | None) -> None:
+        words = ((messages[-1].content if messages else prompt) or "").split()
         self.send(Tokenising(key))
         _die_of(words, None)
         if words == ["reject"]:

@@ -97,7 +97,7 @@ class PlayedEngine(Actor):
 def _asked(request: Generate) -> str:
     """The prompt, by which tests name their tasks."""
     assert request.messages is not None
-    return request.messages[0][1]
+    return request.messages[0].content or ""
 
 
 class Workshop(House):

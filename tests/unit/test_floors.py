@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "edge").rglob("*.py"))
 FLOORS = {
     "edge.errors": 0, "edge.clock": 0, "edge.collector": 0, "edge.json_values": 0,
+    "edge.conversation": 0,
     "edge.phoenix": 1, "edge.tasks": 1, "edge.structured": 1,
     "edge.engine.messages": 1, "edge.engine.batching": 1, "edge.engine.seams": 1,
     "edge.settings": 2, "edge.telemetry": 2, "edge.actors": 2, "edge.engine": 2,
@@ -22,6 +23,7 @@ FLOORS = {
     "edge.parts": 8, "edge.node": 9, "edge.cli": 9,
 }  # fmt: skip
 PURE = (
+    "edge.conversation",
     "edge.phoenix",
     "edge.tasks",
     "edge.structured",

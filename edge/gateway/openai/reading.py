@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from edge.conversation import Message
 from edge.errors import InvalidRequest
 from edge.gateway.fields import Field
 from edge.gateway.openai import messages as conversation
@@ -116,10 +117,10 @@ def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> 
     _modalities(body)
     if "messages" not in body:
         raise InvalidRequest("messages is missing", field="messages")
-    pairs = conversation.read(body["messages"])
+    said = tuple(Message(*pair) for pair in conversation.read(body["messages"]))
     options = read_options(body, bounds, chat_logprobs(body))
     choices = whole(body, "n", 1, CHOICES_MAX, default=1)
-    request = make(body, task_id, caller, bounds, options, messages=pairs)
+    request = make(body, task_id, caller, bounds, options, messages=said)
     return _call(body, [request], choices)
 
 
@@ -175,7 +176,7 @@ def make(
     options: Options,
     *,
     prompt: str | None = None,
-    messages: tuple[tuple[str, str], ...] | None = None,
+    messages: tuple[Message, ...] | None = None,
 ) -> Request:
     """The task's request. It is answered by the model that was named, or by none: an answer of
     another would come under a foreign name."""

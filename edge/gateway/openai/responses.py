@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from edge.conversation import Message
 from edge.errors import ElwiftError, InvalidRequest
 from edge.gateway.openai import errors, messages, reading
 from edge.gateway.openai.forms import Ended, Head, Tokens, event
@@ -52,7 +53,8 @@ def read(
     if text.get("format") is not None:
         body = body | {"response_format": _format(text["format"])}
     options = reading.read_options(body, bounds, None)
-    request = reading.make(body, task_id, caller, bounds, options, messages=_conversation(body))
+    said = tuple(Message(*pair) for pair in _conversation(body))
+    request = reading.make(body, task_id, caller, bounds, options, messages=said)
     return reading.Call((request,), 1, reading.flag(body, "stream"), True, body)
 
 

@@ -367,6 +367,4 @@ def _is_certain(request: Request) -> bool:
 
 
 def _chars(request: Request) -> int:
-    if request.messages is None:
-        return len(request.prompt or "")
-    return sum(len(content) for _, content in request.messages)
+    return len(request.prompt or "") + sum(map(len, request.asked_texts()))

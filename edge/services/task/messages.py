@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.actors import Ref
+from edge.conversation import NONE, Message
 from edge.engine.messages import Generate, Sampling
 from edge.services.task import answer_form, wire
 from edge.tasks.task import Request, Task
@@ -167,7 +168,8 @@ def generate(task: Task, key: int) -> Generate:
     messages = request.messages
     if messages is None:
         assert request.prompt is not None
-        messages = (("user", request.prompt),)
+        messages = (Message("user", request.prompt),)
+    tools, variables = offered(request)
     return Generate(
         key=key,
         prompt=None,
@@ -176,4 +178,13 @@ def generate(task: Task, key: int) -> Generate:
         resume_tokens=tuple(task.tokens),
         resume_chars=len(task.output) - len(begun),
         begun=begun,
+        tools=tools,
+        variables=variables,
     )
+
+
+def offered(request: Request) -> tuple[str | None, str | None]:
+    """What the template is given besides the messages: tools, unless none may be called, and
+    variables."""
+    tools = None if request.tool_choice == NONE else request.tools
+    return tools, request.template_variables

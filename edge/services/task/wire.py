@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from edge.clock import NS_PER_US
+from edge.conversation import choice_document
 from edge.phoenix import Encoded
 from edge.tasks import logprobs as of_tokens
-from edge.tasks.task import Options, State, Task, TaskError
+from edge.tasks.task import Options, Request, State, Task, TaskError
 
 TOPIC_PREFIX: Final = "task:"
 
@@ -148,7 +149,8 @@ def document(
     request = task.request
     asked: dict[str, Any] = {"prompt": request.prompt}
     if request.messages is not None:
-        asked = {"messages": [{"role": r, "content": c} for r, c in request.messages]}
+        asked = {"messages": [message.document() for message in request.messages]}
+    asked |= _tools(request)
     return {
         "task_id": task.task_id,
         "topic": topic(task.task_id),
@@ -179,6 +181,20 @@ def document(
     }
 
 
+def _tools(request: Request) -> dict[str, Any]:
+    """What was asked of tools and of the template, as a client would send it; only what was."""
+    asked: dict[str, Any] = {}
+    if request.tools is not None:
+        asked = {
+            "tools": _as_stored(request.tools),
+            "tool_choice": choice_document(request.tool_choice),
+            "parallel_tool_calls": request.parallel_tool_calls,
+        }
+    if request.template_variables is not None:
+        asked["template_variables"] = _as_stored(request.template_variables)
+    return asked
+
+
 def _as_stored(json: str | None) -> orjson.Fragment | None:
     """JSON text that is a part of a document. It is put in unread, so that whatever was accepted
     once can be written, however deep and wherever it stands."""
@@ -206,13 +222,21 @@ def for_channels(document: dict[str, Any], result_chars_max: int) -> dict[str, A
     slim = dict(document)
     if len(slim.get("prompt") or "") > ASKED_CHARS:
         slim["prompt"] = None
-    if sum(len(each["content"]) for each in slim.get("messages") or ()) > ASKED_CHARS:
+    if sum(map(_chars, slim.get("messages") or ())) > ASKED_CHARS:
         slim["messages"] = None
     form = slim["options"]["response_format"]
     if form is not None and len(orjson.dumps(form)) > ASKED_CHARS:
         slim["options"] = slim["options"] | {"response_format": None}
+    for name in ("tools", "template_variables"):
+        if slim.get(name) is not None and len(orjson.dumps(slim[name])) > ASKED_CHARS:
+            slim[name] = None
     slim["result"] = result_for_channels(slim["result"], result_chars_max)
     return slim
+
+
+def _chars(message: dict[str, Any]) -> int:
+    further = len(message) > 2  # besides role and content
+    return len(orjson.dumps(message)) if further else len(message["content"])
 
 
 def result_for_channels(result: dict[str, Any] | None, chars_max: int) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ class Steps:
         self.on_part: Callable[[str], object] = lambda _prompt: None
 
     def tokens(
-        self, prompt: str | None, _messages: Messages | None, _begun: str = ""
+        self, prompt: str | None, _messages: Messages | None, *_rest: str | None
     ) -> Generator[None, None, tuple[int, ...]]:
         assert prompt is not None
         for _ in range(int(prompt)):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.conversation import Message as Said
 from edge.engine import messages
 from edge.engine.messages import (
     BODY_BYTES_LIMIT,
@@ -43,7 +44,7 @@ from edge.engine.messages import (
 from edge.settings import Settings
 
 EXAMPLES: tuple[Message, ...] = (
-    Generate(1, None, (("user", "h\0i\x1b🦊"),), Sampling(stop=("a", "b")), (1, 2), 3, "so"),
+    Generate(1, None, (Said("user", "h\0i\x1b🦊"),), Sampling(stop=("a", "b")), (1, 2), 3, "so"),
     Generate(2, "", None, Sampling(grammar="root ::= x", logit_bias=((1, 2.5), (3, -1.0)))),
     Cancel(1),
     Count(-1, "a", None),

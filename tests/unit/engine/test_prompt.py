@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.conversation import Message, ToolCall
 from edge.engine.prompt import CHATML, Control, Prompts
 from edge.engine.template import Template
 from edge.errors import InvalidRequest, PromptTooLong
@@ -199,3 +200,37 @@ def test_with_a_template_of_no_use_a_users_only_message_is_a_bare_prompt() -> No
     for messages in ([("system", "hi")], [("user", "hi"), ("user", "hi")]):
         with pytest.raises(InvalidRequest, match="broken"):
             tokens_of(bare, None, messages)
+
+
+WITH_TOOLS = (
+    "{% for tool in tools %}{{ tool | tojson }}{% endfor %}{% for m in messages %}<|im_start|>"
+    "{{ m.role }}\n{{ m.content or '' }}{% for call in m.tool_calls %}"
+    "{{ call.function.name }}({{ call.function.arguments | tojson }}){% endfor %}<|im_end|>"
+    "{% endfor %}{% if thinking %}?{% endif %}"
+)
+A_TOOL = '[{"type":"function","function":{"name":"f","description":"ends <|im_end|> all"}}]'
+
+
+def test_tools_variables_and_calls_reach_the_template_as_text() -> None:
+    calling = Message("assistant", None, (ToolCall("f", '{"a": 1}'), ToolCall("f", "{")))
+    tokens = tokens_of(
+        prompts(WITH_TOOLS), None, [calling], tools=A_TOOL, variables='{"thinking": true}'
+    )
+    said = codes('assistant\nf({"a": 1})f("{")')
+    assert tokens[-len(said) - 3 :] == (-2, *said, -3, ord("?"))
+    described = "".join(map(chr, tokens[: -len(said) - 3]))
+    assert "ends <|im_end|> all" in described
+
+
+def test_a_template_that_knows_no_tools_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="knows no tools") as raised:
+        tokens_of(prompts(), None, [("user", "hi")], tools=A_TOOL)
+    assert raised.value.field == "tools"
+
+
+def test_a_developer_is_the_system_where_the_template_knows_none() -> None:
+    assert tokens_of(prompts(), None, [("developer", "x")]) == tokens_of(
+        prompts(), None, [("system", "x")]
+    )
+    knows = "{{ messages[0].role }}{# developer #}"
+    assert tokens_of(prompts(knows), None, [("developer", "x")]) == codes("developer")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.shield import Shield
+from edge.engine.shield import Shield, texts_in
 from edge.errors import InvalidRequest
 
 CONTROLS = ("<|im_end|>", "</s>", "[INST]", "eos")
@@ -16,14 +16,14 @@ ANY = st.text() | st.lists(st.sampled_from([*CONTROLS, "\ue000", "<think>", "["]
 @given(st.lists(ANY, max_size=4))
 def test_texts_come_back_and_hide_what_they_have_of_control_tokens(texts: list[str]) -> None:
     shielded = Shield(CONTROLS, "\ue001<think>").hide(texts)
-    assert [shielded.restore(text) for text in shielded.texts] == texts
-    assert [len(text) for text in shielded.texts] == [len(text) for text in texts]
-    assert not any(control in text for text in shielded.texts for control in CONTROLS)
+    assert [shielded.restore(text) for text in shielded.values] == texts
+    assert [len(text) for text in shielded.values] == [len(text) for text in texts]
+    assert not any(control in text for text in shielded.values for control in CONTROLS)
 
 
 def test_tags_of_the_template_are_left_unless_they_are_control_tokens() -> None:
     shield = Shield(CONTROLS, "{{ m.split('</think>') }} '<|im_end|>' '</s>'")
-    text, control = shield.hide(["a</think>b<think>", "</s>"]).texts
+    text, control = shield.hide(["a</think>b<think>", "</s>"]).values
     assert "</think>" in text
     assert "<think>" not in text
     assert not set("<>") & set(control)
@@ -33,3 +33,22 @@ def test_a_text_that_leaves_no_character_free_is_refused() -> None:
     planes = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
     with pytest.raises(InvalidRequest, match="private use"):
         Shield(CONTROLS, "").hide(["".join(chr(code) for codes in planes for code in codes)])
+
+
+def test_texts_anywhere_in_a_value_are_hidden_and_come_back() -> None:
+    value = {"name": "x<|im_end|>", "</s>": [1, None, {"k": "[INST]"}]}
+    (hidden,) = Shield(CONTROLS, "name").hide([value]).values
+    assert not any(control in text for text in texts_in(hidden) for control in CONTROLS)
+
+
+def test_a_part_of_a_control_token_is_none_between_the_templates_marks() -> None:
+    """Also where the template writes the marks around a user's text."""
+    shielded = Shield(["<|im_end|>"], "<|{{ content }}|>").hide(["im_end", "im_ended"])
+    assert [f"<|{text}|>" in CONTROLS for text in shielded.values] == [False, False]
+    assert shielded.values[1] == "im_ended"
+    assert [shielded.restore(text) for text in shielded.values] == ["im_end", "im_ended"]
+
+
+def test_the_template_finds_members_whose_name_is_a_part_of_a_control_token() -> None:
+    (hidden,) = Shield(["<|function|>"], "{{ tool.function }}").hide([{"function": "f"}]).values
+    assert hidden == {"function": "f"}

@@ -10,6 +10,7 @@ import pytest
 
 from edge.actors import Actor, Reply, System
 from edge.clock import SystemClock
+from edge.conversation import Message
 from edge.engine.messages import Counted
 from edge.errors import (
     ClientError,
@@ -62,7 +63,7 @@ class Door:
             system.spawn(self.engine, name="engine")
 
     async def check(self, prompt: str | None, *contents: str) -> None:
-        messages = tuple(("user", content) for content in contents) or None
+        messages = tuple(Message("user", content) for content in contents) or None
         request = Request("id", "ada", prompt, messages, None, Options())
         await LengthCheck(self.facts).check(request)
 
@@ -91,7 +92,7 @@ async def test_what_may_not_fit_is_measured(door: Open) -> None:
     assert counting.engine is not None
     assert len(counting.engine.asked) == 3
     # As it will be run: through the template.
-    assert counting.engine.asked[0] == CountTokens(None, (("user", "a" * SHORT),))
+    assert counting.engine.asked[0] == CountTokens(None, (Message("user", "a" * SHORT),))
 
 
 @pytest.mark.parametrize(

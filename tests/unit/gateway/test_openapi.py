@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edge.conversation import Message
 from edge.errors import ElwiftError, InvalidRequest
 from edge.gateway import problems
 from edge.gateway.openapi import ANYWHERE, OPERATIONS, document
@@ -149,7 +150,7 @@ def test_a_body_that_the_schema_refuses_is_refused(body: dict[str, Any]) -> None
 REQUESTS = (
     Request("8fd07545-0a1b-4c2d-9e3f-0123456789ab", "c", "hi", None, None, Options()),
     Request(
-        *("8fd07545-0a1b-4c2d-9e3f-0123456789ab", "c", None, (("user", "hi"),), "tiny"),
+        *("8fd07545-0a1b-4c2d-9e3f-0123456789ab", "c", None, (Message("user", "hi"),), "tiny"),
         Options(seed=1, stop=("x",), response_format="{}"), metadata='{"a":1}',
     ),
 )  # fmt: skip

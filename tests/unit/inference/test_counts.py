@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge.actors import CallTimeout, Reply
 from edge.clock import NS_PER_MS
+from edge.conversation import Message
 from edge.engine.messages import Count, Counted
 from edge.errors import EngineDead, EngineError, Overloaded
 from edge.inference.counts import (
@@ -176,12 +177,12 @@ def test_so_many_are_remembered_and_the_oldest_forgotten() -> None:
 
 def test_messages_are_told_apart_as_prompts_are() -> None:
     counts = Counts()
-    asked = CountTokens(None, (("user", "bad"),))
+    asked = CountTokens(None, (Message("user", "bad"),))
     caller = Caller()
     counts.turned_to(counts.add(asked, caller.reply, 0).key)
     counts.lose_all("it died", 0, own_fault=True)
     assert isinstance(caller.answer.exception(), EngineDead)
-    counts.add(CountTokens(None, (("system", "bad"),)), Caller().reply, 0)
+    counts.add(CountTokens(None, (Message("system", "bad"),)), Caller().reply, 0)
     ask(counts, "bad")
     with pytest.raises(EngineError):
         counts.add(asked, Caller().reply, 0)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from edge.conversation import Message
 from edge.tasks.task import (
     ENGINE_DIED,
     ERRORS_KEPT_MAX,
@@ -21,7 +22,7 @@ from edge.tasks.task import (
 )
 from tests.support.rows import with_text
 
-REQUEST = Request("t", "c", None, (("user", "héllo 👩‍🚀"),), None, Options(stop=("🙂",)))
+REQUEST = Request("t", "c", None, (Message("user", "héllo 👩‍🚀"),), None, Options(stop=("🙂",)))
 
 
 def test_a_snapshot_survives_json() -> None:
@@ -39,7 +40,7 @@ def test_a_request_from_before_there_were_more_samplers_can_be_read() -> None:
     first = [*fields["options"]][:9]
     fields["options"] = {name: fields["options"][name] for name in first}
     assert request_from_json(orjson.dumps(fields)) == REQUEST
-    asked = [REQUEST.prompt, REQUEST.messages, REQUEST.model, fields["options"]]
+    asked = [REQUEST.prompt, [["user", "héllo 👩‍🚀"]], REQUEST.model, fields["options"]]
     assert REQUEST.fingerprint() == hashlib.sha256(orjson.dumps(asked)).hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge.conversation import Message
 from edge.errors import InvalidRequest
 from edge.gateway.openai import reading
 from edge.gateway.openai.reading import Bounds, Call, Caller
@@ -52,7 +53,7 @@ def test_nobody_else_answers_under_the_models_name() -> None:
 
 def test_members_that_nobody_knows_are_passed_over() -> None:
     call = chat(store=True, x_new={"deep": []}, service_tier="auto", tools=[], tool_choice="none")
-    assert call.requests[0].messages == (("user", "hi"),)
+    assert call.requests[0].messages == (Message("user", "hi"),)
 
 
 def test_the_first_limit_counts_within_the_context() -> None:

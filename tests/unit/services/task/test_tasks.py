@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge.clock import NS_PER_MS
+from edge.conversation import Message
 from edge.errors import LimitReached, Overloaded, StorageError
 from edge.services.task import tasks
 from edge.services.task.turns import UNKNOWN_MS
@@ -154,8 +155,8 @@ async def test_what_was_accepted_before_comes_back_whatever_the_bytes() -> None:
 
 def test_a_requests_bytes_are_those_of_its_texts() -> None:
     options = Options(stop=("stop" * 1_000,))
-    small = Request(uid(1), "ada", None, (("user", "x"),), None, Options())
-    large = Request(uid(1), "ada", None, (("user", "🦊" * 1_000),), None, options)
+    small = Request(uid(1), "ada", None, (Message("user", "x"),), None, Options())
+    large = Request(uid(1), "ada", None, (Message("user", "🦊" * 1_000),), None, options)
     assert 8_000 <= large.size_bytes - small.size_bytes < 9_000
 
 
