@@ -20,17 +20,17 @@ DAMAGES = {
     "a snapshot that is null": "snapshot = 'null'::BLOB",
     "a snapshot that is a list": "snapshot = '[]'::BLOB",
     "no snapshot": "snapshot = NULL",
-    "another state": """snapshot = replace(decode(snapshot), '"completed"', '"undone"')::BLOB""",
+    "another state": """snapshot = encode(replace(decode(snapshot), '"completed"', '"undone"'))""",
     "a time that is text": """snapshot =
-        regexp_replace(decode(snapshot), '"created_ns":[0-9]+', '"created_ns":"x"')::BLOB""",
+        encode(regexp_replace(decode(snapshot), '"created_ns":[0-9]+', '"created_ns":"x"'))""",
     "a text that is a number": """snapshot =
-        regexp_replace(decode(snapshot), '"text":"[^"]*"', '"text":5')::BLOB""",
+        encode(regexp_replace(decode(snapshot), '"text":"[^"]*"', '"text":5'))""",
     "a request cut short": "spec = encode(substr(decode(spec), 1, 20))",
     "a request of no text": r"spec = '\xff\xfe'::BLOB",
     "a prompt that is a number": """spec =
-        regexp_replace(decode(spec), '"prompt":"[^"]*"', '"prompt":5')::BLOB""",
+        encode(regexp_replace(decode(spec), '"prompt":"[^"]*"', '"prompt":5'))""",
     "metadata that is none": """spec =
-        regexp_replace(decode(spec), '"metadata":null', '"metadata":"{"')::BLOB""",
+        encode(regexp_replace(decode(spec), '"metadata":null', '"metadata":"{"'))""",
     "details that are none": "details = '{'",
 }
 """What is done to the rows of one task."""
