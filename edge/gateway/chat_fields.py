@@ -306,13 +306,14 @@ def tool_choice(about: str) -> Field:
 
 def check_choice(tools: str | None, choice: str, field: str = "tool_choice") -> None:
     """Refuses a choice of a tool that is not there."""
-    names = [tool["function"]["name"] for tool in orjson.loads(tools)] if tools else []
-    wanted = name_of(choice)
-    if wanted is not None and wanted not in names:
-        known = ", ".join(names)[:300] or "none at all"
-        raise InvalidRequest(f"there is no tool {wanted}; the tools are {known}", field=field)
-    if choice == REQUIRED and not names:
+    if choice == REQUIRED and tools is None:
         raise InvalidRequest("a tool has to be called, and there is none in tools", field=field)
+    wanted = name_of(choice)
+    if wanted is not None:
+        names = [tool["function"]["name"] for tool in orjson.loads(tools or "[]")]
+        if wanted not in names:
+            known = ", ".join(names)[:300] or "none at all"
+            raise InvalidRequest(f"there is no tool {wanted}; the tools are {known}", field=field)
 
 
 # ---- variables

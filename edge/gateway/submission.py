@@ -76,11 +76,7 @@ def parse(
     tools, choice = values.get("tools"), values.get("tool_choice") or AUTO
     chat_fields.check_choice(tools, choice)
     _refuse_forced(choice, parallel=values.get("parallel_tool_calls") is not False)
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= KEY_CHARS_MAX:
-        raise InvalidRequest(
-            f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
-            field="Idempotency-Key",
-        )
+    check_key(idempotency_key)
     task_id = values.get("task_id")
     request = Request(
         task_id=task_id or str(uuid4()),
@@ -104,6 +100,15 @@ def parse(
         template_variables=values.get("template_variables"),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
+
+
+def check_key(idempotency_key: str | None) -> None:
+    """Refuses a key, if there is one, of a length that none may have."""
+    if idempotency_key is not None and not 0 < len(idempotency_key) <= KEY_CHARS_MAX:
+        raise InvalidRequest(
+            f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
+            field="Idempotency-Key",
+        )
 
 
 def refuse_beside_format(values: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from edge.gateway.problems import MalformedBody
 from edge.gateway.submission import (
     FIELDS,
     FINGERPRINT_BYTES,
-    KEY_CHARS_MAX,
     STOP_CHARS_MAX,
+    check_key,
     refuse_beside_format,
 )
 from edge.json_values import LEVELS_MAX, too_deep, whole_number
@@ -117,10 +117,10 @@ def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> 
     _modalities(body)
     if "messages" not in body:
         raise InvalidRequest("messages is missing", field="messages")
-    said = tuple(Message(*pair) for pair in conversation.read(body["messages"]))
+    pairs = conversation.read(body["messages"])
     options = read_options(body, bounds, chat_logprobs(body))
     choices = whole(body, "n", 1, CHOICES_MAX, default=1)
-    request = make(body, task_id, caller, bounds, options, messages=said)
+    request = make(body, task_id, caller, bounds, options, pairs=pairs)
     return _call(body, [request], choices)
 
 
@@ -176,20 +176,16 @@ def make(
     options: Options,
     *,
     prompt: str | None = None,
-    messages: tuple[Message, ...] | None = None,
+    pairs: tuple[tuple[str, str], ...] | None = None,
 ) -> Request:
-    """The task's request. It is answered by the model that was named, or by none: an answer of
-    another would come under a foreign name."""
-    if caller.key is not None and not 0 < len(caller.key) <= KEY_CHARS_MAX:
-        raise InvalidRequest(
-            f"the Idempotency-Key has to have 1 to {KEY_CHARS_MAX} characters",
-            field="Idempotency-Key",
-        )
+    """The task's request, of a prompt or of ``pairs`` of role and content. It is answered by the
+    model that was named, or by none: an answer of another would come under a foreign name."""
+    check_key(caller.key)
     return Request(
         task_id=task_id,
         client=caller.client,
         prompt=prompt,
-        messages=messages,
+        messages=None if pairs is None else tuple(Message(*pair) for pair in pairs),
         model=bounds.model,
         options=options,
         max_attempts=bounds.defaults.max_attempts,

@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from edge.conversation import Message
 from edge.errors import ElwiftError, InvalidRequest
 from edge.gateway.openai import errors, messages, reading
 from edge.gateway.openai.forms import Ended, Head, Tokens, event
@@ -53,8 +52,7 @@ def read(
     if text.get("format") is not None:
         body = body | {"response_format": _format(text["format"])}
     options = reading.read_options(body, bounds, None)
-    said = tuple(Message(*pair) for pair in _conversation(body))
-    request = reading.make(body, task_id, caller, bounds, options, messages=said)
+    request = reading.make(body, task_id, caller, bounds, options, pairs=_conversation(body))
     return reading.Call((request,), 1, reading.flag(body, "stream"), True, body)
 
 
