@@ -122,11 +122,22 @@ class Raw:
         )
 
     def run(self, sequences: int, steps: int, prompt_tokens: int = len(PROMPT) + 2) -> int:
+        """Nanoseconds for these steps."""
+        return int(self._ask("steps", sequences, steps, prompt_tokens))
+
+    def serve(
+        self, clients: int, lengths: tuple[int, int], prompt_tokens: int,
+        warm_up_s: int, window_s: int,
+    ) -> float:  # fmt: skip
+        """Tokens written a second for clients who come and go."""
+        return float(self._ask("serve", clients, *lengths, prompt_tokens, warm_up_s, window_s))
+
+    def _ask(self, kind: str, *numbers: int) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{sequences} {steps} {prompt_tokens}\n")
+        self._process.stdin.write(" ".join(map(str, (kind, *numbers))) + "\n")
         self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        return self._process.stdout.readline()
 
     def close(self) -> None:
         self._process.communicate()

@@ -97,7 +97,11 @@ class Threads:
     def _judge(self, trial: _Trial, one_ns: float, shape: int, now_ns: int) -> None:
         before_ns = self._means_ns.get((trial.before, shape))
         if before_ns is None:
-            return  # nothing to compare it with; the trial goes on with the next step
+            # Nothing to compare it with, and the next steps may be its like: where the trial went
+            # on, a number that nobody has compared would be kept for as long as they come.
+            self._trial, self.now = None, trial.before
+            self._next_ns = now_ns + self._wait_ns
+            return
         share = max(trial.share, one_ns / before_ns)
         if share > GAIN:
             self._trial, self.now = None, trial.before
