@@ -98,3 +98,12 @@ def test_one_thread_is_never_too_many() -> None:
     for _ in range(20):
         box.threads.saw(1, 50 * STEP_NS, box.now_ns)
     assert box.threads.now == 1
+
+
+def test_a_trial_is_given_up_that_nothing_can_be_compared_with() -> None:
+    box = Box(2)
+    while box.threads.now == 2:
+        box.run(0.001)
+    box.run(0.001, tokens=8)  # never seen before, as all that come now
+    assert box.threads.now == 2
+    assert box.run(30, tokens=8) >= 0.9 * box.best(8)
