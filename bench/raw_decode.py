@@ -65,8 +65,8 @@ class RawLoop:
             self._put(slot, position, wants_logits=position == prompt_tokens - 1)
 
     def _step(self) -> None:
-        if api.llama_decode(self._context, self._batch) != 0:
-            raise SystemExit("llama.cpp refused a batch")
+        if status := api.llama_decode(self._context, self._batch):
+            raise SystemExit(f"llama.cpp refused a batch (code {status})")
         api.llama_synchronize(self._context)
         self._batch.n_tokens = 0
 

@@ -2,8 +2,7 @@
 
 Clients ask over HTTP for one answer after the other and watch each by its events, as many as there
 are slots at most. As in `bench.test_clients` answers are equally long, or from 16 to 128 tokens,
-and the raw loop has as many tokens behind each sequence as the node has on average but reads no
-prompts.
+and the raw loop has the same to do, prompts included.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import pytest
 import uvloop
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.test_clients import LENGTHS, RAW_STEPS, WARM_UP_S, WINDOW_S, WORDS
+from bench.test_clients import LENGTHS, WARM_UP_S, WINDOW_S, WORDS
 from bench.test_engine import CONTEXT_TOKENS, SLOTS, THREADS, Raw
 from tests.support.node import RunningNode, start_module
 from tests.support.smollm2 import smollm2
@@ -68,6 +67,7 @@ class Clients:
 
     async def run(self, clients: int) -> float:
         """Tokens a second in the window."""
+        await self._ask(self._prompt(), 1)  # to know how long prompts are
         runners = [asyncio.create_task(self._ask_for_ever()) for _ in range(clients)]
         await asyncio.sleep(WARM_UP_S)
         before, start_s = self.heard, time.perf_counter()
@@ -83,9 +83,11 @@ class Clients:
 
     async def _ask_for_ever(self) -> None:
         while True:
-            self._number += 1
-            prompt = " ".join([str(self._number), *self._random.choices(WORDS, k=20)])
-            await self._ask(prompt, self._random.randint(*self._lengths))
+            await self._ask(self._prompt(), self._random.randint(*self._lengths))
+
+    def _prompt(self) -> str:
+        self._number += 1
+        return " ".join([str(self._number), *self._random.choices(WORDS, k=20)])
 
     async def _ask(self, prompt: str, max_tokens: int) -> None:
         asked = {"prompt": prompt, "max_tokens": max_tokens, "ignore_eos": True, "seed": 1}
@@ -122,10 +124,8 @@ def test_whole_node(benchmark: BenchmarkFixture, tmp_path: Path, shape: str, cli
     def turn() -> dict[str, float]:
         rate, prompt_tokens, safe_mode = uvloop.run(node())
         raw = Raw(smollm2(), safe=safe_mode)
-        behind = prompt_tokens + (sum(LENGTHS[shape]) // 2 - RAW_STEPS) // 2
-        best_ns = min(raw.run(clients, RAW_STEPS, behind) for _ in range(2))
+        bare = raw.serve(clients, LENGTHS[shape], prompt_tokens, WARM_UP_S, WINDOW_S)
         raw.close()
-        bare = clients * RAW_STEPS * 1e9 / best_ns
         return {
             "raw_tokens_s": round(bare, 1),
             "node_tokens_s": round(rate, 1),
