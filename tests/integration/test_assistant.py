@@ -30,7 +30,7 @@ class Chat:
         """The status and the ended task, whose answer is part of the chat from then on; or the
         problem document."""
         self.messages.append({"role": "user", "content": text})
-        body = {"messages": self.messages, "temperature": 0, **options}
+        body = {"messages": self.messages, "temperature": 0, "seed": 1, **options}
         async with self._http.post(f"{self._url}/tasks", json=body) as response:
             answer: dict[str, Any] = await response.json(content_type=None)
             if response.status != 202:
