@@ -59,8 +59,7 @@ class Sampling:
     """How the next token is chosen and when to stop.
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 switch that filter off.
-    ``seed`` None lets the engine choose. ``grammar`` is GBNF that the output has to follow;
-    ``json_schema`` a schema as JSON text, turned into a grammar by the engine.
+    ``seed`` None lets the engine choose. ``grammar`` is GBNF that the output has to follow.
 
     A seed repeats its text, also behind a resume, for as long as it runs alone in an engine that
     has just started. What runs beside it may change the last bits of its logits (beside three
@@ -84,7 +83,6 @@ class Sampling:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     grammar: str | None = None
-    json_schema: str | None = None
     repeat_penalty: float = 1.0
     repeat_last_n: int = 64
     frequency_penalty: float = 0.0
@@ -102,6 +100,16 @@ class Sampling:
     mirostat_eta: float = 0.1
     logprobs: int | None = None
     dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+
+
+NOT_BESIDE_A_GRAMMAR: Final = (
+    # Once the grammar is complete only an end is allowed.
+    "ignore_eos",
+    # It takes more than a float can say off the token that goes on a long repetition.
+    "dry_multiplier",
+)
+"""Members of `Sampling` that could leave none of the tokens that a grammar allows: llama.cpp ends
+the process when another is chosen, so they are refused where they are not off."""
 
 
 # ---- node to engine

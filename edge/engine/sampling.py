@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.engine.candidates import LARGE_VOCABULARY, allows
 from edge.engine.dry import Kind
 from edge.engine.llama import Llama
-from edge.engine.messages import Sampling
+from edge.engine.messages import NOT_BESIDE_A_GRAMMAR, Sampling
 from edge.engine.text import Characters
 from edge.errors import InvalidRequest
 
@@ -162,27 +162,20 @@ def _among(llama: Llama, sampling: Sampling) -> int:
 
 
 def _grammar_link(llama: Llama, sampling: Sampling) -> Any:
-    grammar = _grammar(sampling)
-    if grammar is None:
+    if sampling.grammar is None:
         return None
     _refuse_beside_grammar(sampling)
-    _check(grammar)
-    link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar.encode(), b"root")
+    _check(sampling.grammar)
+    grammar = sampling.grammar.encode()
+    link = api.llama_sampler_init_grammar(llama.vocabulary.pointer, grammar, b"root")
     if not link:
         raise InvalidRequest("the grammar cannot be read", field="response_format")
     return link
 
 
 def _refuse_beside_grammar(sampling: Sampling) -> None:
-    """What could leave none of the tokens that the grammar allows: llama.cpp ends the process when
-    another is chosen."""
-    for name, asked in (
-        # Once the grammar is complete only an end is allowed.
-        ("ignore_eos", sampling.ignore_eos),
-        # It takes more than a float can say off the token that goes on a long repetition.
-        ("dry_multiplier", sampling.dry_multiplier > 0),
-    ):
-        if asked:
+    for name in NOT_BESIDE_A_GRAMMAR:
+        if getattr(sampling, name):
             raise InvalidRequest(
                 f"{name} cannot be combined with a grammar; leave one of them out", field=name
             )
@@ -319,17 +312,3 @@ def _check(grammar: str) -> None:
             f" {GRAMMAR_DEPTH_MAX} brackets within each other; make it simpler",
             field="response_format",
         )
-
-
-def _grammar(sampling: Sampling) -> str | None:
-    if sampling.json_schema is None:
-        return sampling.grammar
-    from llama_cpp.llama_grammar import json_schema_to_gbnf  # only where a schema is asked for
-
-    try:
-        grammar: str = json_schema_to_gbnf(sampling.json_schema)
-    except Exception as error:
-        raise InvalidRequest(
-            f"this JSON schema cannot be turned into a grammar: {error}", field="response_format"
-        ) from error
-    return grammar

@@ -7,6 +7,7 @@ constants of who checks them. Tests hold it to the routes that there are, and to
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple, get_args
 
 import orjson
@@ -288,14 +289,17 @@ def document() -> Schema:
     }
 
 
+@cache
+def _as_json() -> bytes:
+    """The document as it is sent: made when first asked for, since few ask, and once a process."""
+    return orjson.dumps(document())
+
+
 class OpenApi:
     """Serves the document."""
-
-    def __init__(self) -> None:
-        self._body = orjson.dumps(document())
 
     def mount(self, app: web.Application) -> None:
         app.router.add_get(PATH, self.show)
 
     async def show(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._body, content_type="application/json")
+        return web.Response(body=_as_json(), content_type="application/json")

@@ -9,6 +9,7 @@ from uuid import uuid4
 import orjson
 
 from edge.conversation import AUTO, NONE, as_stored
+from edge.engine.messages import NOT_BESIDE_A_GRAMMAR
 from edge.errors import InvalidRequest
 from edge.gateway import chat_fields, fields
 from edge.gateway.fields import Field
@@ -114,7 +115,7 @@ def check_key(idempotency_key: str | None) -> None:
 def refuse_beside_format(values: dict[str, Any]) -> None:
     """What the engine refuses beside a grammar, said before anything is accepted."""
     if values.get("response_format") is not None:
-        for name in ("ignore_eos", "dry_multiplier"):
+        for name in NOT_BESIDE_A_GRAMMAR:
             if values.get(name):
                 sentence = f"{name} cannot be combined with response_format; leave one of them out"
                 raise InvalidRequest(sentence, field=name)

@@ -16,9 +16,13 @@ from typing import NamedTuple
 
 import pyte
 import pytest
+import pytest_asyncio
 
 from tests.support.node_inside import ScriptedNode, scripted_node
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NODE_FLAGS = ("--unicode",)
 TOKEN = "a secret of more than sixteen"
 
 
@@ -46,16 +50,11 @@ async def elwift(*words: str, stdin: bytes = b"", environment: Mapping[str, str]
     return Ended(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path / "data", "--unicode") as running:
-        yield running
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[str]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The address of a node that wants a token."""
-    async with scripted_node(tmp_path / "data", server__tokens={"ada": TOKEN}) as running:
+    data_dir = tmp_path_factory.mktemp("guarded")
+    async with scripted_node(data_dir, server__tokens={"ada": TOKEN}) as running:
         yield running.url
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,11 @@ import pytest
 from tests.support.node_inside import ScriptedNode, scripted_node
 from tests.support.raw import Answer, exchange
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PAGE = "http://localhost:5173"
 TOKENS = {"ada": "a secret of ada's own", "bob": "a secret of bob's own"}
+NODE_SETTINGS = {"server__origins": [PAGE]}
 BODY = b'{"prompt": "a story", "max_tokens": 3}'
 UPGRADE = (
     "Upgrade: websocket",
@@ -26,12 +28,6 @@ UPGRADE = (
     "Sec-WebSocket-Version: 13",
 )
 SOCKET = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1"
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path, server__origins=[PAGE]) as running:
-        yield running
 
 
 def local(node: ScriptedNode) -> str:
@@ -86,7 +82,7 @@ async def test_what_a_page_sends_without_asking_makes_no_task(node: ScriptedNode
     assert (await post(node, local(node), "Content-Type: text/plain")).status == 415
     image = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
     assert (await exchange(node.url, "GET /tasks HTTP/1.1", local(node), *image)).status == 403
-    assert await node.call("GET", "/tasks") == (200, {"tasks": []})
+    assert node.heard.of("task.accepted") == []
 
 
 async def test_programs_are_let_in(node: ScriptedNode) -> None:

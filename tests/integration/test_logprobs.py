@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from edge.engine.messages import Generate, Ready, Sampling
+from edge.engine.messages import Generate, Sampling
 from edge.tasks.logprobs import TokenLogprob, read
 from tests.integration.test_seeds import ASKED, kill_engine
 from tests.support.node import joined, serving
-from tests.support.random_gguf import write_random_gguf
 from tests.support.worker import Worker
 
 GREEDY = Sampling(max_tokens=12, temperature=0, ignore_eos=True, logprobs=3)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    worker = Worker(write_random_gguf(tmp_path_factory.mktemp("model") / "nano.gguf"))
-    assert isinstance(worker.next(), Ready)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def worker(shared: Worker) -> Worker:
-    shared.steps.clear()
-    return shared
 
 
 def said(worker: Worker, sampling: Sampling, **more: Any) -> list[TokenLogprob]:

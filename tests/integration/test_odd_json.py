@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+import pytest_asyncio
 
 from edge.json_values import LEVELS_MAX
-from tests.support.node_inside import ScriptedNode, scripted_node
+from tests.support.node_inside import ScriptedNode
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NODE_SETTINGS = {"tasks__finished_keep_ms": 0}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -26,10 +29,10 @@ def nested(levels: int) -> bytes:
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path, tasks__finished_keep_ms=0) as node:
-        yield node
-        assert node.heard.of("channel.crashed") == node.heard.of("store.failed") == []
+def node(node: ScriptedNode) -> Iterator[ScriptedNode]:
+    """The file's node, which has survived whatever was sent."""
+    yield node
+    assert node.heard.of("channel.crashed") == node.heard.of("store.failed") == []
 
 
 async def post(node: ScriptedNode, body: bytes) -> tuple[int, Any]:
@@ -96,7 +99,7 @@ async def everywhere(node: ScriptedNode, task_id: str) -> list[Any]:
     found = [await node.task(task_id)]
     status, page = await node.call("GET", "/tasks")
     assert status == 200
-    found.append(page["tasks"][0])
+    found += [each for each in page["tasks"] if each["task_id"] == task_id]
     url = f"{node.url}/socket/websocket?vsn=2.0.0"
     async with node.http.ws_connect(url) as socket:
         for topic, payload in ((f"task:{task_id}", {}), ("tasks:mine", {"offsets": {task_id: 0}})):
@@ -106,14 +109,13 @@ async def everywhere(node: ScriptedNode, task_id: str) -> list[Any]:
             *_, topic, _, payload = orjson.loads(await socket.receive_str(timeout=10))
             entries = [payload.get("response", {}), *payload.get("updates", ())]
             for entry in entries:
-                if "task" in entry:
+                if entry.get("task", {}).get("task_id") == task_id:
                     found.append(entry["task"])
                     waiting -= 1
     async with node.http.get(f"{node.url}/tasks/export") as response:
-        (line,) = (await response.read()).splitlines()
-    found.append(
-        {"metadata": orjson.loads(orjson.loads(orjson.loads(line)["request"])["metadata"])}
-    )
+        rows = map(orjson.loads, (await response.read()).splitlines())
+        requests = [row["request"] for row in rows if row["task_id"] == task_id]
+    found += [{"metadata": orjson.loads(orjson.loads(each)["metadata"])} for each in requests]
     return found
 
 
@@ -163,7 +165,7 @@ async def test_a_whole_number_may_be_written_with_a_point(node: ScriptedNode, va
 BAD_OFFSETS = [b"1e308", b"-1", b"true", b'"5"', b"[]", b"0.5", b"1208925819614629174706176"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def socket(
     node: ScriptedNode,
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse[Any]]:

@@ -4,7 +4,6 @@ checks that an OpenAI surface has to pass."""
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,9 @@ from tests.support.openai_calls import HI, chunk, events, head, library, posted,
 from tests.support.raw import exchange
 from tests.support.scripted_node import start_scripted_node
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MODEL = "elwift-tiny"
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(node: ScriptedNode) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with library(node.url) as running:
-        yield running
 
 
 async def post(node: ScriptedNode, body: Any, **headers: str) -> tuple[int, Any, Any]:
@@ -44,8 +33,7 @@ async def refusal(node: ScriptedNode, **fields: Any) -> dict[str, Any]:
     status, answer, headers = await post(node, {"messages": HI} | fields)
     assert status == 400, answer
     assert "X-Task-Id" not in headers
-    _, page = await node.call("GET", "/tasks")
-    assert page["tasks"] == []
+    assert node.heard.of("task.accepted") == []
     error: dict[str, Any] = answer["error"]
     return error
 
@@ -179,8 +167,7 @@ async def test_12_choices(client: openai.AsyncOpenAI, node: ScriptedNode) -> Non
     assert [each.index for each in answer.choices] == [0, 1, 2]
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 6
-    _, page = await node.call("GET", "/tasks")
-    assert len(page["tasks"]) == 3
+    assert len(node.heard.of("task.accepted")) == 3
 
 
 async def test_12_too_many_choices(node: ScriptedNode) -> None:
@@ -360,10 +347,10 @@ async def test_36_models(tmp_path: Path) -> None:
         assert MODEL in caught.value.message
 
 
-async def test_41_models_are_listed_without_an_engine(node: ScriptedNode) -> None:
-    node.script.flags = ("--hangs-loading",)
-    await node.kill_engine()
-    async with library(node.url) as client:
+async def test_41_models_are_listed_without_an_engine(tmp_path: Path) -> None:
+    async with scripted_node(tmp_path) as node, library(node.url) as client:
+        node.script.flags = ("--hangs-loading",)
+        await node.kill_engine()
         (model,) = (await client.models.list()).data
     assert (model.id, model.object) == (MODEL, "model")
 

@@ -3,29 +3,17 @@ numbers are those of the checks that an OpenAI surface has to pass."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.support.node_inside import ScriptedNode, scripted_node
-from tests.support.openai_calls import events, head, library, posted, says, whole_body
+from tests.support.node_inside import ScriptedNode
+from tests.support.openai_calls import events, head, posted, says, whole_body
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "elwift-tiny"
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(node: ScriptedNode) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with library(node.url) as running:
-        yield running
 
 
 async def test_39_a_response(client: openai.AsyncOpenAI, node: ScriptedNode) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,11 +10,14 @@ from uuid import uuid4
 
 import orjson
 import pytest
+import pytest_asyncio
 
 from edge.gateway.openai.errors import is_ours
 from edge.gateway.openapi import OPERATIONS, Operation
 from tests.support.json_schema import Checker
 from tests.support.node_inside import ScriptedNode, scripted_node
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOCKET = "/socket/websocket"
 BY_NAME = {each.name: each for each in OPERATIONS}
@@ -38,13 +40,7 @@ SAMPLES: dict[str, str] = {
 """Of each parameter of a query one that is right, but for ids of tasks."""
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[ScriptedNode]:
-    async with scripted_node(tmp_path) as node:
-        yield node
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def document(node: ScriptedNode) -> Any:
     async with node.http.get(f"{node.url}/openapi.json") as response:
         assert (response.status, response.content_type) == (200, "application/json")
@@ -105,6 +101,7 @@ async def test_every_operation_answers_as_it_says(
     node: ScriptedNode, document: Any, operation: Operation
 ) -> None:
     """With a task that has ended, one that waits, one that is not there, and what is no id."""
+    await node.call("POST", "/queue/resume")  # one of them may have paused it
     waiting = await node.submit("a", schedule_in_ms=600_000, metadata={"a": [1]})
     ended = await node.submit("b", max_tokens=2)
     await node.ended(ended)

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.integration.test_command_line import in_terminal
-from tests.support.hub import Hub, running
-from tests.support.random_gguf import write_random_gguf
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The hub of a user who has nothing else."""
-    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with running(Hub()) as hub:
-        monkeypatch.setenv("ELWIFT_MODEL__HUB_URL", hub.url)
-        hub.files["it-Q4_0.gguf"] = write_random_gguf(tmp_path / "it.gguf").read_bytes()
-        yield hub
+from tests.support.hub import Hub
 
 
 async def test_who_interrupts_goes_on_with_the_same_command(hub: Hub, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from edge.engine.messages import Generate, Ready, Rejected, Sampling
+from edge.engine.messages import Generate, Rejected, Sampling
 from tests.support.node import joined, serving
-from tests.support.random_gguf import write_random_gguf
 from tests.support.worker import Worker, ask
 
 A, B, C = 65, 66, 67
@@ -25,20 +23,6 @@ HOT = replace(PLAIN, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=5, max
 def two(lead: float, **more: Any) -> Sampling:
     """Only A and B are left, and A is before B by about so much."""
     return replace(PLAIN, logit_bias=((A, 90.0 + lead), (B, 90.0)), **more)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    worker = Worker(write_random_gguf(tmp_path_factory.mktemp("model") / "nano.gguf"))
-    assert isinstance(worker.next(), Ready)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def worker(shared: Worker) -> Worker:
-    shared.steps.clear()
-    return shared
 
 
 def said(worker: Worker, sampling: Sampling, prompt: str = "say", *resumed: int) -> list[int]:

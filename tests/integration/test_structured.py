@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from edge.engine.messages import Generate, Ready, Sampling
+from edge.engine.messages import Generate, Sampling
 from edge.inference.shipped import embedded
 from edge.services.task import answer_form
 from edge.structured import formats, gbnf
 from edge.structured.closing import closing
 from tests.support.node import joined, serving, start_node
 from tests.support.node_inside import heard_text, scripted_node
-from tests.support.random_gguf import write_random_gguf
 from tests.support.schemas import SCHEMAS, items, of
 from tests.support.worker import Worker
 
@@ -38,20 +36,6 @@ def valid(schema: Any, text: str) -> bool:
     kind = validator_for(schema, default=Draft202012Validator)
     kind(schema, format_checker=kind.FORMAT_CHECKER).validate(json.loads(text))
     return True
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    worker = Worker(write_random_gguf(tmp_path_factory.mktemp("model") / "nano.gguf"))
-    assert isinstance(worker.next(), Ready)
-    yield worker
-    worker.close()
-
-
-@pytest.fixture
-def worker(shared: Worker) -> Worker:
-    shared.steps.clear()
-    return shared
 
 
 def ask(worker: Worker, grammar: str, seeds: range) -> dict[int, str]:

@@ -150,14 +150,12 @@ def test_a_prompt_over_the_context_is_rejected_with_numbers(worker: Worker) -> N
     ("sampling", "field"),
     [
         (Sampling(grammar="root ::= ("), "response_format"),
-        (Sampling(json_schema="{nonsense"), "response_format"),
         (Sampling(grammar="root ::= " + "(" * 60_000 + '"a"' + ")" * 60_000), "response_format"),
         (Sampling(grammar="root ::= " + "(" * 1_001 + '"a"' + ")" * 1_001), "response_format"),
         (Sampling(grammar='root ::= "' + "a" * 131_072 + '"'), "response_format"),
         (Sampling(grammar='root ::= "a" \0'), "response_format"),
         (Sampling(grammar="root ::= nothing"), "response_format"),
         (Sampling(grammar='root ::= root "a"'), "response_format"),
-        (Sampling(json_schema="[" * 10_000), "response_format"),
         (Sampling(grammar='root ::= "a"', ignore_eos=True), "ignore_eos"),
     ],
 )
@@ -478,7 +476,7 @@ def test_a_shutdown_ends_the_step(slow: Worker) -> None:
 
 
 def test_pings_are_answered_within_a_long_step(slow: Worker) -> None:
-    slow.pipe.settimeout(0.02)
+    slow.pipe.settimeout(0.005)  # the step takes some 50 ms on a fast machine
     pongs: list[Pong] = []
     nonce = 0
     while True:
@@ -495,7 +493,7 @@ def test_pings_are_answered_within_a_long_step(slow: Worker) -> None:
         assert isinstance(message, Pong)
         pongs.append(message)
     # Between two steps one is answered at most.
-    assert len(pongs) >= 3
+    assert len(pongs) >= 2
     assert {pong.step for pong in pongs[1:]} == {slow.steps[-1].step}
 
 

@@ -8,9 +8,13 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
+
+from tests.support.random_gguf import write_random_gguf
 
 REVISION = "ab" * 20
 OWNER, REPOSITORY = "owner", "model-GGUF"
@@ -161,3 +165,15 @@ def running(hub: Hub) -> Iterator[Hub]:
         loop, end = ended[0]
         loop.call_soon_threadsafe(end.set)
         thread.join()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The hub that is set, with one model, for a user who has nothing else."""
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with running(Hub()) as hub:
+        monkeypatch.setenv("ELWIFT_MODEL__HUB_URL", hub.url)
+        hub.files["it-Q4_0.gguf"] = write_random_gguf(tmp_path / "it.gguf").read_bytes()
+        yield hub

@@ -69,6 +69,11 @@ class ScriptedNode:
         self.script = script
         self.url = started.url
 
+    def begin_anew(self) -> None:
+        """Forgets what was heard, but for which engine runs: for the next test on a shared node."""
+        started = self.heard.of("engine.started")[-1:]
+        self.heard.events[:] = started
+
     async def submit(self, prompt: str, **fields: Any) -> str:
         """Submits; the id of the accepted task."""
         headers = fields.pop("headers", None)

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.cli.main import main
 from edge.inference.pulling.catalogue import CATALOGUE
-from tests.support.hub import Hub, running
-from tests.support.random_gguf import write_random_gguf
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The hub that is set, for a user who has nothing else."""
-    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with running(Hub()) as hub:
-        monkeypatch.setenv("ELWIFT_MODEL__HUB_URL", hub.url)
-        hub.files["it-Q4_0.gguf"] = write_random_gguf(tmp_path / "it.gguf").read_bytes()
-        yield hub
+from tests.support.hub import Hub
 
 
 def test_a_model_is_pulled_with_its_licence_and_can_be_named(
