@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -19,20 +19,9 @@ from aiohttp import web
 from edge.clock import NS_PER_MS, Clock, Timer
 from edge.errors import InvalidRequest
 from edge.gateway.budget import Budget
-from edge.gateway.machine_port import MachinePort
+from edge.gateway.machine_port import TopicPort
 from edge.gateway.outbox import BUSY_BYTES, ROOM_BYTES_MAX, ROOM_SHARE
-from edge.phoenix import (
-    V2,
-    Effect,
-    Encoded,
-    MergeablePush,
-    Message,
-    Reply,
-    Router,
-    Socket,
-    StartChannel,
-    StopChannel,
-)
+from edge.phoenix import Encoded, MergeablePush, Reply, Router
 from edge.services.task import wire
 from edge.services.task.wire import ProgressUpdate
 from edge.services.watchers.channel import ChannelFactory, Channels
@@ -69,7 +58,7 @@ def event(name: str, json: bytes, event_id: str | None = None) -> bytes:
     return head.encode() + b"data: " + json + b"\n\n"
 
 
-class EventStream(MachinePort):
+class EventStream(TopicPort):
     """One client that reads one task's updates. Everything that waits is written at once; while a
     slow client is written to, progress merges, and long text waits with its task. More than
     ``bytes_max`` bytes end the stream; who reads nothing is cut off by its connection."""
@@ -85,9 +74,7 @@ class EventStream(MachinePort):
         budget: Budget | None = None,
     ) -> None:
         """``cut`` breaks the connection to a client that reads too slowly."""
-        self.client = client
-        self._machine = Socket(V2, router)
-        self._channels = channels
+        super().__init__(client, router, channels)
         self._clock = clock
         self._bytes_max = bytes_max
         self._cut = cut
@@ -103,10 +90,8 @@ class EventStream(MachinePort):
 
     async def run(self, response: web.StreamResponse, task_id: str, offset: int) -> None:
         """Writes until the task has ended, the client is gone, or `end` is called."""
-        topic = wire.topic(task_id)
-        join = Message("1", "1", topic, "phx_join", {"offset": offset})
         try:
-            self._perform(self._machine.receive(join))
+            self._join(wire.topic(task_id), {"offset": offset})
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -167,22 +152,7 @@ class EventStream(MachinePort):
             KEEP_ALIVE_MS * NS_PER_MS, lambda: self._put(_KEEP_ALIVE, len(_KEEP_ALIVE))
         )
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, StartChannel):
-                effect.subscription.channel = self._channels.start(self, effect)
-            elif isinstance(effect, StopChannel):
-                self._channels.stop(effect)
-            elif isinstance(effect, MergeablePush):
-                self._put_mergeable(effect)
-            elif isinstance(effect, Reply):
-                self._joined(effect)
-            elif isinstance(effect, Message):
-                self._message(effect.event, effect.payload)
-            else:
-                raise TypeError(f"a stream of events has no way to say {effect!r}")
-
-    def _joined(self, reply: Reply) -> None:
+    def _replied(self, reply: Reply) -> None:
         response: Any = reply.response
         if reply.status == "ok":
             reached = response["offset"] + len(response["delta"])
@@ -209,7 +179,7 @@ class EventStream(MachinePort):
         data = event(name, json, event_id)
         self._put(data, len(data))
 
-    def _put_mergeable(self, push: MergeablePush) -> None:
+    def _mergeable(self, push: MergeablePush) -> None:
         last = self._waiting[-1] if self._waiting and not self._over else None
         if isinstance(last, MergeablePush) and last.event == push.event:
             before_bytes = last.payload.size_bytes

@@ -1,16 +1,33 @@
 """What channels say goes to the machine of their socket, and its effects are carried out.
 
-The same for every transport: `Connection` writes the effects as WebSocket frames, `EventStream` as
-Server-Sent Events.
+The same for every transport: `Connection` writes the effects as WebSocket frames. Those that follow
+one topic, each with a machine of its own, are `TopicPort`: `EventStream` writes Server-Sent Events,
+`Following` folds what is said into the text of a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from edge.gateway.outbox import ROOM_BYTES_MAX
-from edge.phoenix import Broadcast, Effect, Json, Mergeable, Payload, Socket, Subscription
-from edge.services.watchers.channel import ChannelFactory
+from edge.phoenix import (
+    V2,
+    Broadcast,
+    Effect,
+    Json,
+    Mergeable,
+    MergeablePush,
+    Message,
+    Payload,
+    Reply,
+    Router,
+    Socket,
+    StartChannel,
+    StopChannel,
+    Subscription,
+)
+from edge.services.watchers.channel import ChannelFactory, Channels
 
 
 class MachinePort:
@@ -66,3 +83,42 @@ class MachinePort:
 
     def reply(self, subscription: Subscription, ref: Json, status: str, response: Payload) -> None:
         self._perform(self._machine.reply(subscription, ref, status, response))
+
+
+class TopicPort(MachinePort):
+    """A `SocketPort` that joins one topic, and tells a subclass what is said there by its kind."""
+
+    def __init__(self, client: str, router: Router[ChannelFactory], channels: Channels) -> None:
+        self.client = client
+        self._machine = Socket(V2, router)
+        self._channels = channels
+
+    def _join(self, topic: str, payload: dict[str, Any]) -> None:
+        self._perform(self._machine.receive(Message("1", "1", topic, "phx_join", payload)))
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, StartChannel):
+                effect.subscription.channel = self._channels.start(self, effect)
+            elif isinstance(effect, StopChannel):
+                self._channels.stop(effect)
+            elif isinstance(effect, MergeablePush):
+                self._mergeable(effect)
+            elif isinstance(effect, Reply):
+                self._replied(effect)
+            elif isinstance(effect, Message):
+                self._message(effect.event, effect.payload)
+            else:
+                raise TypeError(f"who follows one topic has no use for {effect!r}")
+
+    def _mergeable(self, push: MergeablePush) -> None:
+        """The channel says something that later news may be merged into."""
+        raise NotImplementedError
+
+    def _replied(self, reply: Reply) -> None:
+        """The join is decided: nothing else is asked of the channel."""
+        raise NotImplementedError
+
+    def _message(self, name: str, payload: Any) -> None:
+        """The channel says something else, or that it ends."""
+        raise NotImplementedError

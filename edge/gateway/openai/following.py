@@ -9,25 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from edge.errors import ElwiftError, NotFound, Overloaded
 from edge.gateway.budget import Budget
-from edge.gateway.machine_port import MachinePort
+from edge.gateway.machine_port import TopicPort
 from edge.gateway.openai import errors
 from edge.gateway.outbox import BUSY_BYTES, ROOM_BYTES_MAX, ROOM_SHARE
-from edge.phoenix import (
-    V2,
-    Effect,
-    MergeablePush,
-    Message,
-    Reply,
-    Router,
-    Socket,
-    StartChannel,
-    StopChannel,
-)
+from edge.phoenix import MergeablePush, Reply, Router
 from edge.services.task import wire
 from edge.services.task.wire import CHAR_MEMORY_BYTES, ProgressUpdate
 from edge.services.watchers.channel import ChannelFactory, Channels
@@ -57,7 +47,7 @@ class Surroundings(NamedTuple):
         return cls(router, channels, bytes_max, budget)
 
 
-class Following(MachinePort):
+class Following(TopicPort):
     """One task, followed from its first character until it has ended.
 
     Text is never taken back: where the task lost some of it and writes it again, what comes is what
@@ -75,10 +65,9 @@ class Following(MachinePort):
     ) -> None:
         """``wake`` is called whenever there is something to be taken; without ``text`` that is
         nothing but the end."""
-        self.client = client
+        super().__init__(client, around.router, around.channels)
         self.task_id = task_id
         self._around = around
-        self._machine = Socket(V2, around.router)
         self._wake = wake
         self._wants_text = text
         self._pieces: list[str] = []
@@ -93,8 +82,7 @@ class Following(MachinePort):
 
     def begin(self) -> None:
         """Follows from now on."""
-        join = Message("1", "1", wire.topic(self.task_id), "phx_join", {"offset": 0})
-        self._perform(self._machine.receive(join))
+        self._join(wire.topic(self.task_id), {"offset": 0})
 
     def take(self) -> tuple[str, list[TokenLogprob]]:
         """The text that has come since the last time, with its tokens where they were asked for."""
@@ -161,24 +149,12 @@ class Following(MachinePort):
 
     # --- what the channel says
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, StartChannel):
-                effect.subscription.channel = self._around.channels.start(self, effect)
-            elif isinstance(effect, StopChannel):
-                self._around.channels.stop(effect)
-            elif isinstance(effect, MergeablePush):
-                update = effect.payload
-                assert isinstance(update, ProgressUpdate), "a task's channel merges nothing else"
-                self._text(update.offset, update.delta, update.logprobs)
-            elif isinstance(effect, Reply):
-                self._joined(effect)
-            elif isinstance(effect, Message):
-                self._message(effect.event, effect.payload)
-            else:
-                raise TypeError(f"a call has no use for {effect!r}")
+    def _mergeable(self, push: MergeablePush) -> None:
+        update = push.payload
+        assert isinstance(update, ProgressUpdate), "a task's channel merges nothing else"
+        self._text(update.offset, update.delta, update.logprobs)
 
-    def _joined(self, reply: Reply) -> None:
+    def _replied(self, reply: Reply) -> None:
         response: Any = reply.response
         if reply.status == "ok":
             self._text(response["offset"], response["delta"])
