@@ -35,23 +35,28 @@ from aiohttp import web
 
 from edge import fallback_branch, upkeep_branch
 from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
-from edge.clock import NS_PER_MS
+from edge.clock import NS_PER_MS, NS_PER_S
 from edge.engine.messages import Ready
 from edge.errors import Forbidden, InternalError, StartupError
 from edge.gateway import problems
 from edge.gateway.access import Access
 from edge.gateway.archive_api import ArchiveApi
 from edge.gateway.budget import Budget
+from edge.gateway.calls.calls import Calls
+from edge.gateway.calls.entrance import Entrance
+from edge.gateway.calls.following import Surroundings
+from edge.gateway.calls.models import Models
 from edge.gateway.events import EventStreams
 from edge.gateway.facts import EngineListener, NodeFacts
 from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
 from edge.gateway.length import LengthCheck
+from edge.gateway.ollama import errors as ollama_errors
+from edge.gateway.ollama.api import OllamaApi
+from edge.gateway.ollama.pulls import Pulls
 from edge.gateway.openai import errors as openai_errors
 from edge.gateway.openai.api import OpenAiApi
-from edge.gateway.openai.calls import Calls
-from edge.gateway.openai.following import Surroundings
 from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.queue_api import QueueApi
@@ -324,7 +329,11 @@ class Parts:
         by which the machine may be called."""
         settings, access = self.settings, self._access
         app = web.Application(
-            middlewares=[problems.middleware, openai_errors.middleware],
+            middlewares=[
+                problems.middleware,
+                openai_errors.middleware,
+                ollama_errors.middleware,
+            ],
             client_max_size=settings.server.body_bytes_max,
         )
         Gate(Rules.of(own, settings.server)).guard(app)
@@ -339,13 +348,21 @@ class Parts:
             self.turns, QueuePages(self.turns, self.system.clock), access, self.telemetry,
             lambda: self._figures.tokens_per_second,
         ).mount(app)  # fmt: skip
-        OpenAiApi(self.calls, access, settings, self._facts, self._outside.model).mount(app)
+        entrance = self._entrance()
+        OpenAiApi(entrance).mount(app)
+        pulls = Pulls(settings.data_dir(), settings.model.hub_url)
+        OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls).mount(app)
         OpenApi().mount(app)
         HealthApi(
             self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
         ).mount(app)
         mount(app, "/socket", self.sockets)
         return app
+
+    def _entrance(self) -> Entrance:
+        facts, begun_s = self._facts, self.system.clock.wall_ns() // NS_PER_S
+        models = Models(self.settings, facts, self._outside.model, begun_s)
+        return Entrance(self.calls, self._access, self.settings, facts, models)
 
     # ---- from the start to the end
 

@@ -276,7 +276,8 @@ def document() -> Schema:
             "version": __version__,
             "description": "AI tasks on your own box. Whatever has GET has HEAD, too, but for"
             " exports and events. Errors are problem documents (RFC 9457). What is under /v1 is"
-            " OpenAI's interface, which OpenAI describes.",
+            " OpenAI's interface, what is under /api is Ollama's, with a word at /: both are"
+            " described by their makers.",
         },
         "paths": paths,
         "components": {

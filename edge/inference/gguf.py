@@ -8,7 +8,8 @@ is cheap for a model of any size, and yet finds a download that was cut short.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from edge.errors import ModelError
@@ -105,6 +106,10 @@ class Header:
     """As the file has it, such as apache-2.0; empty when it does not say."""
     files: int = 1
     """How many files the model was split into."""
+    parameters: int = 0
+    """Numbers in the tensors of this file."""
+    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """All entries but the lists: texts, numbers and truth values by their keys."""
 
 
 class _Damaged(Exception):
@@ -227,7 +232,8 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
     # The first of several may have the metadata alone.
     if not tensors and files == 1:
         raise _Damaged("its header promises no tensors")
-    data_bytes = max((_tensor_end(reader) for _ in range(tensors)), default=0)
+    ends = [_tensor(reader) for _ in range(tensors)]
+    data_bytes = max((end for end, _ in ends), default=0)
     alignment = _whole(metadata.get("general.alignment")) or 32
     start = -(-reader.offset // alignment) * alignment
     if start + data_bytes > size_bytes:
@@ -252,6 +258,8 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
         QUANTISATIONS.get(_file_type(metadata.get("general.file_type")), ""),
         str(metadata.get("general.license") or ""),
         files,
+        sum(elements for _, elements in ends),
+        {key: each for key, each in metadata.items() if isinstance(each, str | int | float)},
     )
 
 
@@ -316,9 +324,9 @@ def _most(value: object) -> int:
     return _whole(value)
 
 
-def _tensor_end(reader: _Reader) -> int:
-    """Where the next tensor of the table ends, from the start of the data; for a type of tensor
-    that is not known here, where it begins."""
+def _tensor(reader: _Reader) -> tuple[int, int]:
+    """Where the next tensor of the table ends, from the start of the data (for a type of tensor
+    that is not known here, where it begins), and how many elements it has."""
     reader.skip(reader.string_bytes())
     dimensions = reader.number("I")
     if dimensions > DIMENSIONS_MAX:
@@ -328,7 +336,7 @@ def _tensor_end(reader: _Reader) -> int:
         elements *= reader.number("Q")
     kind, offset = reader.number("I"), reader.number("Q")
     per_block, block_bytes = _BLOCKS.get(kind, (1, 0))
-    return offset + -(-elements // per_block) * block_bytes
+    return offset + -(-elements // per_block) * block_bytes, elements
 
 
 def _file_type(value: object) -> int:

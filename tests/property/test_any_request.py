@@ -257,7 +257,10 @@ def check(answer: Response, method: str, path: str) -> None:
         assert problem["status"] == answer.status
     operation = operation_at(method, path)
     if operation is None:
-        assert answer.status in ELSEWHERE or (method, answer.status) == ("OPTIONS", 204), answer
+        # At / there is a word for apps that look for Ollama, which is no part of the document.
+        word = (method, path, answer.status) == ("GET", "/", 200)
+        preflight = (method, answer.status) == ("OPTIONS", 204)
+        assert answer.status in ELSEWHERE or word or preflight, answer
         return
     responses = operation["responses"]
     assert str(answer.status) in responses, (method, path, answer)

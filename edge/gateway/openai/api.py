@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
-from uuid import uuid4
 
 from aiohttp import web
 
 from edge.clock import NS_PER_S
 from edge.errors import InvalidRequest, NotFound
-from edge.gateway.access import Access, Caller
-from edge.gateway.facts import NodeFacts
-from edge.gateway.http.body import read_body
+from edge.gateway.calls import errors as failures
+from edge.gateway.calls.calls import Held
+from edge.gateway.calls.entrance import Entrance, Read
+from edge.gateway.calls.forms import Ended, Head
+from edge.gateway.calls.reading import Call
 from edge.gateway.json import json_response
-from edge.gateway.openai import errors, forms, names, reading, responses
-from edge.gateway.openai.calls import Calls, Held
-from edge.gateway.openai.forms import Ended, Head
-from edge.gateway.openai.retries import COUNT, key_of
+from edge.gateway.openai import forms, reading, responses
 from edge.gateway.reading import clipped
 from edge.gateway.times import parse_time
-from edge.inference import CONTEXT_TOKENS_DEFAULT, ModelFile
-from edge.settings import Settings
 from edge.tasks import ids
 from edge.tasks.task import State
 
 VERSION: Final = "/v1"
-_RESPOND_ASYNC: Final = "respond-async"
-
-Read = Callable[[dict[str, Any], str, reading.Caller, reading.Bounds], reading.Call]
 
 
 class OpenAiApi:
     """What ``/v1`` answers, and what stands at the same places without it."""
 
-    def __init__(
-        self, calls: Calls, access: Access, settings: Settings, facts: NodeFacts, model: ModelFile
-    ) -> None:
-        self._calls = calls
-        self._access = access
-        self._settings = settings
-        self._facts = facts
-        self._model = model
-        self._begun_s = calls.clock.wall_ns() // NS_PER_S
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+        self._calls = entrance.calls
+        self._models = entrance.models
 
     def mount(self, app: web.Application) -> None:
         for root in (VERSION, ""):
@@ -60,27 +48,16 @@ class OpenAiApi:
 
     # ---- models
 
-    def _models(self) -> tuple[names.Known, ...]:
-        model, facts = self._model, self._facts
-        return (
-            names.Known(
-                facts.model,
-                (model.path.stem, *self._settings.model.aliases),
-                self._begun_s,
-                facts.context_tokens or model.context_tokens,
-                model.context_tokens,
-                model.size_bytes,
-            ),
-        )
-
     async def models(self, request: web.Request) -> web.Response:
         """What can be asked; it needs no engine to be there."""
-        self._access.client_of(_with_key(request))
-        return self._json({"object": "list", "data": [each.document() for each in self._models()]})
+        self._entrance.client(request)
+        return self._json(
+            {"object": "list", "data": [each.document() for each in self._models.all()]}
+        )
 
     async def model(self, request: web.Request) -> web.Response:
-        self._access.client_of(_with_key(request))
-        return self._json(names.find(request.match_info["id"], self._models()).document())
+        self._entrance.client(request)
+        return self._json(self._models.find(request.match_info["id"]).document())
 
     # ---- answers
 
@@ -93,7 +70,7 @@ class OpenAiApi:
 
     async def chat_again(self, request: web.Request) -> web.StreamResponse:
         """The answer of a call, or of any task; waited for where it has not ended."""
-        client = self._access.client_of(_with_key(request))
+        client = self._entrance.client(request)
         task_id = _task_of(request.match_info["id"], forms.CHAT_ID)
         documents = await self._calls.family(client, task_id, reading.CHOICES_MAX)
         held, head = self._again(client, documents)
@@ -125,7 +102,7 @@ class OpenAiApi:
 
     async def response_again(self, request: web.Request) -> web.StreamResponse:
         """A response as it is now, or its events from the first on."""
-        client = self._access.client_of(_with_key(request))
+        client = self._entrance.client(request)
         task_id = _task_of(request.match_info["id"], responses.ID)
         document = await self._calls.tasks.document(task_id, client)
         held, head = self._again(client, [document])
@@ -136,7 +113,7 @@ class OpenAiApi:
 
     async def response_cancel(self, request: web.Request) -> web.StreamResponse:
         """Cancels what has not ended; the response as it is then."""
-        client = self._access.client_of(_with_key(request))
+        client = self._entrance.client(request)
         task_id = _task_of(request.match_info["id"], responses.ID)
         await self._calls.tasks.document(task_id, client)
         await self._calls.cancel(client, (task_id,))
@@ -153,45 +130,20 @@ class OpenAiApi:
         if document["state"] == State.COMPLETED:
             ended = Ended.of(document)
         elif document["state"] == State.DISCARDED:
-            error = errors.failed(document["errors"][-1] if document["errors"] else None)
+            error = failures.failed(document["errors"][-1] if document["errors"] else None)
         answer = json_response(responses.response(head, asked, status, ended=ended, error=error))
         answer.headers.update(headers)
         return answer
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
-        self._access.client_of(_with_key(request))
+        self._entrance.client(request)
+        name = self._models.find(None).name
         raise InvalidRequest(
-            f"the model {self._facts.model!r} makes no embeddings: it generates text",
-            field="model",
+            f"the model {name!r} makes no embeddings: it generates text", field="model"
         )
 
-    async def _accept(self, request: web.Request, read: Read) -> tuple[reading.Call, Held, Head]:
-        """Has what a request asks for accepted, or finds what it repeats."""
-        caller = self._access.caller_of(_with_key(request), request.remote)
-        data = await read_body(request)
-        body = reading.read_object(data)
-        model = names.find(_model_of(body), self._models())
-        whose = self._caller(request, caller, data)
-        call = read(body, str(uuid4()), whose, self._bounds(model.name))
-        again = None
-        task_ids: tuple[str, ...] | None = None
-        if COUNT in request.headers:
-            again = key_of(caller.client, caller.address or "", request.path, data)
-            if request.headers[COUNT] not in ("", "0"):
-                task_ids = await self._calls.rejoin(caller.client, again)
-        if task_ids is None:
-            task_ids = await self._calls.accept(call)
-        held = Held(
-            client=caller.client,
-            task_ids=task_ids,
-            request_id=errors.new_request_id(),
-            choices=call.choices,
-            keep=_keeps(request),
-            again=again,
-            logprobs=call.requests[0].options.logprobs is not None,
-        )
-        head = Head(task_ids[0], self._calls.clock.wall_ns() // NS_PER_S, model.name)
-        return call, held, head
+    async def _accept(self, request: web.Request, read: Read) -> tuple[Call, Held, Head]:
+        return await self._entrance.accept(request, await self._entrance.read(request), read)
 
     def _again(self, client: str, documents: list[dict[str, Any]]) -> tuple[Held, Head]:
         """Tasks of before, which go on whether somebody waits or not."""
@@ -199,37 +151,20 @@ class OpenAiApi:
         held = Held(
             client=client,
             task_ids=tuple(str(each["task_id"]) for each in documents),
-            request_id=errors.new_request_id(),
+            request_id=failures.new_request_id(),
             choices=len(documents),
             keep=True,
             logprobs=first["options"]["logprobs"] is not None,
         )
         created_s = parse_time(first["created_at"]) // NS_PER_S
-        return held, Head(first["task_id"], created_s, first["model"] or self._facts.model)
-
-    def _caller(self, request: web.Request, caller: Caller, data: bytes) -> reading.Caller:
-        return reading.Caller(
-            caller.client,
-            caller.address,
-            request.headers.get("Idempotency-Key"),
-            reading.fingerprint(data),
+        return held, Head(
+            first["task_id"], created_s, first["model"] or self._models.find(None).name
         )
-
-    def _bounds(self, model: str) -> reading.Bounds:
-        context_tokens = self._facts.context_tokens or CONTEXT_TOKENS_DEFAULT
-        return reading.Bounds(self._settings.tasks, context_tokens, model)
 
     def _json(self, value: object) -> web.Response:
         response = json_response(value)
-        response.headers[errors.REQUEST_ID] = errors.new_request_id()
+        response.headers[failures.REQUEST_ID] = failures.new_request_id()
         return response
-
-
-def _model_of(body: dict[str, Any]) -> str | None:
-    model = body.get("model")
-    if model is not None and not isinstance(model, str):
-        raise InvalidRequest("model has to be text", field="model")
-    return model
 
 
 def _response(head: Head, asked: responses.Asked, ended: Sequence[Ended]) -> dict[str, Any]:
@@ -246,18 +181,3 @@ def _task_of(written: str, prefix: str) -> str:
     if task_id is None:
         raise NotFound(f"there is nothing called {clipped(written)!r}", field="id")
     return task_id
-
-
-def _keeps(request: web.Request) -> bool:
-    """RFC 7240 section 4.1: the client does not mean to wait."""
-    wishes = ",".join(request.headers.getall("Prefer", [])).split(",")
-    return any(each.partition(";")[0].strip().lower() == _RESPOND_ASYNC for each in wishes)
-
-
-def _with_key(request: web.Request) -> dict[str, str]:
-    """The request's headers as `Access` reads them, wherever the client has put its key."""
-    for name in ("Authorization", "x-api-key", "api-key"):
-        value = request.headers.get(name)
-        if value:
-            return {"Authorization": value if name == "Authorization" else f"Bearer {value}"}
-    return {}

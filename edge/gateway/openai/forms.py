@@ -3,66 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import orjson
 
 from edge.errors import ElwiftError
+from edge.gateway.calls.forms import Ended, Head, Tokens
 from edge.gateway.openai import errors
 
-Tokens = Sequence[Mapping[str, Any]]
-"""Logprobs as `edge.tasks.logprobs.shown` has them."""
 DONE: Final = b"data: [DONE]\n\n"
+EVENTS: Final = "text/event-stream"
 CHAT_ID: Final = "chatcmpl-"
 COMPLETION_ID: Final = "cmpl-"
 
-_REASONS: Final = {"stop": "stop", "length": "length"}
 # httpx, which clients are made with, ends a line at these, and JSON need not escape them.
 _LINE_ENDS: Final = (
     (b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"),
 )  # fmt: skip
-
-
-class Ended(NamedTuple):
-    """A task's answer. ``tokens`` are its logprobs as a task's document has them, where they were
-    asked for."""
-
-    text: str
-    finish_reason: str
-    usage: Mapping[str, int]
-    tokens: Tokens | None
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Ended:
-        """That of the document of a completed task."""
-        result = document["result"]
-        reason = _REASONS.get(result["finish_reason"], "stop")
-        return cls(result["text"], reason, result["usage"], result["logprobs"])
-
-
-class Head(NamedTuple):
-    """What all chunks of an answer have in common with it: the id of its first task, when that was
-    created, in Unix time, and the name of the model."""
-
-    task_id: str
-    created_s: int
-    model: str
-
-
-class Chunks(Protocol):
-    """An answer in chunks. ``index`` is that of a choice; each chunk is the bytes of an event."""
-
-    def begin(self, index: int) -> bytes: ...
-
-    def text(self, index: int, text: str, tokens: Tokens | None) -> bytes: ...
-
-    def end(self, index: int, ended: Ended) -> bytes: ...
-
-    def nothing(self, index: int) -> bytes: ...
-
-    def close(self, ended: Sequence[Ended], choices: int) -> bytes: ...
-
-    def fail(self, error: ElwiftError) -> bytes: ...
 
 
 def event(value: object) -> bytes:
@@ -161,6 +118,8 @@ class _Chunks:
     """What the chunks of chats and of completions have in common. ``include_usage``: the last one
     tells the tokens."""
 
+    content_type: Final = EVENTS
+
     def __init__(self, head: Head, id_prefix: str, kind: str, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._head = {
@@ -178,7 +137,7 @@ class _Chunks:
 
     def fail(self, error: ElwiftError) -> bytes:
         """The end of an answer that comes to nothing more."""
-        return event(errors.told(error)[1])
+        return event(errors.told(error))
 
 
 class ChatChunks(_Chunks):

@@ -11,8 +11,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from edge.errors import ElwiftError, InvalidRequest
-from edge.gateway.openai import errors, messages, reading
-from edge.gateway.openai.forms import Ended, Head, Tokens, event
+from edge.gateway.calls import reading
+from edge.gateway.calls.forms import Ended, Head, Tokens
+from edge.gateway.openai import errors, messages
+from edge.gateway.openai.forms import EVENTS, event
+from edge.gateway.openai.reading import LIMITS, refuse_reasoning
 from edge.gateway.reading import clipped
 from edge.gateway.submission import MESSAGES_MAX
 from edge.tasks.task import State
@@ -46,12 +49,12 @@ def read(
         if body.get(name):
             raise InvalidRequest(f"{name} is not supported: {instead}", field=name)
     _tools(body)
-    reading.refuse_reasoning(_object(body, "reasoning").get("effort"), "reasoning.effort")
+    refuse_reasoning(_object(body, "reasoning").get("effort"), "reasoning.effort")
     reading.flag(body, "background")
     text = _object(body, "text")
     if text.get("format") is not None:
         body = body | {"response_format": _format(text["format"])}
-    options = reading.read_options(body, bounds, None)
+    options = reading.read_options(body, bounds, LIMITS)
     request = reading.make(body, task_id, caller, bounds, options, pairs=_conversation(body))
     return reading.Call((request,), 1, reading.flag(body, "stream"), True, body)
 
@@ -174,7 +177,7 @@ def response(
     error: ElwiftError | None = None,
 ) -> dict[str, Any]:
     """A ``response``."""
-    told = None if error is None else errors.told(error)[1]["error"]
+    told = None if error is None else errors.told(error)["error"]
     return {
         "id": ID + head.task_id,
         "object": "response",
@@ -240,6 +243,8 @@ def ended_status(ended: Ended) -> str:
 
 class ResponseChunks:
     """The events of a response; each has its number."""
+
+    content_type: Final = EVENTS
 
     def __init__(self, head: Head, asked: Asked) -> None:
         self._head = head

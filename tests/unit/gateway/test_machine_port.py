@@ -9,6 +9,7 @@ import pytest
 from edge.gateway.machine_port import TopicPort
 from edge.phoenix import CloseSocket, MergeablePush, Reply, Router
 from edge.services.task.wire import topic
+from edge.services.watchers.channel import ChannelFactory
 from edge.services.watchers.task_channel import TaskChannel
 from tests.support.rows import uid
 from tests.support.workshop import Workshop
@@ -18,7 +19,8 @@ class Told(TopicPort):
     """Remembers what is said, by its kind."""
 
     def __init__(self, shop: Workshop) -> None:
-        router = Router([("task:*", lambda: TaskChannel(shop.tasks))])
+        make: ChannelFactory = lambda: TaskChannel(shop.tasks)  # noqa: E731  # typed
+        router = Router([("task:*", make)])
         super().__init__("ada", router, shop.channels)
         self.said: list[tuple[str, Any]] = []
 

@@ -36,7 +36,9 @@ def read(data: bytes) -> Header:
 
 
 def test_a_whole_file_says_what_it_is() -> None:
-    assert read(small_gguf()) == Header(3, 1, "llama", "", 512, Shape(weights_bytes=256))
+    header = read(small_gguf())
+    assert header == Header(3, 1, "llama", "", 512, Shape(weights_bytes=256), parameters=64)
+    assert header.metadata == {"general.architecture": "llama", "llama.context_length": 512}
 
 
 def test_a_tensor_of_an_unknown_type_is_no_damage() -> None:

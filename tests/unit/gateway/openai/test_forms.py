@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import NotFound
+from edge.gateway.calls.forms import Ended, Head
 from edge.gateway.openai import forms
-from edge.gateway.openai.forms import ChatChunks, CompletionChunks, Ended, Head
+from edge.gateway.openai.forms import ChatChunks, CompletionChunks
 
 HEAD = Head("t", 7, "tiny")
 USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3}
@@ -92,9 +93,3 @@ def test_chunks_of_a_completion() -> None:
     assert read(chunks.end(0, ended()))["choices"][0]["finish_reason"] == "stop"
     failed = read(chunks.fail(NotFound("no")))
     assert (set(failed), failed["error"]["message"]) == ({"error"}, "no")
-
-
-def test_the_answer_of_a_document() -> None:
-    result = {"text": "a", "finish_reason": "stop", "usage": USAGE, "logprobs": None}
-    assert Ended.of({"result": result}) == ended("a")
-    assert Ended.of({"result": result | {"finish_reason": "length"}}).finish_reason == "length"

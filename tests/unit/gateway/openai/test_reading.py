@@ -8,9 +8,8 @@ import pytest
 
 from edge.conversation import Message
 from edge.errors import InvalidRequest
+from edge.gateway.calls.reading import Bounds, Call, Caller, choice_id
 from edge.gateway.openai import reading
-from edge.gateway.openai.reading import Bounds, Call, Caller
-from edge.gateway.problems import MalformedBody
 from edge.settings import Tasks
 from edge.tasks import logprobs
 from tests.support.rows import uid
@@ -37,13 +36,6 @@ def refused(field: str, **fields: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         chat(**fields)
     assert caught.value.field == field
-
-
-def test_a_body_is_an_object_whose_nulls_are_not_given() -> None:
-    assert reading.read_object(b'{"a": null, "b": 1}') == {"b": 1}
-    for data in (b"", b"[]", b"{", b"\xff"):
-        with pytest.raises(MalformedBody):
-            reading.read_object(data)
 
 
 def test_nobody_else_answers_under_the_models_name() -> None:
@@ -77,28 +69,11 @@ def test_logprobs_are_of_as_many_tokens_as_a_task_may_have() -> None:
     refused("top_logprobs", logprobs=True, top_logprobs=21)
 
 
-def test_stops() -> None:
-    assert options(stop="x").stop == ("x",)
-    assert options(stop=["", "a", ""]).stop == ("a",)
-    assert options(stop="").stop == ()
-    assert len(options(stop=["a"] * 64).stop) == 64
-    refused("stop", stop=["a"] * 10_000)
-    refused("stop[1]", stop=["a", 1])
-    refused("stop", stop=5)
-
-
-def test_seeds() -> None:
-    assert options(seed=-1).seed is None
-    assert options(seed=42).seed == 42
-    assert options(seed=2**63).seed == 2**63 % (2**32 - 1)
-    refused("seed", seed=1.5)
-
-
 def test_each_choice_is_a_task_with_its_own_seed() -> None:
     call = chat(n=3, seed=2**32 - 2)
     ids = [each.task_id for each in call.requests]
     assert ids[0] == call.task_id == uid(1)
-    assert ids == [reading.choice_id(uid(1), number) for number in range(3)]
+    assert ids == [choice_id(uid(1), number) for number in range(3)]
     assert len(set(ids)) == 3
     assert [each.options.seed for each in call.requests] == [2**32 - 2, 0, 1]
     for wrong in (0, 9, -1, "2"):

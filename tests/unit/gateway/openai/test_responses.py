@@ -7,8 +7,9 @@ import re
 import orjson
 import pytest
 
-from edge.gateway.openai import errors, responses
-from edge.gateway.openai.forms import Ended, Head
+from edge.gateway.calls import errors
+from edge.gateway.calls.forms import Ended, Head
+from edge.gateway.openai import responses
 from edge.gateway.openai.responses import Asked, ResponseChunks
 
 HEAD = Head("t", 7, "tiny")

@@ -15,12 +15,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from edge.clock import NS_PER_MS
 from edge.gateway.budget import Budget
+from edge.gateway.calls import errors
+from edge.gateway.calls.calls import EARLY_MS, GRACE_MS, Calls, Held, end_of
+from edge.gateway.calls.connection import KEEP_ALIVE_MS
+from edge.gateway.calls.following import Surroundings
+from edge.gateway.calls.forms import Ended, Head
 from edge.gateway.length import LengthCheck
-from edge.gateway.openai import errors
-from edge.gateway.openai.calls import EARLY_MS, GRACE_MS, Calls, Held, end_of
-from edge.gateway.openai.connection import KEEP_ALIVE_MS
-from edge.gateway.openai.following import Surroundings
-from edge.gateway.openai.forms import ChatChunks, Ended, Head
+from edge.gateway.openai.errors import middleware
+from edge.gateway.openai.forms import ChatChunks
 from edge.services.watchers.task_channel import TaskChannel
 from tests.support.rows import uid
 from tests.support.workshop import Workshop
@@ -68,7 +70,7 @@ async def serving(budget: Budget | None = None) -> AsyncIterator[Site]:
     shop = Workshop(pumped=True)
     around = Surroundings.of(lambda: TaskChannel(shop.tasks), shop.channels, BYTES_MAX, budget)
     site = Site(shop, Calls(shop.tasks, around, shop.clock, cast(LengthCheck, None)))
-    app = web.Application(middlewares=[errors.middleware])
+    app = web.Application(middlewares=[middleware])
     app.router.add_get("/v1/stream/{tasks}", site.stream)
     app.router.add_get("/v1/whole/{tasks}", site.whole)
     async with TestClient(TestServer(app)) as client:
@@ -247,5 +249,12 @@ def test_what_a_document_has_no_answer_of() -> None:
     with pytest.raises(errors.TaskFailed, match="x"):
         end_of({"state": "discarded", "errors": [{"code": "c", "message": "x"}]})
     usage = {"prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
-    result = {"text": "a", "finish_reason": "stop", "usage": usage, "logprobs": None}
-    assert end_of({"state": "completed", "result": result}) == Ended("a", "stop", usage, None)
+    result: dict[str, Any] = {
+        "text": "a",
+        "finish_reason": "stop",
+        "usage": usage,
+        "logprobs": None,
+    }
+    result["timings"] = timings = {"queued_ms": 1.0}
+    ended = end_of({"state": "completed", "result": result})
+    assert ended == Ended("a", "stop", usage, None, timings)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from edge.gateway.openai.errors import UnknownModel
-from edge.gateway.openai.names import Known, find
+from edge.gateway.calls.errors import UnknownModel
+from edge.gateway.calls.names import Known, find
+from edge.inference import ModelFile
 
-TINY = Known("a/Tiny:1b", ("tiny-q4", "gpt-4o"), 1, 2_048, 4_096, 99)
-OTHER = Known("other", (), 1, 0, 0, 0)
+FILE = ModelFile("a/Tiny:1b", Path("tiny.gguf"), 99, 4_096)
+TINY = Known("a/Tiny:1b", ("tiny-q4", "gpt-4o"), 1, 2_048, 4_096, 99, FILE)
+OTHER = Known("other", (), 1, 0, 0, 0, FILE)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.clock import NS_PER_MS
-from edge.gateway.openai.retries import JOINABLE_MS, LOST_MAX, LostCalls, key_of
+from edge.gateway.calls.retries import JOINABLE_MS, LOST_MAX, LostCalls, key_of
 
 KEY = key_of("ada", "", "/v1/x", b"body")
 

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from edge.errors import ElwiftError, NotFound, Overloaded
 from edge.gateway.budget import Budget
+from edge.gateway.calls import errors
 from edge.gateway.machine_port import TopicPort
-from edge.gateway.openai import errors
 from edge.gateway.outbox import BUSY_BYTES, ROOM_BYTES_MAX, ROOM_SHARE
 from edge.phoenix import MergeablePush, Reply, Router
 from edge.services.task import wire

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from edge.gateway.openai.errors import UnknownModel
+from edge.gateway.calls.errors import UnknownModel
 from edge.gateway.reading import clipped
+from edge.inference import ModelFile
 
-_LATEST: Final = ":latest"
+LATEST: Final = ":latest"
+"""The tag of a name that has none."""
 _SUFFIX: Final = ".gguf"
 OWNER: Final = "elwift"
 
@@ -21,6 +23,7 @@ class Known(NamedTuple):
     context_tokens: int
     trained_tokens: int
     size_bytes: int
+    file: ModelFile
 
     def goes_by(self, wanted: str) -> bool:
         """Whether this is what a client may call it."""
@@ -55,9 +58,9 @@ def find(wanted: str | None, models: tuple[Known, ...]) -> Known:
             return model
     names = ", ".join(model.name for model in models)
     raise UnknownModel(
-        f"there is no model {clipped(wanted)!r} here; there are {names}", field="model"
+        f"model {clipped(wanted)!r} not found here; there are {names}", field="model"
     )
 
 
 def _plain(name: str) -> str:
-    return name.strip().lower().removesuffix(_LATEST).removesuffix(_SUFFIX)
+    return name.strip().lower().removesuffix(LATEST).removesuffix(_SUFFIX)

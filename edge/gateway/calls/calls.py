@@ -14,13 +14,13 @@ from aiohttp import web
 
 from edge.clock import NS_PER_MS, Clock
 from edge.errors import ClientError, ElwiftError, Overloaded, StorageError
+from edge.gateway.calls import errors
+from edge.gateway.calls.connection import Connection
+from edge.gateway.calls.following import Following, Surroundings, Wake
+from edge.gateway.calls.forms import Chunks, Ended
+from edge.gateway.calls.reading import Call, choice_id
+from edge.gateway.calls.retries import LostCalls
 from edge.gateway.length import LengthCheck
-from edge.gateway.openai import errors
-from edge.gateway.openai.connection import Connection
-from edge.gateway.openai.following import Following, Surroundings, Wake
-from edge.gateway.openai.forms import Chunks, Ended
-from edge.gateway.openai.reading import Call, choice_id
-from edge.gateway.openai.retries import LostCalls
 from edge.services.task.tasks import Tasks
 from edge.tasks import logprobs
 from edge.tasks.task import Request, State
@@ -172,7 +172,7 @@ class Calls:
 
     async def _stream(self, request: web.Request, held: Held, chunks: Chunks) -> web.StreamResponse:
         wake = Wake()
-        response = await _begin(request, held, "text/event-stream")
+        response = await _begin(request, held, chunks.content_type)
         connection = Connection(request, self.clock, wake, 0)
         connection.spoke()
         try:

@@ -1,0 +1,1 @@
+"""Ollama's HTTP interface: each call is a task of the node like any other."""

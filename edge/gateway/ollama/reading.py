@@ -1,0 +1,123 @@
+"""What bodies say in Ollama's interface, read into the `Request` of a task. Pure.
+
+A member that is null is one that is not given, and one that nobody knows is passed over, as are
+options about how a model is loaded. What is known and cannot be done is refused by its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from edge.conversation import Message
+from edge.errors import InvalidRequest
+from edge.gateway.calls.reading import (
+    Bounds,
+    Call,
+    Caller,
+    flag,
+    make,
+    read_logprobs,
+    read_options,
+)
+from edge.gateway.ollama import messages as conversation
+from edge.json_values import whole_number
+from edge.tasks.task import Options
+
+_LIMIT: Final = "num_predict"
+_CONTEXT: Final = "num_ctx"
+_REFUSED: Final = {
+    "raw": "the model's own chat template is always used",
+    "template": "the model's own chat template is always used",
+    "suffix": "this model has no tokens for text to be filled in",
+    "context": "send what was said before as messages to /api/chat",
+}
+"""Members of a generation that change what it is."""
+
+
+def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> Call:
+    """The body of ``/api/chat``. InvalidRequest with the name of what is wrong."""
+    if body.get("tools"):
+        raise InvalidRequest("tools are not supported yet", field="tools")
+    return _call(body, task_id, caller, bounds, conversation.read(body.get("messages")))
+
+
+def generate(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> Call:
+    """The body of ``/api/generate``: one answer to a prompt, which is put to the model as what a
+    user says. InvalidRequest with the name of what is wrong."""
+    for name, instead in _REFUSED.items():
+        if body.get(name):
+            raise InvalidRequest(f"{name} is not supported: {instead}", field=name)
+    conversation.refuse_images("images", body.get("images"))
+    prompt = conversation.text("", body, "prompt") or ""
+    system = conversation.text("", body, "system")
+    if not prompt.strip():
+        raise InvalidRequest("prompt has to say something", field="prompt")
+    said = (Message("user", prompt),)
+    return _call(
+        body, task_id, caller, bounds, (Message("system", system), *said) if system else said
+    )
+
+
+def only_loads(body: dict[str, Any], what: str) -> bool:
+    """Whether nothing is asked but that the model be loaded: ``what`` is not there, or empty."""
+    return body.get(what) in (None, "", [])
+
+
+def streams(body: dict[str, Any]) -> bool:
+    """Whether the answer is to come as it is written, as it does unless told otherwise."""
+    return flag({"stream": True} | body, "stream")
+
+
+def _call(
+    body: dict[str, Any],
+    task_id: str,
+    caller: Caller,
+    bounds: Bounds,
+    said: tuple[Message, ...],
+) -> Call:
+    request = make(body, task_id, caller, bounds, _options(body, bounds), pairs=())
+    request = replace(request, messages=said, template_variables=_thinking(body))
+    return Call((request,), 1, streams(body), False, body)
+
+
+def _options(body: dict[str, Any], bounds: Bounds) -> Options:
+    given = body.get("options", {})
+    if not isinstance(given, dict):
+        raise InvalidRequest("options has to be an object", field="options")
+    options = {name: value for name, value in given.items() if value is not None}
+    limit = whole_number(options.get(_LIMIT))
+    if limit is not None and limit < 1:
+        # Other words for as much as there is room for.
+        del options[_LIMIT]
+    room = whole_number(options.get(_CONTEXT))
+    if room is not None and room > 0:
+        # More than the model has, nobody gets. What asks for less means that the answer is to end.
+        bounds = bounds._replace(context_tokens=min(room, bounds.context_tokens))
+    options.pop("response_format", None)
+    form = _form(body.get("format"))
+    if form is not None:
+        options["response_format"] = form
+    return read_options(options, bounds, (_LIMIT,), read_logprobs(body))
+
+
+def _form(wanted: Any) -> dict[str, Any] | None:
+    if wanted in (None, ""):
+        return None
+    if wanted == "json":
+        return {"type": "json_object"}
+    if isinstance(wanted, dict):
+        return {"type": "json_schema", "json_schema": {"schema": wanted}}
+    raise InvalidRequest('format has to be "json" or a JSON Schema', field="format")
+
+
+def _thinking(body: dict[str, Any]) -> str | None:
+    """What the chat template is told of thinking; None where nothing is asked."""
+    wish = body.get("think")
+    if wish is None:
+        return None
+    if wish is False:
+        return orjson.dumps({"enable_thinking": False}).decode()
+    raise InvalidRequest("think is not supported yet, but for false", field="think")

@@ -1,0 +1,1 @@
+"""Ollama's own library for JavaScript against a real node."""
