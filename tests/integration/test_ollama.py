@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,12 @@ import pytest_asyncio
 
 from edge.gateway.ollama.api import VERSION
 from tests.support.hub import Hub, running
+from tests.support.node import joined
 from tests.support.node_inside import ScriptedNode, scripted_node
 from tests.support.ollama_calls import lines, ollama_library
 from tests.support.openai_calls import HI, chunk, head, posted, says, whole_body
 from tests.support.random_gguf import write_random_gguf
+from tests.support.scripted_node import start_scripted_node
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -373,3 +376,23 @@ async def test_a_model_is_pulled_while_the_client_watches(
             with pytest.raises(ollama.ResponseError, match="from an address") as caught:
                 await client.pull("https://example.com/a.gguf")
             assert caught.value.status_code == 400
+
+
+async def test_after_a_kill_of_the_node_the_answer_is_there(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("killed")
+    killed = await start_scripted_node(folder, "--rate", "100")
+    try:
+        body = {"messages": HI, "options": {"num_predict": 100}}
+        async with posted(killed.url, body, path=CHAT) as raw:
+            _, headers = await head(raw)
+            await chunk(raw)
+            await killed.kill(signal.SIGKILL)
+        task_id = headers["x-task-id"]
+        killed = await start_scripted_node(folder, "--rate", "1000")
+        async with aiohttp.ClientSession() as http, joined(http, killed.url, task_id) as channel:
+            assert channel.closed or await channel.until("completed", "failed") == "completed"
+            assert channel.text == "word " * 100
+    finally:
+        await killed.kill()
