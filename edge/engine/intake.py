@@ -19,6 +19,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from edge.engine.answering import Answering, Plan
 from edge.engine.messages import (
     REQUESTS_MAX,
     TO_ENGINE_BYTES_MAX,
@@ -48,10 +49,11 @@ COMMANDS_MAX: Final = 4 * REQUESTS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with its prompt's tokens, fewer than the context has."""
+    """A request with its prompt's tokens, fewer than the context has, and how it is answered."""
 
     request: Generate
     tokens: tuple[int, ...]
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,15 @@ class Commands:
 class _Job:
     """A request on its way to tokens."""
 
-    def __init__(self, request: Generate | Count, prompts: Prompts, context_tokens: int) -> None:
+    def __init__(
+        self,
+        request: Generate | Count,
+        prompts: Prompts,
+        answering: Answering,
+        context_tokens: int,
+    ) -> None:
         self.request = request
+        self._answering = answering
         begun = request.begun if isinstance(request, Generate) else ""
         self._work = prompts.tokens(
             request.prompt, request.messages, begun, request.tools, request.variables
@@ -165,11 +174,11 @@ class _Job:
             if isinstance(request, Count):
                 return Counted(request.key, len(tokens), self._context_tokens)
             self._check(request, tokens)
+            return Prepared(request, tokens, self._answering.plan(request, tokens))
         except (ClientError, EngineError) as error:
             return rejected(request.key, error)
         except Exception as error:
             return defect(request.key, error)
-        return Prepared(request, tokens)
 
     def _check(self, request: Generate, tokens: tuple[int, ...]) -> None:
         field = "prompt" if request.messages is None else "messages"
@@ -187,11 +196,17 @@ class Tokeniser(threading.Thread):
     """Prepares requests; answers by itself those that need no decode step."""
 
     def __init__(
-        self, pipe: Pipe, prompts: Prompts, context_tokens: int, commands: Commands
+        self,
+        pipe: Pipe,
+        prompts: Prompts,
+        answering: Answering,
+        context_tokens: int,
+        commands: Commands,
     ) -> None:
         super().__init__(name="engine-tokeniser", daemon=True)
         self._pipe = pipe
         self._prompts = prompts
+        self._answering = answering
         self._context_tokens = context_tokens
         self._commands = commands
         self._jobs: OrderedDict[int, _Job] = OrderedDict()
@@ -199,7 +214,7 @@ class Tokeniser(threading.Thread):
 
     def add(self, request: Generate | Count) -> None:
         """Prepares the request, beside those that are there already."""
-        job = _Job(request, self._prompts, self._context_tokens)
+        job = _Job(request, self._prompts, self._answering, self._context_tokens)
         with self._changed:
             full = len(self._jobs) >= REQUESTS_MAX
             if not full:

@@ -98,7 +98,7 @@ class Loop:
     def _begin(self, prepared: Prepared) -> None:
         request = prepared.request
         try:
-            sequence = begin(self._llama, request, prepared.tokens)
+            sequence = begin(self._llama, request, prepared.tokens, prepared.plan)
         except InvalidRequest as error:
             self._pipe.send(rejected(request.key, error))
             return
@@ -142,7 +142,9 @@ class Loop:
             if not sequence.started_ns:  # else it was told before it had to wait again
                 sequence.started_ns = time.perf_counter_ns()
                 sequence.cached_tokens = min(kept, sequence.prompt_tokens)
-                self._admitted.append(Admitted(key, sequence.prompt_tokens, sequence.cached_tokens))
+                self._admitted.append(
+                    Admitted(key, sequence.prompt_tokens, sequence.cached_tokens, sequence.dialect)
+                )
 
     def _count_use(self, placement: Placement, kept: int) -> None:
         copied, fetched = placement.copy_from is not None, placement.fetch is not None

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import orjson
 
+from edge.conversation import AUTO, message_from_pipe
 from edge.conversation import Message as Said
-from edge.conversation import message_from_pipe
 
 BODY_BYTES_LIMIT: Final = 64 * 1024 * 1024
 """What ``server.body_bytes_max`` may be set to at most, because of what follows from it here."""
@@ -125,7 +125,8 @@ class Generate:
     character that the node has is sent again. ``begun`` is a text, of another model, with which the
     answer begins: it is read like the prompt and not sent either. ``key`` is the node's, unique for
     this engine's life. ``tools`` and ``variables`` are JSON text for the template: a list of
-    function tools, and what else it sees by name.
+    function tools, and what else it sees by name. Of the tools one may be called, or has to be, as
+    ``tool_choice`` says (`edge.conversation`); several at once only if ``parallel_tool_calls``.
     """
 
     key: int
@@ -137,6 +138,8 @@ class Generate:
     begun: str = ""
     tools: str | None = None
     variables: str | None = None
+    tool_choice: str = AUTO
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,9 @@ class Ready:
     fast setting crashed in the probe. ``longest_token_bytes`` times ``context_tokens`` are more
     bytes than any prompt that fits; 0 when there is no such bound. ``template_fault`` says why
     requests with more than a user's one message are refused, which is run as a bare prompt; empty
-    when the chat template is well."""
+    when the chat template is well. ``dialect`` is that of the template (`edge.answers.dialects`),
+    ``native_tools`` that it tells the model of tools itself, ``thinks`` that it knows what a model
+    thinks before it answers."""
 
     model: str
     parameters: int
@@ -197,6 +202,9 @@ class Ready:
     has_chat_template: bool
     longest_token_bytes: int = 0
     template_fault: str = ""
+    dialect: str = ""
+    native_tools: bool = False
+    thinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +224,14 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The sequence has a slot. Of ``prompt_tokens``, ``cached_tokens`` were there already."""
+    """The sequence has a slot. Of ``prompt_tokens``, ``cached_tokens`` were there already.
+    ``dialect`` is how its text says calls and what the model thinks, as
+    `edge.answers.dialects.Form.written` has it; empty where the text is the answer's content."""
 
     key: int
     prompt_tokens: int
     cached_tokens: int
+    dialect: str = ""
 
 
 @dataclass(slots=True)

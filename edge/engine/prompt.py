@@ -14,6 +14,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
+from edge.answers import by_prompt
+from edge.answers.dialects import MISTRAL, MISTRAL_NAMED, Model, recognised
+from edge.answers.ids import shortened
 from edge.conversation import Message
 from edge.engine.shield import Shield, Shielded
 from edge.errors import InvalidRequest, PromptTooLong
@@ -74,7 +77,7 @@ class Prompts:
     """Turns requests into tokens, for one model with a context of `context_tokens`. `render` gives
     the text of messages by the template whose source is `template`. Where that is not `usable`, a
     user's only message is run as it is, which a template would say to a model for chats; longer
-    conversations are for `render` to refuse."""
+    conversations are for `render` to refuse. `speaks` is what is known of the template."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Prompts:
         template: str,
         *,
         usable: bool = True,
+        speaks: Model | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._bos, _ = tokenizer.special("bos")
@@ -93,7 +97,7 @@ class Prompts:
         self._controls = tokenizer.controls
         self._shield = Shield(self._controls, template)
         self._knows_developer = DEVELOPER in template
-        self._knows_tools = TOOLS in template
+        self._speaks = recognised(template, tokenizer.controls) if speaks is None else speaks
         # The longest first: some vocabularies have one that begins another.
         texts = sorted(self._controls, key=len, reverse=True)
         self._control = re.compile("(" + "|".join(map(re.escape, texts)) + ")" if texts else "(?!)")
@@ -108,7 +112,8 @@ class Prompts:
     ) -> Generator[None, None, tuple[int, ...]]:
         """Returns the tokens of a bare prompt, or of messages through the template, ready for an
         answer, of which there may be a beginning already. They may be more than the context has.
-        `tools` and `variables` are what else the template sees, as JSON text.
+        `tools` and `variables` are what else the template sees, as JSON text; where it tells the
+        model of no tools, a message of ours does.
 
         Yields after each part of a long text, for others to have their turn. Raises `PromptTooLong`
         for what is too long even for the longest tokens, which is seen without tokenising it, and
@@ -161,14 +166,22 @@ class Prompts:
                 # A role is rendered as it is, where control tokens have their meaning.
                 raise InvalidRequest(f"{message.role!r} is not a role", field="messages")
         further = orjson.loads(variables) if variables else {}
+        if not self._speaks.native:
+            said = by_prompt.told(messages, tools)
+            try:
+                return self._rendered(said, begun, further)
+            except InvalidRequest:
+                if tools is None:
+                    raise
+                # It may have no place for what the system says.
+                return self._rendered(by_prompt.without_system(said), begun, further)
+        if self._speaks.dialect in (MISTRAL, MISTRAL_NAMED):
+            messages = shortened(messages)
         if tools:
-            if not self._knows_tools:
-                raise InvalidRequest(
-                    "the model's chat template knows no tools, so that the model would not hear of"
-                    " them; use another model, or describe them in a message",
-                    field=TOOLS,
-                )
             further[TOOLS] = orjson.loads(tools)
+        return self._rendered(messages, begun, further)
+
+    def _rendered(self, messages: Messages, begun: str, further: dict[str, Any]) -> list[Piece]:
         shielded = self._shield.hide([*map(_without_role, messages), further, begun])
         *said, further, begun = shielded.values
         rendered = self._render(

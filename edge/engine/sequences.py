@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from edge.engine import logprobs
+from edge.engine.answering import Plan
 from edge.engine.llama import Llama
 from edge.engine.messages import Finished, Generate, Output
 from edge.engine.sampling import Sampler
@@ -26,6 +27,7 @@ class Sequence:
     cached_tokens: int = 0
     started_ns: int = 0  # when it got its slot
     decoding_ns: int = 0
+    dialect: str = ""
     owed: str = ""
     """Text of resumed tokens that the node does not have yet."""
 
@@ -86,7 +88,7 @@ class Sequence:
         )
 
 
-def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
+def begin(llama: Llama, request: Generate, prompt: tuple[int, ...], plan: Plan) -> Sequence:
     """A sequence, with the tokens of an earlier engine taken in: their text is told only as far as
     the node does not have it. InvalidRequest from a grammar, or from tokens that this model does
     not have."""
@@ -97,10 +99,12 @@ def begin(llama: Llama, request: Generate, prompt: tuple[int, ...]) -> Sequence:
             "this task was begun by another model of the same name and cannot go on in this one;"
             " run it again"
         )
-    sampler = Sampler(llama, request.sampling)
+    sampler = Sampler(llama, plan.sampling, plan.begins)
     try:
         stream = TextStream(request.sampling.stop, request.resume_chars)
-        sequence = Sequence(request, len(prompt), sampler, stream, llama.context_tokens)
+        sequence = Sequence(
+            request, len(prompt), sampler, stream, llama.context_tokens, dialect=plan.dialect
+        )
         sampler.read(prompt)
         owed = []
         for token in resumed:

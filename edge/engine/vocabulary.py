@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ class Vocabulary:
     the context cannot fit it. 0 in those kinds that leave out some of a text, such as spaces.
     ``seams`` is where a text can be cut, None where that has not been measured.
 
-    `tokenize` and `parts` may be called on any thread, all else on one at a time.
+    `tokenize`, `parts` and `text_of` may be called on any thread, all else on one at a time.
     """
 
     def __init__(self, vocab: Any) -> None:
@@ -134,8 +134,24 @@ class Vocabulary:
             else:
                 yield self.tokenize(part)
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """What a few tokens say, control tokens included."""
+        buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        said = b""
+        for token in tokens:
+            size = api.llama_token_to_piece(self.pointer, token, buffer, PIECE_BYTES, 0, True)
+            said += buffer.raw[: max(size, 0)]  # one of no buffer's length is no mark's
+        return said.decode("utf-8", "replace")
+
+    def show(self, texts: Iterable[str]) -> None:
+        """From now on `piece` has the text of these, where they are control tokens."""
+        for text in texts:
+            if text in self.controls:
+                self._pieces[self.controls[text].token] = text.encode()
+
     def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes of a token; control tokens have none unless `special`."""
+        """The bytes of a token; control tokens have none unless `special`, or they are to be shown
+        (`show`)."""
         known = None if special else self._pieces.get(token)
         if known is not None:
             return known

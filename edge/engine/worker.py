@@ -21,6 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from edge.answers.dialects import HARMONY
+from edge.engine.answering import Answering
 from edge.engine.archive import Archive, file_identity
 from edge.engine.batching.batcher import Batcher
 from edge.engine.batching.budget import Budget
@@ -207,14 +209,18 @@ def serve(
     names = ("bos", "eos", "pad", "unk")
     renderer = Renderer(template, {f"{name}_token": vocabulary.special(name)[1] for name in names})
     template_fault = renderer.examine()
+    answering = Answering(template, vocabulary.controls, vocabulary.text_of)
+    speaks = answering.model
+    vocabulary.show(speaks.marks)
     prompts = Prompts(
-        vocabulary, llama.context_tokens, renderer.render, template, usable=not template_fault
-    )
+        vocabulary, llama.context_tokens, renderer.render, template, usable=not template_fault,
+        speaks=speaks,
+    )  # fmt: skip
     pulse = Pulse()
     llama.watch(pulse)
     commands = Commands(pulse)
     threading.stack_size(STACK_BYTES)
-    tokeniser = Tokeniser(pipe, prompts, llama.context_tokens, commands)
+    tokeniser = Tokeniser(pipe, prompts, answering, llama.context_tokens, commands)
     reader = Reader(pipe, tokeniser, commands)
     # What lives now lives for ever: the collector need not look at it again.
     gc.collect()
@@ -234,6 +240,9 @@ def serve(
             has_chat_template=llama.chat_template is not None,
             longest_token_bytes=vocabulary.longest_bytes,
             template_fault=template_fault,
+            dialect=speaks.dialect.name,
+            native_tools=speaks.native,
+            thinks=speaks.think is not None or speaks.dialect is HARMONY,
         )
     )
     loop = Loop(llama, batcher, threads, pipe, commands)

@@ -7,7 +7,7 @@ In OpenAI's form, but stricter: what is not known is refused by its path, such a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -58,7 +58,7 @@ def _text(where: str, value: Any, chars_max: int | None = None) -> str | None:
     return value
 
 
-def _tool_name(where: str, value: Any) -> str:
+def tool_name(where: str, value: Any) -> str:
     if not isinstance(value, str) or not TOOL_NAME.fullmatch(value):
         raise InvalidRequest(
             f"{where} has to have 1 to {NAME_CHARS_MAX} letters, digits, dots, hyphens or"
@@ -78,7 +78,7 @@ def messages(items_max: int, about: str) -> Field:
         if not isinstance(value, list) or not 0 < len(value) <= items_max:
             raise InvalidRequest(f"{name} has to be a list of 1 to {items_max}", field=name)
         said = tuple(_message(f"{name}[{at}]", message) for at, message in enumerate(value))
-        _check_answers(name, said)
+        check_answers(name, said)
         return said
 
     schema = {"type": "array", "minItems": 1, "maxItems": items_max, "items": _MESSAGE}
@@ -128,7 +128,7 @@ def _call(where: str, value: Any) -> ToolCall:
     _check_type(where, call)
     where += ".function"
     function = _object(where, call["function"], {"name"}, {"name", "arguments"})
-    name = _tool_name(f"{where}.name", function["name"])
+    name = tool_name(f"{where}.name", function["name"])
     # A model may have written anything, and its clients send it back for ever.
     arguments = _text(f"{where}.arguments", function.get("arguments")) or "{}"
     call_id = _text(where.replace(".function", ".id"), call.get("id"), ID_CHARS_MAX)
@@ -140,8 +140,8 @@ def _check_type(where: str, value: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"{where} has to be of type function", field=f"{where}.type")
 
 
-def _check_answers(name: str, said: tuple[Message, ...]) -> None:
-    """Each answer of a tool belongs to a call in the message of the model before it."""
+def check_answers(name: str, said: Sequence[Message]) -> None:
+    """Refuses an answer of a tool that belongs to no call in the message of the model before it."""
     calls: tuple[ToolCall, ...] = ()
     for at, message in enumerate(said):
         if message.role != "tool":
@@ -245,7 +245,7 @@ def _tool(where: str, value: Any) -> str:
         raise InvalidRequest(sentence, field=f"{where}.parameters")
     if not isinstance(function.get("strict"), bool | None):
         raise InvalidRequest(f"{where}.strict has to be true or false", field=f"{where}.strict")
-    return _tool_name(f"{where}.name", function["name"])
+    return tool_name(f"{where}.name", function["name"])
 
 
 _TOOL: Final[Schema] = {
@@ -284,7 +284,7 @@ def tool_choice(about: str) -> Field:
         choice = _object(name, value, {"function"}, {"type", "function"})
         _check_type(name, choice)
         function = _object(f"{name}.function", choice["function"], {"name"}, {"name"})
-        return named(_tool_name(f"{name}.function.name", function["name"]))
+        return named(tool_name(f"{name}.function.name", function["name"]))
 
     schema: Schema = {
         "type": ["string", "object"],

@@ -96,10 +96,22 @@ _OPTIONS: Final = object_of(
 
 _RESULT: Final = object_of(
     {
-        "text": TEXT,
-        "finish_reason": nullable({"type": "string", "enum": ["stop", "length", "cancelled"]}),
+        "text": about(TEXT, "As the model wrote it."),
+        "message": about(
+            nullable(ref("AnswerMessage")),
+            "What the text says, where it may say more than its content: calls of tools, and what"
+            " the model thought.",
+        ),
+        "finish_reason": nullable(
+            {"type": "string", "enum": ["stop", "length", "tool_calls", "cancelled"]}
+        ),
         "usage": object_of(
-            {"prompt_tokens": COUNT, "cached_tokens": COUNT, "completion_tokens": COUNT}
+            {
+                "prompt_tokens": COUNT,
+                "cached_tokens": COUNT,
+                "completion_tokens": COUNT,
+                "reasoning_tokens": about(COUNT, "Of the completion's."),
+            }
         ),
         "timings": object_of(
             {
@@ -139,6 +151,27 @@ _TOKEN_LOGPROB: Final = object_of(
 
 _MESSAGE: Final = object_of({"role": TEXT, "content": TEXT})
 
+_ANSWER_MESSAGE: Final = object_of(
+    {
+        "role": {"const": "assistant"},
+        "content": about(nullable(TEXT), "Null where there are calls alone."),
+    },
+    maybe={
+        "reasoning_content": TEXT,
+        "tool_calls": list_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "type": {"const": "function"},
+                    "function": object_of(
+                        {"name": TEXT, "arguments": about(TEXT, "JSON, unless it was cut short.")}
+                    ),
+                }
+            )
+        ),
+    },
+)
+
 _TASK: Final = object_of(
     {
         "task_id": UUID,
@@ -164,6 +197,10 @@ _TASK: Final = object_of(
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "tokens": COUNT,
         "fallback": nullable(ref("Fallback")),
+        "dialect": about(
+            nullable(TEXT),
+            "How its text says calls and what was thought; null if it does not.",
+        ),
         "seq": about(COUNT, "Of the last event that was told."),
         "durable": about(FLAG, "It is on disk: it will end, whatever dies."),
         "metadata": nullable({"type": "object"}),
@@ -284,6 +321,7 @@ _PROBLEM: Final = object_of(
 COMPONENTS: Final[Schema] = {
     "Accepted": _ACCEPTED,
     "Alive": _ALIVE,
+    "AnswerMessage": _ANSWER_MESSAGE,
     "Audit": object_of({"task_id": UUID, "audit": list_of(ref("Change"))}),
     "Cancelling": _CANCELLING,
     "Change": _CHANGE,

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import orjson
 
+from edge.answers import calls
 from edge.conversation import AUTO, NONE, as_stored
 from edge.engine.messages import NOT_BESIDE_A_GRAMMAR
 from edge.errors import InvalidRequest
@@ -73,10 +74,9 @@ def parse(
     if (prompt is None) == (messages is None):
         sentence = "give either a prompt or messages" + (", not both" if prompt else "")
         raise InvalidRequest(sentence, field="prompt")
-    refuse_beside_format(values)
     tools, choice = values.get("tools"), values.get("tool_choice") or AUTO
-    chat_fields.check_choice(tools, choice)
-    _refuse_forced(choice, parallel=values.get("parallel_tool_calls") is not False)
+    refuse_beside_format(values)
+    check_tools(tools, choice)
     check_key(idempotency_key)
     task_id = values.get("task_id")
     request = Request(
@@ -114,23 +114,20 @@ def check_key(idempotency_key: str | None) -> None:
 
 def refuse_beside_format(values: dict[str, Any]) -> None:
     """What the engine refuses beside a grammar, said before anything is accepted."""
-    if values.get("response_format") is not None:
+    for what in ("response_format", "tools"):
+        if values.get(what) is None or (what == "tools" and values.get("tool_choice") == NONE):
+            continue
         for name in NOT_BESIDE_A_GRAMMAR:
             if values.get(name):
-                sentence = f"{name} cannot be combined with response_format; leave one of them out"
+                sentence = f"{name} cannot be combined with {what}; leave one of them out"
                 raise InvalidRequest(sentence, field=name)
 
 
-def _refuse_forced(choice: str, *, parallel: bool) -> None:
-    """Tools are the model's to call as its template has told it to: its text is not held to it."""
-    if choice not in (AUTO, NONE):
-        sentence = f"no model can be made to call a tool yet; tool_choice may be {AUTO} or {NONE}"
-        raise InvalidRequest(sentence, field="tool_choice")
-    if not parallel:
-        raise InvalidRequest(
-            "how many tools a model calls cannot be bounded yet; leave parallel_tool_calls out",
-            field="parallel_tool_calls",
-        )
+def check_tools(tools: str | None, choice: str, field: str = "tools") -> None:
+    """Refuses tools that cannot be called as they are to be, and a choice of what is not there."""
+    chat_fields.check_choice(tools, choice)
+    if tools is not None and choice != NONE:
+        calls.check(tools, field)
 
 
 def _fingerprint(given: dict[str, Any]) -> str:

@@ -69,6 +69,11 @@ class Rules:
             )
         return self._prefix + rule
 
+    @property
+    def rules(self) -> Grammar:
+        """All rules, without the prefix in their names."""
+        return self._grammar
+
     def whole(self, name: str) -> Grammar:
         """The rules as a grammar of which this one, as `add` named it, is the root."""
         return {"root": Rule(name.removeprefix(self._prefix))} | self._grammar

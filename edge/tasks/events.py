@@ -30,10 +30,12 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """The engine took the task: its prompt has this many tokens, some of them cached."""
+    """The engine took the task: its prompt has this many tokens, some of them cached. ``dialect``
+    is how its text will say calls of tools and what the model thinks, None if it does not."""
 
     prompt_tokens: int
     cached_tokens: int
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

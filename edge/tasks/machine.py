@@ -185,6 +185,9 @@ def _admit(task: Task, event: Admit, _now: Moment) -> list[Effect]:
         task.usage, prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens
     )
     task.prefill_done = event.cached_tokens
+    if not len(task.output):
+        # Text that is there already goes on as it began.
+        task.dialect = event.dialect
     return []
 
 
@@ -375,7 +378,8 @@ def _retry(task: Task, _event: Retry, now: Moment) -> list[Effect]:
     task.usage = Usage()
     task.timings = Timings()
     task.begun_run_ns = task.started_ns = task.finished_ns = None
-    task.finish_reason = task.source = task.fallback = task.tag = None
+    task.finish_reason = task.source = task.fallback = task.tag = task.dialect = None
+    task.reasoning_tokens = 0
     return [Record("retried"), Tell("rewind", {"offset": 0}), Enqueue(front=False)]
 
 

@@ -50,6 +50,9 @@ TERMINAL: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
 ENGINE_DIED: Final = "engine_died"
 """The code of an attempt that ended the engine, and this task must have been the cause."""
 
+TOOL_CALLS: Final = "tool_calls"
+"""Why a text ended that calls tools."""
+
 ERRORS_KEPT_MAX: Final = 20
 """Errors kept with a task; of more, the first and the last ones are kept."""
 
@@ -295,6 +298,9 @@ class Task:
     the fallback's and no attempt, ``fallback`` where the text is no longer the model's. ``tag`` is
     its place in the line (`edge.tasks.line`), None until it has one. ``logprobs`` are lines about
     all its tokens, whichever model made them, where they were asked for (`edge.tasks.logprobs`).
+    ``dialect`` is how its text says calls of tools and what the model thinks
+    (`edge.answers.dialects.Form.written`), None where the text is its content; of its tokens so
+    many were ``reasoning_tokens``.
     """
 
     request: Request
@@ -323,6 +329,8 @@ class Task:
     fallback: Fallback | None = None
     tag: float | None = None
     logprobs: tuple[str, ...] = ()
+    dialect: str | None = None
+    reasoning_tokens: int = 0
 
     @property
     def task_id(self) -> str:
@@ -399,6 +407,8 @@ class Snapshot:
     fallback: Fallback | None = None
     tag: float | None = None
     logprobs: tuple[str, ...] = ()
+    dialect: str | None = None
+    reasoning_tokens: int = 0
 
     def restore(self) -> Task:
         """A task that continues where this snapshot was taken."""

@@ -202,6 +202,7 @@ class Calls:
         connection: Connection,
     ) -> list[Ended]:
         ends: dict[int, Ended] = {}
+        speaking: set[int] = set()
         while len(ends) < len(followings):
             await wake.wait()
             if connection.gone:
@@ -212,6 +213,9 @@ class Calls:
                     continue
                 text, tokens = following.take()
                 if text:
+                    if following.dialect is not None and index not in speaking:
+                        speaking.add(index)
+                        chunks.speaks(index, following.dialect)
                     logs = [logprobs.shown(each) for each in tokens] if held.logprobs else None
                     said.append(chunks.text(index, text, logs))
                 if following.over:

@@ -77,6 +77,7 @@ class Following(TopicPort):
         self._wanting: deque[Callable[[], bool]] = deque()
         self._held_bytes = 0  # by the channel
         self._untold: list[tuple[int, int]] = []  # where text came without its tokens
+        self.dialect: str | None = None  # of its text (`edge.tasks.task.Task`), known before that
         self.over = False
         self.error: ElwiftError | None = None
 
@@ -152,11 +153,13 @@ class Following(TopicPort):
     def _mergeable(self, push: MergeablePush) -> None:
         update = push.payload
         assert isinstance(update, ProgressUpdate), "a task's channel merges nothing else"
+        self.dialect = update.dialect
         self._text(update.offset, update.delta, update.logprobs)
 
     def _replied(self, reply: Reply) -> None:
         response: Any = reply.response
         if reply.status == "ok":
+            self.dialect = response["task"]["dialect"]
             self._text(response["offset"], response["delta"])
         elif response["reason"] == "not found":
             self.give_up(NotFound(f"there is no task {self.task_id}", field="task_id"))
@@ -165,6 +168,7 @@ class Following(TopicPort):
 
     def _message(self, name: str, payload: Any) -> None:
         if name == "progress":
+            self.dialect = payload["dialect"]
             self._text(payload["offset"], payload["delta"])
         elif name == "completed":
             self.over = True

@@ -7,12 +7,14 @@ send members that were new last week. What is known and cannot be done is refuse
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
 import orjson
 
 from edge.conversation import Message
+from edge.engine.messages import NOT_BESIDE_A_GRAMMAR
 from edge.errors import InvalidRequest
 from edge.gateway.fields import Field
 from edge.gateway.problems import MalformedBody
@@ -101,16 +103,16 @@ def make(
     options: Options,
     *,
     prompt: str | None = None,
-    pairs: tuple[tuple[str, str], ...] | None = None,
+    messages: tuple[Message, ...] | None = None,
 ) -> Request:
-    """The task's request, of a prompt or of ``pairs`` of role and content. It is answered by the
-    model that was named, or by none: an answer of another would come under a foreign name."""
+    """The task's request, of a prompt or of ``messages``. It is answered by the model that was
+    named, or by none: an answer of another would come under a foreign name."""
     check_key(caller.key)
     return Request(
         task_id=task_id,
         client=caller.client,
         prompt=prompt,
-        messages=None if pairs is None else tuple(Message(*pair) for pair in pairs),
+        messages=messages,
         model=bounds.model,
         options=options,
         max_attempts=bounds.defaults.max_attempts,
@@ -120,6 +122,22 @@ def make(
         submission=caller.fingerprint,
         address=caller.address,
         user=_checked(FIELDS["user"], "user", body) if body.get("user") else None,
+    )
+
+
+def with_tools(
+    request: Request, tools: str | None, choice: str, parallel: bool, variables: str | None
+) -> Request:
+    """The same request, for which the model may call these tools, as `Request` has them, and its
+    template is told what ``variables`` say. InvalidRequest for options that do not go with that."""
+    asked = {name: getattr(request.options, name) for name in NOT_BESIDE_A_GRAMMAR}
+    refuse_beside_format(asked | {"tools": tools, "tool_choice": choice})
+    return replace(
+        request,
+        tools=tools,
+        tool_choice=choice,
+        parallel_tool_calls=parallel,
+        template_variables=variables,
     )
 
 

@@ -16,6 +16,7 @@ import orjson
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.errors import ElwiftError
 from edge.gateway.calls.forms import Ended, Tokens
+from edge.gateway.calls.spoken import Spoken, content_of
 from edge.gateway.ollama import errors
 from edge.services.task.wire import rfc3339
 
@@ -60,21 +61,30 @@ class Answer:
         self._say = say
         self._clock = clock
         self._begun_ns = clock.now_ns()
+        self._spoken = Spoken(None)
 
     def begin(self, index: int) -> bytes:
         """Nothing: the head of the answer says that there is one."""
         return b""
 
+    def speaks(self, index: int, dialect: str) -> None:
+        """Its text, before any of that, is of this dialect."""
+        self._spoken = Spoken(dialect)
+
     def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
         """More of its text, with the tokens whose text begins in it where they are wanted."""
-        said = self._line(text, done=False)
+        content = content_of(self._spoken.feed(text))
+        if not content and tokens is None:
+            return b""
+        said = self._line(content, done=False)
         if tokens is not None:
             said["logprobs"] = _logprobs(tokens)
         return line(said)
 
     def end(self, index: int, ended: Ended) -> bytes:
-        """Nothing: the last line says all of it."""
-        return b""
+        """What was held back of its text; the last line says all else."""
+        rest = content_of(self._spoken.end())
+        return line(self._line(rest, done=False)) if rest else b""
 
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives."""
@@ -90,7 +100,7 @@ class Answer:
 
     def whole(self, ended: Sequence[Ended]) -> dict[str, Any]:
         """All in one."""
-        said = self._line(ended[0].text, done=True)
+        said = self._line(ended[0].content, done=True)
         if ended[0].tokens is not None:
             said["logprobs"] = _logprobs(ended[0].tokens)
         return said | self._figures(ended[0])

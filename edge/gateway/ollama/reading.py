@@ -78,8 +78,8 @@ def _call(
     bounds: Bounds,
     said: tuple[Message, ...],
 ) -> Call:
-    request = make(body, task_id, caller, bounds, _options(body, bounds), pairs=())
-    request = replace(request, messages=said, template_variables=_thinking(body))
+    request = make(body, task_id, caller, bounds, _options(body, bounds), messages=said)
+    request = replace(request, template_variables=_thinking(body))
     return Call((request,), 1, streams(body), False, body)
 
 

@@ -7,9 +7,13 @@ from typing import Any, Final
 
 import orjson
 
+from edge.answers.deltas import Delta
 from edge.errors import ElwiftError
 from edge.gateway.calls.forms import Ended, Head, Tokens
+from edge.gateway.calls.reading import choice_id
+from edge.gateway.calls.spoken import Spoken, content_of
 from edge.gateway.openai import errors
+from edge.gateway.openai.deltas import as_delta
 
 DONE: Final = b"data: [DONE]\n\n"
 EVENTS: Final = "text/event-stream"
@@ -41,7 +45,9 @@ def usage(ended: Sequence[Ended], choices: int) -> dict[str, Any]:
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": sum(each["cached_tokens"] for each in prompts)},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": sum(each.usage["reasoning_tokens"] for each in ended)
+        },
     }
 
 
@@ -84,7 +90,7 @@ def chat(head: Head, ended: Sequence[Ended]) -> dict[str, Any]:
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": each.text, "refusal": None},
+                "message": _message(each),
                 "finish_reason": each.finish_reason,
                 "logprobs": None if each.tokens is None else chat_tokens(each.tokens),
             }
@@ -92,6 +98,11 @@ def chat(head: Head, ended: Sequence[Ended]) -> dict[str, Any]:
         ],
         "usage": usage(ended, len(ended)),
     }
+
+
+def _message(ended: Ended) -> dict[str, Any]:
+    said = ended.message or {"role": "assistant", "content": ended.text}
+    return {**said, "refusal": None}
 
 
 def completion(head: Head, ended: Sequence[Ended], choices: int) -> dict[str, Any]:
@@ -104,7 +115,7 @@ def completion(head: Head, ended: Sequence[Ended], choices: int) -> dict[str, An
         "choices": [
             {
                 "index": index,
-                "text": each.text,
+                "text": each.content,
                 "finish_reason": each.finish_reason,
                 "logprobs": None if each.tokens is None else completion_tokens(each.tokens),
             }
@@ -122,12 +133,23 @@ class _Chunks:
 
     def __init__(self, head: Head, id_prefix: str, kind: str, *, include_usage: bool) -> None:
         self._include_usage = include_usage
+        self._task_id = head.task_id
+        self._spoken: dict[int, Spoken] = {}
         self._head = {
             "id": id_prefix + head.task_id,
             "object": kind,
             "created": head.created_s,
             "model": head.model,
         }
+
+    def speaks(self, index: int, dialect: str) -> None:
+        """Its text, before any of that, is of this dialect."""
+        self._spoken[index] = Spoken(dialect)
+
+    def _of(self, index: int) -> Spoken:
+        if index not in self._spoken:
+            self._spoken[index] = Spoken(None)
+        return self._spoken[index]
 
     def close(self, ended: Sequence[Ended], choices: int) -> bytes:
         """The end of all."""
@@ -153,11 +175,24 @@ class ChatChunks(_Chunks):
     def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
         """More of its text, with the tokens whose text begins in it where they are wanted."""
         logs = None if tokens is None else chat_tokens(tokens)
-        return self._chunk(index, {"content": text}, logs)
+        said = self._said(index, self._of(index).feed(text))
+        if logs is None:
+            return b"".join(self._chunk(index, delta) for delta in said)
+        first, *others = said or [{"content": ""}]
+        return self._chunk(index, first, logs) + b"".join(
+            self._chunk(index, delta) for delta in others
+        )
 
     def end(self, index: int, ended: Ended) -> bytes:
         """The last of a choice."""
-        return self._chunk(index, {}, reason=ended.finish_reason)
+        rest = self._said(index, self._of(index).end())
+        last = self._chunk(index, {}, reason=ended.finish_reason)
+        return b"".join(self._chunk(index, delta) for delta in rest) + last
+
+    def _said(self, index: int, deltas: Sequence[Delta]) -> list[dict[str, Any]]:
+        task_id = choice_id(self._task_id, index)
+        said = [as_delta(delta, task_id) for delta in deltas]
+        return [each for each in said if each is not None]
 
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives, to whoever counts the time between two chunks."""
@@ -183,11 +218,13 @@ class CompletionChunks(_Chunks):
     def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
         """More of its text, with the tokens whose text begins in it where they are wanted."""
         logs = None if tokens is None else completion_tokens(tokens)
-        return self._chunk(index, text, logs)
+        content = content_of(self._of(index).feed(text))
+        return self._chunk(index, content, logs) if content or logs else b""
 
     def end(self, index: int, ended: Ended) -> bytes:
         """The last of a choice."""
-        return self._chunk(index, "", reason=ended.finish_reason)
+        rest = content_of(self._of(index).end())
+        return self._chunk(index, rest, reason=ended.finish_reason)
 
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives."""

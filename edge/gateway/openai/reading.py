@@ -21,8 +21,10 @@ from edge.gateway.calls.reading import (
     read_logprobs,
     read_options,
     whole,
+    with_tools,
 )
 from edge.gateway.openai import messages as conversation
+from edge.gateway.openai import reasoning, tools
 from edge.tasks import logprobs
 from edge.tasks.task import Request
 
@@ -42,19 +44,17 @@ def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> 
     for name, instead in _REFUSED.items():
         if body.get(name):
             raise InvalidRequest(f"{name} is not supported: {instead}", field=name)
-    if body.get("tools"):
-        raise InvalidRequest("tools are not supported yet", field="tools")
-    if body.get("tool_choice") not in (None, "none", "auto"):
-        raise InvalidRequest("without tools there is none to choose", field="tool_choice")
-    refuse_reasoning(body.get("reasoning_effort"), "reasoning_effort")
-    refuse_reasoning(body.get("chat_template_kwargs"), "chat_template_kwargs")
+    variables = reasoning.variables(
+        body.get("reasoning_effort"), "reasoning_effort", body.get(reasoning.KWARGS)
+    )
     _modalities(body)
     if "messages" not in body:
         raise InvalidRequest("messages is missing", field="messages")
-    pairs = conversation.read(body["messages"])
+    said = conversation.read(body["messages"])
     options = read_options(body, bounds, LIMITS, read_logprobs(body))
     choices = whole(body, "n", 1, CHOICES_MAX, default=1)
-    request = make(body, task_id, caller, bounds, options, pairs=pairs)
+    request = make(body, task_id, caller, bounds, options, messages=said)
+    request = with_tools(request, *tools.read(body), variables)
     return _call(body, [request], choices)
 
 
@@ -115,12 +115,6 @@ def _prompts(value: Any) -> list[str]:
         if not each.strip():
             raise InvalidRequest(f"{where} must not be empty", field=where)
     return given
-
-
-def refuse_reasoning(wish: Any, field: str) -> None:
-    """What a template would be told, which none is yet."""
-    if wish:
-        raise InvalidRequest(f"{field} is not supported yet", field=field)
 
 
 def _modalities(body: dict[str, Any]) -> None:

@@ -10,12 +10,15 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from edge.conversation import Message
 from edge.errors import ElwiftError, InvalidRequest
 from edge.gateway.calls import reading
 from edge.gateway.calls.forms import Ended, Head, Tokens
-from edge.gateway.openai import errors, messages
+from edge.gateway.calls.spoken import Spoken
+from edge.gateway.chat_fields import check_answers
+from edge.gateway.openai import errors, items, messages, reasoning, tools
 from edge.gateway.openai.forms import EVENTS, event
-from edge.gateway.openai.reading import LIMITS, refuse_reasoning
+from edge.gateway.openai.reading import LIMITS
 from edge.gateway.reading import clipped
 from edge.gateway.submission import MESSAGES_MAX
 from edge.tasks.task import State
@@ -48,27 +51,16 @@ def read(
     for name, instead in _REFUSED.items():
         if body.get(name):
             raise InvalidRequest(f"{name} is not supported: {instead}", field=name)
-    _tools(body)
-    refuse_reasoning(_object(body, "reasoning").get("effort"), "reasoning.effort")
+    effort = _object(body, "reasoning").get("effort")
+    variables = reasoning.variables(effort, "reasoning.effort", body.get(reasoning.KWARGS))
     reading.flag(body, "background")
     text = _object(body, "text")
     if text.get("format") is not None:
         body = body | {"response_format": _format(text["format"])}
     options = reading.read_options(body, bounds, LIMITS)
-    request = reading.make(body, task_id, caller, bounds, options, pairs=_conversation(body))
+    request = reading.make(body, task_id, caller, bounds, options, messages=_conversation(body))
+    request = reading.with_tools(request, *tools.read(body, flat=True), variables)
     return reading.Call((request,), 1, reading.flag(body, "stream"), True, body)
-
-
-def _tools(body: dict[str, Any]) -> None:
-    tools = body.get("tools", [])
-    if not isinstance(tools, list):
-        raise InvalidRequest("tools has to be a list", field="tools")
-    # Agents name tools of OpenAI's own, too, which nobody has here; they can do without.
-    for at, tool in enumerate(tools):
-        if isinstance(tool, dict) and tool.get("type") == "function":
-            raise InvalidRequest("tools are not supported yet", field=f"tools[{at}]")
-    if body.get("tool_choice") not in (None, "none", "auto"):
-        raise InvalidRequest("without tools there is none to choose", field="tool_choice")
 
 
 def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
@@ -87,27 +79,31 @@ def _format(value: Any) -> Any:
     return {"type": "json_schema", "json_schema": inner}
 
 
-def _conversation(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _conversation(body: dict[str, Any]) -> tuple[Message, ...]:
     given = body.get("input")
-    pairs: list[tuple[str, str]] = []
+    said: list[Message] = []
     instructions = body.get("instructions")
     if instructions is not None:
-        pairs.append(("system", messages.content("instructions", instructions)))
+        said.append(Message("system", messages.content("instructions", instructions)))
     if isinstance(given, str):
-        pairs.append(("user", given))
+        said.append(Message("user", given))
     elif isinstance(given, list) and 0 < len(given) <= MESSAGES_MAX:
         for at, item in enumerate(given):
-            pairs += _item(f"input[{at}]", item)
+            _add(said, f"input[{at}]", item)
     else:
         raise InvalidRequest(
             f"input has to be text or a list of 1 to {MESSAGES_MAX} items", field="input"
         )
-    if not any(text.strip() for role, text in pairs if role != "system"):
+    check_answers("input", said)
+    if not any(
+        each.tool_calls or (each.content or "").strip() for each in said if each.role != "system"
+    ):
         raise InvalidRequest("input has to say something", field="input")
-    return messages.in_order(pairs)
+    return messages.in_order(said)
 
 
-def _item(where: str, item: Any) -> list[tuple[str, str]]:
+def _add(said: list[Message], where: str, item: Any) -> None:
+    """One more item. Calls are items of their own here, and a part of the model's message there."""
     kind = item.get("type", "message") if isinstance(item, dict) else None
     if kind == "message":
         role = item.get("role")
@@ -115,12 +111,21 @@ def _item(where: str, item: Any) -> list[tuple[str, str]]:
             known = ", ".join(messages.SPEAKERS)
             raise InvalidRequest(f"the role has to be one of {known}", field=f"{where}.role")
         needed = role != "assistant"
-        return [(role, messages.content(f"{where}.content", item.get("content"), needed=needed))]
-    if kind == "reasoning":
-        return []  # what a model thought before is not put to it again
-    raise InvalidRequest(
-        f"items of the type {clipped(str(kind))!r} are not supported", field=f"{where}.type"
-    )
+        text = messages.content(f"{where}.content", item.get("content"), needed=needed)
+        said.append(Message(role, text))
+    elif kind == "function_call":
+        call = messages.call(where, item, messages.call_id(where, item.get("call_id")))
+        before = said.pop() if said and said[-1].role == "assistant" else Message("assistant", None)
+        calls = (*before.tool_calls, call)
+        said.append(before._replace(content=before.content or None, tool_calls=calls))
+    elif kind == "function_call_output":
+        text = messages.content(f"{where}.output", item.get("output"))
+        called = messages.call_id(where, item.get("call_id"))
+        said.append(Message("tool", text, tool_call_id=called))
+    elif kind != "reasoning":  # what a model thought before is not put to it again
+        raise InvalidRequest(
+            f"items of the type {clipped(str(kind))!r} are not supported", field=f"{where}.type"
+        )
 
 
 # ---- what is answered
@@ -137,6 +142,10 @@ class Asked(NamedTuple):
     form: str | None
     metadata: str | None
     user: str | None
+    tools: str | None = None
+    tool_choice: Any = "auto"
+    parallel_tool_calls: bool = True
+    effort: str | None = None
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any], *, background: bool = False) -> Asked:
@@ -152,7 +161,16 @@ class Asked(NamedTuple):
             _text(options["response_format"]),
             _text(document["metadata"]),
             document["user"],
+            _text(document.get("tools")),
+            _choice(document.get("tool_choice", "auto")),
+            document.get("parallel_tool_calls", True),
+            orjson.loads(_text(document.get("template_variables")) or "{}").get("reasoning_effort"),
         )
+
+
+def _choice(choice: Any) -> Any:
+    """As this interface says it: what it names lies flat."""
+    return choice if isinstance(choice, str) else {"type": "function", **choice["function"]}
 
 
 def _text(fragment: Any) -> str | None:
@@ -175,8 +193,11 @@ def response(
     *,
     ended: Ended | None = None,
     error: ElwiftError | None = None,
+    output: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """A ``response``."""
+    """A ``response``; ``output`` are its items, where they have been told already."""
+    if output is None and ended is not None:
+        output = items.of_answer(head.task_id, ended.text, ended.message, status)
     told = None if error is None else errors.told(error)["error"]
     return {
         "id": ID + head.task_id,
@@ -189,15 +210,15 @@ def response(
         "instructions": asked.instructions,
         "max_output_tokens": asked.max_output_tokens,
         "model": head.model,
-        "output": [] if ended is None else [_message(head, ended.text, status)],
-        "parallel_tool_calls": True,
+        "output": [] if output is None else output,
+        "parallel_tool_calls": asked.parallel_tool_calls,
         "previous_response_id": None,
-        "reasoning": {"effort": None, "summary": None},
+        "reasoning": {"effort": asked.effort, "summary": None},
         "store": True,
         "temperature": asked.temperature,
         "text": {"format": _flat(asked.form)},
-        "tool_choice": "auto",
-        "tools": [],
+        "tool_choice": asked.tool_choice,
+        "tools": tools.as_told(asked.tools),
         "top_p": asked.top_p,
         "truncation": "disabled",
         "usage": None if ended is None else _usage(ended.usage),
@@ -217,22 +238,8 @@ def _usage(usage: Mapping[str, int]) -> dict[str, Any]:
         "input_tokens": usage["prompt_tokens"],
         "input_tokens_details": {"cached_tokens": usage["cached_tokens"]},
         "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage["reasoning_tokens"]},
         "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"],
-    }
-
-
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _message(head: Head, text: str | None, status: str) -> dict[str, Any]:
-    return {
-        "id": f"msg_{head.task_id}",
-        "type": "message",
-        "status": status if status in ("in_progress", "incomplete") else "completed",
-        "role": "assistant",
-        "content": [] if text is None else [_part(text)],
     }
 
 
@@ -250,38 +257,26 @@ class ResponseChunks:
         self._head = head
         self._asked = asked
         self._number = 0
-        self._begun = False  # its message is
-        self._place = {
-            "item_id": f"msg_{head.task_id}", "output_index": 0, "content_index": 0,
-        }  # fmt: skip
+        self._spoken = Spoken(None)
+        self._items = items.Items(head.task_id)
 
     def begin(self, index: int) -> bytes:
         """The first events."""
         queued = self._response("queued")
         return self._event("response.created", response=queued) + self.nothing(index)
 
+    def speaks(self, index: int, dialect: str) -> None:
+        """Its text, before any of that, is of this dialect."""
+        self._spoken = Spoken(dialect)
+
     def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
         """More of its text."""
-        # Events are numbered as they are made.
-        begun = self._begin_message()
-        return begun + self._event(
-            "response.output_text.delta", delta=text, logprobs=[], **self._place
-        )
+        return self._told(self._items.add(self._spoken.feed(text)))
 
     def end(self, index: int, ended: Ended) -> bytes:
-        """The end of its message."""
-        text, status = ended.text, ended_status(ended)
-        return b"".join(
-            (
-                self._begin_message(),
-                self._event("response.output_text.done", text=text, logprobs=[], **self._place),
-                self._event("response.content_part.done", part=_part(text), **self._place),
-                self._event(
-                    "response.output_item.done", output_index=0,
-                    item=_message(self._head, text, status),
-                ),
-            )
-        )  # fmt: skip
+        """The end of its items."""
+        rest = self._items.add(self._spoken.end())
+        return self._told(rest + self._items.end(ended_status(ended)))
 
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives."""
@@ -289,8 +284,8 @@ class ResponseChunks:
 
     def close(self, ended: Sequence[Ended], choices: int) -> bytes:
         """The last event, with all that there was."""
-        status = ended_status(ended[0])
-        whole = response(self._head, self._asked, status, ended=ended[0])
+        status, output = ended_status(ended[0]), self._items.output
+        whole = response(self._head, self._asked, status, ended=ended[0], output=output)
         return self._event(f"response.{status}", response=whole)
 
     def fail(self, error: ElwiftError) -> bytes:
@@ -298,17 +293,11 @@ class ResponseChunks:
         failed = response(self._head, self._asked, "failed", error=error)
         return self._event("response.failed", response=failed)
 
-    def _begin_message(self) -> bytes:
-        if self._begun:
-            return b""
-        self._begun = True
-        item = _message(self._head, None, "in_progress")
-        return self._event("response.output_item.added", output_index=0, item=item) + self._event(
-            "response.content_part.added", part=_part(""), **self._place
-        )
-
     def _response(self, status: str) -> dict[str, Any]:
         return response(self._head, self._asked, status)
+
+    def _told(self, events: Sequence[items.Event]) -> bytes:
+        return b"".join(self._event(kind, **members) for kind, members in events)
 
     def _event(self, kind: str, **members: Any) -> bytes:
         number, self._number = self._number, self._number + 1

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from edge.answers.reader import read
 from edge.services.task.journal import Unreadable, rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Request, State
@@ -63,4 +64,9 @@ def _answer(stored: StoredTask) -> str | None:
     except Unreadable:
         return None
     answered = snapshot.state is State.COMPLETED and snapshot.source == "model"
-    return snapshot.text if answered else None
+    if not answered:
+        return None
+    if snapshot.dialect is None:
+        return snapshot.text
+    # Who gets it may be answered by another model, whose text is read in another way.
+    return read(snapshot.dialect, snapshot.text).content or None

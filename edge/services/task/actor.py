@@ -32,13 +32,15 @@ from edge.services.task.messages import (
     FoundAnswer,
     NoAnswer,
     Watch,
+    offered,
 )
+from edge.services.task.reading import TOOL_CALL, Reading, reading_of
 from edge.services.task.turns import Turn
 from edge.services.task.wire import QueuePosition
 from edge.tasks import effects, events, machine
 from edge.tasks.line import Entry
 from edge.tasks.machine import IllegalTransition
-from edge.tasks.task import ENGINE_DIED, State, Task, Usage
+from edge.tasks.task import ENGINE_DIED, TOOL_CALLS, State, Task, Usage
 
 CANCEL_MS: Final = 3_000
 """How long a cancel waits for its commit before it is answered all the same: for longer than until
@@ -95,6 +97,7 @@ class TaskActor(Actor):
         "_may_have_caused",
         "_most_likely_caused",
         "_no_fallback",
+        "_reading",
         "task",
     )  # fmt: skip
 
@@ -108,6 +111,7 @@ class TaskActor(Actor):
         # It may have caused the end of an engine; most likely so if it had made no token there.
         self._may_have_caused = self._most_likely_caused = False
         self._no_fallback = False
+        self._reading: Reading | None = None  # where its text says more than its content
         self._cancels: tuple[_Answer, ...] = ()  # who waits for the end
 
     def started(self) -> None:
@@ -257,6 +261,8 @@ class TaskActor(Actor):
         lines = output.logprobs
         offset = machine.progress(task, output.prefilled, tokens, text, moment, lines)
         self._audience.progress("decode" if tokens else "prefill", text, offset)
+        if self._reading is not None:
+            self._read(self._reading, len(tokens), text)
         self._deps.journal.mark(self._live)
         if first and task.timings.ttft_ms is not None:
             self._deps.telemetry.emit(
@@ -266,13 +272,28 @@ class TaskActor(Actor):
             self._may_have_caused = held.alone = False
             self._deps.turns.cleared(held.key)
 
+    def _read(self, reading: Reading, tokens: int, text: str) -> None:
+        """Tells of the calls in it."""
+        if reading.thinks:
+            self.task.reasoning_tokens += tokens
+        for call in reading.feed(text):
+            self._audience.tell(TOOL_CALL, call)
+
     def _finished(self, end: Finished) -> None:
         usage = Usage(end.prompt_tokens, end.cached_tokens, end.completion_tokens)
         text = end.text
         form = self.task.request.options.response_format
         if form is not None and end.reason != "cancelled":
-            text += answer_form.ending(form, self.task.text + text)
-        self._apply(events.Finish(end.reason, text, usage, end.prefill_ms, end.decode_ms))
+            text += answer_form.ending(form, self.task.text + text, self.task.dialect)
+        reason, reading = end.reason, self._reading
+        if reading is not None:
+            if text:
+                # Told like all that came before, so that the calls in it are told behind it.
+                self._output(Output(end.key, self.task.prefill_done, (), text))
+                text = ""
+            if reason == "stop" and reading.calls_whole:
+                reason = TOOL_CALLS
+        self._apply(events.Finish(reason, text, usage, end.prefill_ms, end.decode_ms))
 
     def _turn(self, turn: Turn) -> None:
         if self._held is not None or self.task.state is not State.AVAILABLE:
@@ -300,7 +321,9 @@ class TaskActor(Actor):
         if isinstance(message, (FoundAnswer, FallbackReady, NoAnswer)):
             held.answered()
         if isinstance(message, Admitted):
-            self._apply(events.Admit(message.prompt_tokens, message.cached_tokens))
+            dialect = message.dialect or None
+            self._apply(events.Admit(message.prompt_tokens, message.cached_tokens, dialect))
+            self._reading = reading_of(self.task)
             self._deps.turns.forecast.saw_prompt(self.task)
         elif isinstance(message, Finished):
             self._finished(message)
@@ -337,8 +360,11 @@ class TaskActor(Actor):
         )
 
     def _may_fall_back(self) -> bool:
+        request = self.task.request
         here = self.system.registry.whereis(FALLBACK_NAME) is not None
-        return here and self.task.request.fallback and not self._no_fallback
+        # Who gives tools waits for calls of this model.
+        wanted = request.fallback and offered(request)[0] is None
+        return here and wanted and not self._no_fallback
 
     def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
         attempt = max(1, self.task.attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.answers.reader import read
 from edge.structured import closing, formats
 
 
@@ -17,10 +18,18 @@ def grammar(text: str | None, begun: str) -> str | None:
     return closing.following(rules, begun) or 'root ::= ""'
 
 
-def ending(text: str | None, said: str) -> str:
-    """What makes this answer whole; empty where it is, and where nothing can."""
+def ending(text: str | None, said: str, dialect: str | None = None) -> str:
+    """What makes this answer whole; empty where it is, and where nothing can. Where its text has a
+    dialect the content has the form, and no call and nothing that the model thinks has an end."""
     rules = None if text is None else formats.stored(text).rules()
-    return "" if rules is None else closing.closing(rules, said) or ""
+    if rules is None:
+        return ""
+    if dialect is not None:
+        answer = read(dialect, said)
+        if answer.has_calls or not answer.content:
+            return ""
+        said = answer.content
+    return closing.closing(rules, said) or ""
 
 
 def is_whole(text: str | None, said: str) -> bool:

@@ -180,6 +180,8 @@ def generate(task: Task, key: int) -> Generate:
         begun=begun,
         tools=tools,
         variables=variables,
+        tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls,
     )
 
 

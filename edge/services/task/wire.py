@@ -14,6 +14,7 @@ import orjson
 from edge.clock import NS_PER_US
 from edge.conversation import choice_document
 from edge.phoenix import Encoded
+from edge.services.task.reading import message_of
 from edge.tasks import logprobs as of_tokens
 from edge.tasks.task import Options, Request, State, Task, TaskError
 
@@ -99,11 +100,13 @@ def result_document(task: Task, *, logprobs: bool = False) -> dict[str, Any] | N
     rate = tokens * 1000 / timings.decode_ms if timings.decode_ms else None
     return {
         "text": task.text,
+        "message": message_of(task),
         "finish_reason": task.finish_reason,
         "usage": {
             "prompt_tokens": task.usage.prompt_tokens,
             "cached_tokens": task.usage.cached_tokens,
             "completion_tokens": tokens,
+            "reasoning_tokens": task.reasoning_tokens,
         },
         "timings": {
             "queued_ms": _rounded(timings.queued_ms),
@@ -173,6 +176,7 @@ def document(
         "progress": progress_share(task),
         "tokens": task.tokens_made,
         "fallback": fallback_document(task),
+        "dialect": task.dialect,
         "seq": task.seq,
         "durable": durable,
         "metadata": _as_stored(request.metadata),
@@ -240,9 +244,14 @@ def _chars(message: dict[str, Any]) -> int:
 
 
 def result_for_channels(result: dict[str, Any] | None, chars_max: int) -> dict[str, Any] | None:
-    """The result, its text null where that is longer."""
-    if result is not None and len(result["text"] or "") > chars_max:
-        return result | {"text": None}
+    """The result, its text and its message null where they are longer."""
+    if result is None:
+        return None
+    chars = len(result["text"] or "")
+    if chars > chars_max:
+        result = result | {"text": None}
+    if result["message"] is not None and 2 * chars > chars_max:
+        result = result | {"message": None}
     return result
 
 
@@ -287,6 +296,11 @@ class ProgressUpdate:
     @property
     def task_id(self) -> str:
         return self._task.request.task_id
+
+    @property
+    def dialect(self) -> str | None:
+        """How the task's text says calls and what the model thinks; see `Task`."""
+        return self._task.dialect
 
     @property
     def delta(self) -> str:
@@ -359,6 +373,7 @@ def caught_up(
         "progress": document["progress"],
         "tokens": document["tokens"],
         "eta_ms": document["eta_ms"] or 0,
+        "dialect": document["dialect"],
         "offset": offset,
         "delta": page,
     }

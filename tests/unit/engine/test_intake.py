@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from edge.engine import intake
+from edge.engine.answering import Answering
 from edge.engine.intake import Command, Commands, Dropped, Prepared, Reader, Tokeniser
 from edge.engine.messages import (
     Cancel,
@@ -61,7 +62,11 @@ class Bench:
         self.commands = Commands()
         self.steps = Steps()
         self.tokeniser = Tokeniser(
-            self.pipe, cast(Prompts, self.steps), CONTEXT_TOKENS, self.commands
+            self.pipe,
+            cast(Prompts, self.steps),
+            Answering("", (), str),
+            CONTEXT_TOKENS,
+            self.commands,
         )
         self._frames = FrameReader()
         self._unread: list[Message] = []

@@ -203,6 +203,7 @@ def test_with_a_template_of_no_use_a_users_only_message_is_a_bare_prompt() -> No
 
 
 WITH_TOOLS = (
+    "{# <tool_call> #}"
     "{% for tool in tools %}{{ tool | tojson }}{% endfor %}{% for m in messages %}<|im_start|>"
     "{{ m.role }}\n{{ m.content or '' }}{% for call in m.tool_calls %}"
     "{{ call.function.name }}({{ call.function.arguments | tojson }}){% endfor %}<|im_end|>"
@@ -222,10 +223,50 @@ def test_tools_variables_and_calls_reach_the_template_as_text() -> None:
     assert "ends <|im_end|> all" in described
 
 
-def test_a_template_that_knows_no_tools_says_so() -> None:
-    with pytest.raises(InvalidRequest, match="knows no tools") as raised:
-        tokens_of(prompts(), None, [("user", "hi")], tools=A_TOOL)
-    assert raised.value.field == "tools"
+def test_a_template_that_knows_no_tools_has_a_message_say_them() -> None:
+    tokens = tokens_of(prompts(), None, [("user", "hi")], tools=A_TOOL)
+    said = "".join(chr(token) if token > 0 else "|" for token in tokens)
+    assert said.startswith("|system\nYou can call functions")
+    assert "ends <|im_end|> all" in said
+    assert said.endswith("|\n|user\nhi|\n|assistant\n")
+    no_system = CHATML.replace(
+        "{% for",
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{% for",
+    )
+    told = "".join(
+        map(chr, map(abs, tokens_of(prompts(no_system), None, [("user", "hi")], tools=A_TOOL)))
+    )
+    assert "user\nYou can call functions" in told
+    with pytest.raises(InvalidRequest, match="no"):
+        tokens_of(prompts(no_system), None, [("system", "x"), ("user", "hi")])
+
+
+def test_calls_and_answers_are_text_where_the_template_knows_none() -> None:
+    said = [
+        Message("user", "hi"),
+        Message("assistant", None, (ToolCall("f", "{}", "1"),)),
+        Message("tool", "seen", tool_call_id="1"),
+    ]
+    text = "".join(chr(token) if token > 0 else "|" for token in tokens_of(prompts(), None, said))
+    assert '|assistant\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>|' in text
+    assert "|user\n<tool_response>\nseen\n</tool_response>|" in text
+
+
+MISTRALS = (
+    "{# tools [TOOL_CALLS] #}{% for m in messages %}{% for call in m.tool_calls %}"
+    "{{ call.id }}{% endfor %}{{ m.tool_call_id }}{% endfor %}"
+)
+
+
+def test_mistrals_templates_get_ids_of_nine_letters() -> None:
+    said = [
+        Message("assistant", None, (ToolCall("f", "{}", "call_123"),)),
+        Message("tool", "seen", tool_call_id="call_123"),
+    ]
+    told = "".join(map(chr, tokens_of(prompts(MISTRALS), None, said)))
+    assert len(told) == 18
+    assert told.isalnum()
+    assert told[:9] == told[9:]
 
 
 def test_a_developer_is_the_system_where_the_template_knows_none() -> None:

@@ -248,13 +248,12 @@ def test_what_a_document_has_no_answer_of() -> None:
         end_of({"state": "cancelled"})
     with pytest.raises(errors.TaskFailed, match="x"):
         end_of({"state": "discarded", "errors": [{"code": "c", "message": "x"}]})
-    usage = {"prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
+    usage = {
+        "prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1, "reasoning_tokens": 0,
+    }  # fmt: skip
     result: dict[str, Any] = {
-        "text": "a",
-        "finish_reason": "stop",
-        "usage": usage,
-        "logprobs": None,
-    }
+        "text": "a", "finish_reason": "stop", "usage": usage, "logprobs": None, "message": None,
+    }  # fmt: skip
     result["timings"] = timings = {"queued_ms": 1.0}
     ended = end_of({"state": "completed", "result": result})
     assert ended == Ended("a", "stop", usage, None, timings)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge.conversation import Message
 from edge.errors import InvalidRequest
 from edge.gateway.calls import reading
 from edge.gateway.calls.reading import Bounds, Caller
@@ -64,8 +65,8 @@ def test_the_first_task_has_the_calls_own_id() -> None:
 
 def test_a_task_is_answered_by_the_model_that_was_named() -> None:
     caller = Caller("ada", None, "k", reading.fingerprint(b"{}"))
-    pairs = (("user", "hi"),)
-    request = reading.make({}, uid(1), caller, BOUNDS, options(), pairs=pairs)
+    said = (Message("user", "hi"),)
+    request = reading.make({}, uid(1), caller, BOUNDS, options(), messages=said)
     assert (request.model, request.fallback, request.idempotency_key) == ("tiny", False, "k")
     with pytest.raises(InvalidRequest):
-        reading.make({}, uid(1), caller._replace(key=""), BOUNDS, options(), pairs=pairs)
+        reading.make({}, uid(1), caller._replace(key=""), BOUNDS, options(), messages=said)

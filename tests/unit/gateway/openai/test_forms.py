@@ -8,13 +8,15 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.answers.ids import call_id
+from edge.answers.reader import read as read_answer
 from edge.errors import NotFound
 from edge.gateway.calls.forms import Ended, Head
 from edge.gateway.openai import forms
 from edge.gateway.openai.forms import ChatChunks, CompletionChunks
 
 HEAD = Head("t", 7, "tiny")
-USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3}
+USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3, "reasoning_tokens": 1}
 TOKEN = {
     "token": "a", "bytes": [97], "logprob": -0.5, "offset": 4,
     "top_logprobs": [{"token": "b", "bytes": [98], "logprob": -1.0}],
@@ -54,6 +56,7 @@ def test_a_chat() -> None:
     assert document["usage"]["completion_tokens"] == 6
     assert document["usage"]["total_tokens"] == 11
     assert document["usage"]["prompt_tokens_details"] == {"cached_tokens": 2}
+    assert document["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2}
 
 
 def test_a_completion_has_the_prompts_of_all_its_choices() -> None:
@@ -93,3 +96,51 @@ def test_chunks_of_a_completion() -> None:
     assert read(chunks.end(0, ended()))["choices"][0]["finish_reason"] == "stop"
     failed = read(chunks.fail(NotFound("no")))
     assert (set(failed), failed["error"]["message"]) == ({"error"}, "no")
+
+
+CALL_TEXT = 'Hm</think>So <tool_call>{"name": "go", "arguments": {"a":1}}</tool_call>'
+DIALECT = "hermes calls </think> within"
+
+
+def deltas(data: bytes) -> list[Any]:
+    return [read(each + b"\n\n")["choices"][0]["delta"] for each in data.split(b"\n\n")[:-1]]
+
+
+def test_chunks_tell_of_thoughts_and_calls() -> None:
+    chunks = ChatChunks(HEAD)
+    chunks.speaks(0, DIALECT)
+    told = [each for char in CALL_TEXT for each in deltas(chunks.text(0, char, None))]
+    told += deltas(chunks.end(0, ended(reason="tool_calls")))
+    assert "".join(each.get("reasoning_content", "") for each in told) == "Hm"
+    assert "".join(each.get("content", "") for each in told) == "So"
+    (first, *others) = [call for each in told for call in each.get("tool_calls", ())]
+    assert (first["id"], first["type"], first["index"]) == (call_id("t", 0), "function", 0)
+    assert first["function"] == {"name": "go", "arguments": ""}
+    assert "".join(each["function"]["arguments"] for each in others) == '{"a":1}'
+    assert all(set(each) == {"index", "function"} for each in others)
+    assert told[-1] == {}
+
+
+def test_tokens_are_told_also_where_text_is_held_back() -> None:
+    chunks = ChatChunks(HEAD)
+    chunks.speaks(0, DIALECT)
+    chunk = read(chunks.text(0, "</thi", [TOKEN]))["choices"][0]
+    assert (chunk["delta"], len(chunk["logprobs"]["content"])) == ({"content": ""}, 1)
+    assert chunks.text(0, "nk", None) == b""
+
+
+def test_a_chat_with_calls() -> None:
+    message = read_answer(DIALECT, CALL_TEXT).message("t")
+    said = ended(CALL_TEXT, "tool_calls")._replace(message=message)
+    (choice,) = forms.chat(HEAD, [said])["choices"]
+    assert choice["message"] == message | {"refusal": None}
+    assert choice["finish_reason"] == "tool_calls"
+    assert forms.completion(HEAD, [said], 1)["choices"][0]["text"] == "So"
+
+
+def test_a_completion_is_content_alone() -> None:
+    chunks = CompletionChunks(HEAD)
+    chunks.speaks(0, DIALECT)
+    assert chunks.text(0, "Hm", None) == b""
+    assert read(chunks.text(0, "</think>So ", None))["choices"][0]["text"] == "So"
+    assert read(chunks.end(0, ended()))["choices"][0]["text"] == " "

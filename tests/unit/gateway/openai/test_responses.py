@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import orjson
 import pytest
 
-from edge.gateway.calls import errors
+from edge.answers.reader import read as read_answer
+from edge.errors import InvalidRequest
+from edge.gateway.calls import errors, reading
 from edge.gateway.calls.forms import Ended, Head
 from edge.gateway.openai import responses
 from edge.gateway.openai.responses import Asked, ResponseChunks
+from edge.settings import Tasks as Defaults
 
 HEAD = Head("t", 7, "tiny")
 ASKED = Asked(None, False, 9, 0.5, 1.0, None, '{"a":"b"}', None)
-USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3}
+USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3, "reasoning_tokens": 1}
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,52 @@ def test_a_message_begins_once_also_without_text() -> None:
     assert both.count(b"event: response.output_item.added") == 1
     numbers = re.findall(rb'"sequence_number":(\d+)', both)
     assert numbers == [b"%d" % number for number in range(7)]
+
+
+def test_what_was_thought_and_called_are_items() -> None:
+    chunks = ResponseChunks(HEAD, ASKED)
+    chunks.speaks(0, "hermes calls </think> within")
+    text = 'Hm</think><tool_call>{"name": "go", "arguments": {}}</tool_call>'
+    message = read_answer("hermes calls </think> within", text).message("t")
+    ended = Ended(text, "tool_calls", USAGE, None, message=message)
+    said = chunks.text(0, text, None) + chunks.end(0, ended) + chunks.close([ended], 1)
+    last = orjson.loads(said.rstrip().rpartition(b"\ndata: ")[2])
+    assert last["type"] == "response.completed"
+    assert [each["type"] for each in last["response"]["output"]] == ["reasoning", "function_call"]
+    whole = responses.response(HEAD, ASKED, "completed", ended=ended)
+    assert whole["output"] == last["response"]["output"]
+    assert whole["usage"]["output_tokens_details"] == {"reasoning_tokens": 1}
+
+
+def body(**members: Any) -> Any:
+    bounds = reading.Bounds(Defaults(), 512, "tiny")
+    return responses.read(members, TASK, reading.Caller("me", None), bounds).requests[0]
+
+
+TASK = "00000000-0000-4000-8000-000000000000"
+CALL = {"type": "function_call", "call_id": "c", "name": "go", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "gone"}
+
+
+def test_calls_are_items_of_their_own() -> None:
+    said = [
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, CALL,
+        CALL | {"call_id": "d"}, OUTPUT, OUTPUT | {"call_id": "d"},
+    ]  # fmt: skip
+    user, model, first, second = body(input=said).messages
+    assert (user.content, model.content, first.content) == ("a", "b", "gone")
+    assert [call.call_id for call in model.tool_calls] == ["c", "d"]
+    assert second.tool_call_id == "d"
+    (_, alone, _) = body(input=[said[0], CALL, OUTPUT]).messages
+    assert alone.content is None
+
+
+def test_tools_and_effort_of_a_response() -> None:
+    request = body(
+        input="a", tools=[{"type": "function", "name": "go"}], tool_choice="required",
+        reasoning={"effort": "low"}, parallel_tool_calls=False,
+    )  # fmt: skip
+    assert (request.tool_choice, request.parallel_tool_calls) == ("required", False)
+    assert orjson.loads(request.template_variables or "")["reasoning_effort"] == "low"
+    with pytest.raises(InvalidRequest, match="answers no call"):
+        body(input=[{"role": "user", "content": "a"}, OUTPUT])

@@ -1,0 +1,1 @@
+"""What a model's text says besides its content: what it thought, and tools that it calls."""
