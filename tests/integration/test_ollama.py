@@ -156,7 +156,7 @@ async def test_models(client: ollama.AsyncClient) -> None:
     assert shown.modelinfo is not None
     assert shown.modelinfo["general.architecture"] == "llama"
     assert shown.modelinfo["llama.context_length"] == 4_096, "what the engine has"
-    assert shown.capabilities == ["completion"]
+    assert shown.capabilities == ["completion", "tools"]
     (running,) = (await client.ps()).models
     assert (running.model, running.digest) == (MODEL, model.digest)
     assert running.context_length == 4_096
@@ -197,7 +197,8 @@ async def test_apps_find_out_that_somebody_is_there(node: ScriptedNode) -> None:
 
 async def test_what_cannot_be_done_is_refused_by_its_name(node: ScriptedNode) -> None:
     assert "images" in await refusal(node, messages=[{**HI[0], "images": ["aGk="]}])
-    assert "think" in await refusal(node, think=True)
+    assert "think" in await refusal(node, think="hardly")
+    assert "tools" in await refusal(node, tools=[{"type": "function"}])
     assert "temperature" in await refusal(node, options={"temperature": "hot"})
     assert "prompt is too long" in await refusal(node, messages=says("a " * 5_000))
     assert "Invalid schema" in await refusal(node, format={"type": "object", "not": {}})

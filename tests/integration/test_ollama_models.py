@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import ollama
 import pytest
 import pytest_asyncio
 from pydantic import BaseModel, Field
 
 from tests.support.node import RunningNode, serving
-from tests.support.ollama_calls import ollama_library
+from tests.support.ollama_calls import lines, ollama_library
 from tests.support.openai_calls import says
 from tests.support.smollm2 import smollm2
 
@@ -119,3 +120,43 @@ async def test_a_prompt_that_is_too_long_is_refused(client: ollama.AsyncClient, 
     with pytest.raises(ollama.ResponseError, match="too long") as caught:
         await client.chat(model, says("one two three four " * 6_000))
     assert caught.value.status_code == 400
+
+
+async def test_tools(client: ollama.AsyncClient, model: str, node: RunningNode) -> None:
+    tools: Any = [
+        {
+            "type": "function",
+            "function": {
+                "name": "get_weather",
+                "description": "The weather of a city.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string", "maxLength": 12}},
+                    "required": ["city"],
+                },
+            },
+        }
+    ]
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    body = {
+        "model": model, "messages": says("What is the weather in Rome?"), "tools": tools,
+        "tool_choice": choice, "parallel_tool_calls": False, "options": certain(num_predict=80),
+    }  # fmt: skip
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{node.url}/api/chat", json=body) as response:
+            said = lines(await response.read())
+        async with http.post(f"{node.url}/api/chat", json=body | {"stream": False}) as response:
+            whole = await response.json()
+    calls = [call for each in said for call in each["message"].get("tool_calls", ())]
+    assert [call["function"]["name"] for call in calls] == ["get_weather"]
+    assert list(calls[0]["function"]["arguments"]) == ["city"]
+    assert [call["function"]["name"] for call in whole["message"]["tool_calls"]] == ["get_weather"]
+    assert said[-1]["done_reason"] == whole["done_reason"] == "stop"
+    answered: Any = [
+        *says("What is the weather in Rome?"),
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "tool_name": "get_weather", "content": "sunny"},
+    ]
+    last = await client.chat(model, answered, tools=tools, options=certain())
+    assert last.done
+    assert "tools" in ((await client.show(model)).capabilities or ())

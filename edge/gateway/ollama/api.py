@@ -143,8 +143,8 @@ class OllamaApi:
         name, clock = models.name_of(received.model), self._calls.clock
         if reading.only_loads(received.body, asked):
             return json_response(forms.Answer(name, say, clock).loaded())
-        call, held, _ = await self._entrance.accept(request, received, read)
-        answer = forms.Answer(name, say, clock)
+        call, held, head = await self._entrance.accept(request, received, read)
+        answer = forms.Answer(name, say, clock, head.task_id)
         if call.stream:
             return await self._calls.stream(request, held, answer)
         return await self._calls.whole(request, held, answer.whole)

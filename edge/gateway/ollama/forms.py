@@ -16,11 +16,14 @@ import orjson
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.errors import ElwiftError
 from edge.gateway.calls.forms import Ended, Tokens
-from edge.gateway.calls.spoken import Spoken, content_of
 from edge.gateway.ollama import errors
+from edge.gateway.ollama.said import Pieces, Said
 from edge.services.task.wire import rfc3339
 
 LINES: Final = "application/x-ndjson"
+NOTHING: Final = Said()
+_REASONS: Final = {"length": "length"}
+"""A call of a tool is no reason of its own here."""
 
 
 def stamp(at_ns: int) -> str:
@@ -37,18 +40,23 @@ def line(value: object) -> bytes:
     return data + b"\n"
 
 
-Say = Callable[[str], dict[str, Any]]
-"""Makes the member of a line that has its text."""
+Say = Callable[[Said], dict[str, Any]]
+"""Makes the members of a line that have what is said."""
 
 
-def message(text: str) -> dict[str, Any]:
+def message(said: Said) -> dict[str, Any]:
     """What a chat says."""
-    return {"message": {"role": "assistant", "content": text}}
+    found: dict[str, Any] = {"role": "assistant", "content": said.content}
+    if said.thinking:
+        found["thinking"] = said.thinking
+    if said.calls:
+        found["tool_calls"] = [each.document() for each in said.calls]
+    return {"message": found}
 
 
-def response(text: str) -> dict[str, Any]:
-    """What a generation says."""
-    return {"response": text}
+def response(said: Said) -> dict[str, Any]:
+    """What a generation says, which calls nothing."""
+    return {"response": said.content} | ({"thinking": said.thinking} if said.thinking else {})
 
 
 class Answer:
@@ -56,12 +64,12 @@ class Answer:
 
     content_type: Final = LINES
 
-    def __init__(self, model: str, say: Say, clock: Clock) -> None:
+    def __init__(self, model: str, say: Say, clock: Clock, task_id: str = "") -> None:
         self._model = model
         self._say = say
         self._clock = clock
         self._begun_ns = clock.now_ns()
-        self._spoken = Spoken(None)
+        self._pieces = Pieces(task_id)
 
     def begin(self, index: int) -> bytes:
         """Nothing: the head of the answer says that there is one."""
@@ -69,30 +77,30 @@ class Answer:
 
     def speaks(self, index: int, dialect: str) -> None:
         """Its text, before any of that, is of this dialect."""
-        self._spoken = Spoken(dialect)
+        self._pieces.speaks(dialect)
 
     def text(self, index: int, text: str, tokens: Tokens | None) -> bytes:
         """More of its text, with the tokens whose text begins in it where they are wanted."""
-        content = content_of(self._spoken.feed(text))
-        if not content and tokens is None:
+        said = self._pieces.feed(text)
+        if said == NOTHING and tokens is None:
             return b""
-        said = self._line(content, done=False)
+        told = self._line(said, done=False)
         if tokens is not None:
-            said["logprobs"] = _logprobs(tokens)
-        return line(said)
+            told["logprobs"] = _logprobs(tokens)
+        return line(told)
 
     def end(self, index: int, ended: Ended) -> bytes:
-        """What was held back of its text; the last line says all else."""
-        rest = content_of(self._spoken.end())
-        return line(self._line(rest, done=False)) if rest else b""
+        """What was held back of it; else nothing: the last line says the rest."""
+        said = self._pieces.end()
+        return b"" if said == NOTHING else line(self._line(said, done=False))
 
     def nothing(self, index: int) -> bytes:
         """Says that the connection lives."""
-        return line(self._line("", done=False))
+        return line(self._line(NOTHING, done=False))
 
     def close(self, ended: Sequence[Ended], choices: int) -> bytes:
         """The last line."""
-        return line(self._line("", done=True) | self._figures(ended[0]))
+        return line(self._line(NOTHING, done=True) | self._figures(ended[0]))
 
     def fail(self, error: ElwiftError) -> bytes:
         """The last line of an answer that comes to nothing more."""
@@ -100,24 +108,24 @@ class Answer:
 
     def whole(self, ended: Sequence[Ended]) -> dict[str, Any]:
         """All in one."""
-        said = self._line(ended[0].content, done=True)
+        told = self._line(Said.of(ended[0]), done=True)
         if ended[0].tokens is not None:
-            said["logprobs"] = _logprobs(ended[0].tokens)
-        return said | self._figures(ended[0])
+            told["logprobs"] = _logprobs(ended[0].tokens)
+        return told | self._figures(ended[0])
 
     def loaded(self) -> dict[str, Any]:
         """The answer to who asks for nothing but that the model be there."""
-        return self._line("", done=True) | {"done_reason": "load"}
+        return self._line(NOTHING, done=True) | {"done_reason": "load"}
 
-    def _line(self, text: str, *, done: bool) -> dict[str, Any]:
+    def _line(self, said: Said, *, done: bool) -> dict[str, Any]:
         created_at = stamp(self._clock.wall_ns())
-        return {"model": self._model, "created_at": created_at, **self._say(text), "done": done}
+        return {"model": self._model, "created_at": created_at, **self._say(said), "done": done}
 
     def _figures(self, ended: Ended) -> dict[str, Any]:
         """Why it ended, and how long what took: waiting for its turn is told as loading."""
         timings, usage = ended.timings, ended.usage
         return {
-            "done_reason": ended.finish_reason,
+            "done_reason": _REASONS.get(ended.finish_reason, "stop"),
             "total_duration": max(1, self._clock.now_ns() - self._begun_ns),
             "load_duration": _ns(timings, "queued_ms"),
             "prompt_eval_count": usage["prompt_tokens"],

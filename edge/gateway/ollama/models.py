@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from edge.answers.dialects import HARMONY, recognised
 from edge.gateway.calls.names import LATEST, Known
 from edge.gateway.ollama.forms import stamp
 from edge.inference.description import Description
@@ -65,9 +66,16 @@ def show(known: Known, described: Description, modified_ns: int) -> dict[str, An
         "template": described.template,
         "details": details(known, described),
         "model_info": _info(known, described),
-        "capabilities": ["completion"],
+        "capabilities": capabilities(described),
         "modified_at": stamp(modified_ns),
     }
+
+
+def capabilities(described: Description) -> list[str]:
+    """What can be asked of it. Any model is told of tools, in its template's way or in ours."""
+    model = recognised(described.template)
+    thinks = model.think is not None or model.dialect is HARMONY
+    return ["completion", "tools", *(("thinking",) if thinks else ())]
 
 
 def details(known: Known, described: Description) -> dict[str, Any]:

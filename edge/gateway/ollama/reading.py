@@ -6,7 +6,6 @@ options about how a model is loaded. What is known and cannot be done is refused
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -21,13 +20,17 @@ from edge.gateway.calls.reading import (
     make,
     read_logprobs,
     read_options,
+    with_tools,
 )
 from edge.gateway.ollama import messages as conversation
+from edge.gateway.openai import tools
 from edge.json_values import whole_number
 from edge.tasks.task import Options
 
 _LIMIT: Final = "num_predict"
 _CONTEXT: Final = "num_ctx"
+_NO_TOOLS: Final = tools.Wanted()
+_EFFORTS: Final = ("low", "medium", "high")
 _REFUSED: Final = {
     "raw": "the model's own chat template is always used",
     "template": "the model's own chat template is always used",
@@ -39,9 +42,9 @@ _REFUSED: Final = {
 
 def chat(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> Call:
     """The body of ``/api/chat``. InvalidRequest with the name of what is wrong."""
-    if body.get("tools"):
-        raise InvalidRequest("tools are not supported yet", field="tools")
-    return _call(body, task_id, caller, bounds, conversation.read(body.get("messages")))
+    said = conversation.read(body.get("messages"))
+    # Ollama knows no choice among tools, and some of its clients make one all the same.
+    return _call(body, task_id, caller, bounds, said, tools.read(body))
 
 
 def generate(body: dict[str, Any], task_id: str, caller: Caller, bounds: Bounds) -> Call:
@@ -77,9 +80,10 @@ def _call(
     caller: Caller,
     bounds: Bounds,
     said: tuple[Message, ...],
+    wanted: tools.Wanted = _NO_TOOLS,
 ) -> Call:
     request = make(body, task_id, caller, bounds, _options(body, bounds), messages=said)
-    request = replace(request, template_variables=_thinking(body))
+    request = with_tools(request, *wanted, _thinking(body))
     return Call((request,), 1, streams(body), False, body)
 
 
@@ -118,6 +122,10 @@ def _thinking(body: dict[str, Any]) -> str | None:
     wish = body.get("think")
     if wish is None:
         return None
-    if wish is False:
-        return orjson.dumps({"enable_thinking": False}).decode()
-    raise InvalidRequest("think is not supported yet, but for false", field="think")
+    if isinstance(wish, bool):
+        return orjson.dumps({"enable_thinking": wish}).decode()
+    if isinstance(wish, str) and wish in _EFFORTS:
+        return orjson.dumps({"enable_thinking": True, "reasoning_effort": wish}).decode()
+    raise InvalidRequest(
+        f"think has to be true, false or one of {', '.join(_EFFORTS)}", field="think"
+    )

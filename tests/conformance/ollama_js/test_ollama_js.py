@@ -53,5 +53,5 @@ async def test_the_quick_start(script: Path, tmp_path: Path) -> None:
     assert status == 404
     assert sentence.startswith("model 'nobody' not found")
     assert said["models"] == said["running"] == ["elwift-tiny:latest"]
-    assert said["shown"] == ["completion"]
+    assert said["shown"] == ["completion", "tools"]
     assert said["version"] == VERSION

@@ -15,6 +15,7 @@ from edge.gateway.calls.forms import Ended
 from edge.gateway.ollama import forms
 from edge.gateway.ollama.forms import Answer, line, stamp
 
+CALLED = '<tool_call>{"name": "go", "arguments": {"n": 1}}</tool_call>'
 USAGE = {"prompt_tokens": 5, "cached_tokens": 2, "completion_tokens": 3}
 TIMINGS = {"queued_ms": 1.5, "prefill_ms": 20.0, "decode_ms": None, "ttft_ms": 30.0}
 TOKEN = {
@@ -92,3 +93,22 @@ def test_who_only_loads_is_told_so() -> None:
     said, _ = answer(forms.response)
     loaded = said.loaded()
     assert (loaded["response"], loaded["done"], loaded["done_reason"]) == ("", True, "load")
+
+
+def test_a_call_is_said_when_it_is_whole() -> None:
+    said, _ = answer()
+    said.speaks(0, "hermes calls")
+    assert said.text(0, CALLED[:20], None) == b""
+    told = orjson.loads(said.text(0, CALLED[20:], None) + said.end(0, ended()))
+    (call,) = told["message"]["tool_calls"]
+    assert call["function"] == {"index": 0, "name": "go", "arguments": {"n": 1}}
+    assert told["message"]["content"] == ""
+    last = orjson.loads(said.close([ended()._replace(finish_reason="tool_calls")], 1))
+    assert (last["done_reason"], "tool_calls" in last["message"]) == ("stop", False)
+
+
+def test_thinking_is_apart() -> None:
+    said, _ = answer(forms.response)
+    said.speaks(0, "hermes </think> within")
+    told = orjson.loads(said.text(0, "hm</think>yes", None))
+    assert (told["response"], told["thinking"]) == ("yes", "hm")

@@ -70,7 +70,9 @@ def test_the_context_is_what_a_request_may_have() -> None:
     assert info["general.basename"] == "tiny"
     assert shown["parameters"].split() == ["num_ctx", "2048"]
     assert (shown["template"], shown["license"]) == ("{{ messages }}", "mit")
-    assert "completion" in shown["capabilities"]
+    assert shown["capabilities"] == ["completion", "tools"]
+    thinking = replace(DESCRIBED, template="{{ '<think>' }} {{ '</think>' }}")
+    assert "thinking" in models.show(KNOWN, thinking, 5)["capabilities"]
 
 
 def test_a_digest_is_another_for_another_file() -> None:

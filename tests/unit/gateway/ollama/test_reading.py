@@ -99,12 +99,31 @@ def test_forms() -> None:
     refused("format", format=["json"])
 
 
-def test_thinking_can_be_forbidden() -> None:
-    (request,) = chat(think=False).requests
-    assert request.template_variables == '{"enable_thinking":false}'
-    assert chat().requests[0].template_variables is None
-    for wish in (True, "high", 1):
+def test_thinking_is_told_to_the_template() -> None:
+    def told(**fields: Any) -> Any:
+        text = chat(**fields).requests[0].template_variables
+        return None if text is None else orjson.loads(text)
+
+    assert told() is None
+    assert told(think=False) == {"enable_thinking": False}
+    assert told(think=True) == {"enable_thinking": True}
+    assert told(think="low") == {"enable_thinking": True, "reasoning_effort": "low"}
+    wishes: list[Any] = ["hardly", 1, []]
+    for wish in wishes:
         refused("think", think=wish)
+
+
+def test_tools_are_the_tasks() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    (request,) = chat(tools=[tool]).requests
+    assert request.tools is not None
+    assert orjson.loads(request.tools) == [tool]
+    assert request.tool_choice == "auto"
+    choice = {"type": "function", "function": {"name": "f"}}
+    assert chat(tools=[tool], tool_choice=choice).requests[0].tool_choice == "name:f"
+    assert chat(tools=[]).requests[0].tools is None
+    refused("tools", tools={})
+    refused("tool_choice", tool_choice=choice)
 
 
 def test_logprobs() -> None:
@@ -114,7 +133,6 @@ def test_logprobs() -> None:
 
 
 def test_what_is_known_and_cannot_be_done_is_refused_by_its_name() -> None:
-    refused("tools", tools=[{"type": "function", "function": {"name": "f"}}])
     for name, value in (
         ("raw", True), ("template", "{{ .Prompt }}"), ("suffix", "x"), ("context", [1]),
         ("images", ["aGk="]), ("prompt", " "), ("system", 1),
