@@ -241,7 +241,7 @@ class Parts:
                 HealthSources(
                     self.turns, outside.store, self._steps, self._accepts,
                     outside.memory_free_bytes, self._given_up, self.room.sentence,
-                    lambda: self._facts.template_fault,
+                    lambda: self._facts.template_fault, lambda: self.telemetry.detached,
                 ),
                 model=_identity(outside.model),
             ),

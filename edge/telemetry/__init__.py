@@ -3,7 +3,8 @@
 Code emits events; it neither logs nor counts. Whoever wants to know attaches a handler.
 """
 
-from edge.telemetry.events import EVENTS, Event, Telemetry
+from edge.telemetry.events import Event, Handler, Span, Telemetry
 from edge.telemetry.log import log_events
+from edge.telemetry.table import EVENTS, Kind
 
-__all__ = ["EVENTS", "Event", "Telemetry", "log_events"]
+__all__ = ["EVENTS", "Event", "Handler", "Kind", "Span", "Telemetry", "log_events"]

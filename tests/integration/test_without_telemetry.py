@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.support.node_inside import QUICK, Script
 class Mute(Telemetry):
     """Tells no handler anything."""
 
-    def attach(self, handler: object) -> Callable[[], None]:
+    def attach(self, handler: object, names: Iterable[str] = ()) -> Callable[[], None]:
         return lambda: None
 
 

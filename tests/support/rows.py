@@ -12,7 +12,7 @@ from edge.clock import Clock, ManualClock
 from edge.storage import AuditRow, Store, StoredTask, StoreOptions, TaskRow
 from edge.tasks.task import Task
 from edge.tasks.text import Text
-from edge.telemetry import Event, Telemetry
+from edge.telemetry import EVENTS, Event, Telemetry
 
 
 def uid(number: int) -> str:
@@ -56,19 +56,29 @@ def audit_row(number: int, at_ns: int = 1, **changes: Any) -> AuditRow:
 
 
 class Heard:
-    """All events of a telemetry, to look at and to wait for."""
+    """All events of a telemetry, to look at and to wait for; each as the table of events has it."""
 
     def __init__(self) -> None:
         self.telemetry = Telemetry()
         self.telemetry.attach(self._hear)
         self.events: list[Event] = []
+        self.odd: list[Event] = []
         self._new = asyncio.Event()
 
     def _hear(self, event: Event) -> None:
         self.events.append(event)
+        kind = EVENTS[event.name]
+        for said, types in (
+            (event.measurements, kind.measurements),
+            (event.metadata, kind.metadata),
+        ):
+            fitting = all(name in types and isinstance(said[name], types[name]) for name in said)
+            if not fitting or said.keys() != types.keys():
+                self.odd.append(event)
         self._new.set()
 
     def of(self, name: str) -> list[Event]:
+        assert not self.odd
         return [event for event in self.events if event.name == name]
 
     async def next(self, name: str, count: int = 1) -> Event:

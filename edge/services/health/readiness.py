@@ -8,7 +8,7 @@ pass for well, and whoever asks is answered within the limit, whatever hangs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -170,7 +170,8 @@ class HealthSources:
     """Where the node's state is read. ``accepts`` says whether new tasks are taken, ``given_up``
     has the actors that failed for good although the node goes on, and why each did; ``room`` says
     what the model got for lack of memory, empty where it has all that it wants;
-    ``template_fault`` why the engine refuses chats, empty where it does not."""
+    ``template_fault`` why the engine refuses chats, empty where it does not; ``detached`` has the
+    handlers of telemetry that raised."""
 
     turns: Turns
     store: ProbedStore
@@ -180,6 +181,7 @@ class HealthSources:
     given_up: Mapping[str, str] = field(default_factory=dict)
     room: str = ""
     template_fault: Callable[[], str] = str
+    detached: Callable[[], Sequence[str]] = tuple
 
 
 class HealthActor(Actor):
@@ -299,7 +301,7 @@ class HealthActor(Actor):
             "loop": _at_most("the event loop was late by", lag_ms, limits.lag_max_ms, "lag_ms"),
             "disk": _room("disk", self._disk_free_bytes, limits.disk_free_min_mib),
             "memory": _room("memory", free, limits.memory_free_min_mib),
-            "helpers": _helpers_part(self._sources.given_up),
+            "helpers": _helpers_part(self._sources.given_up, self._sources.detached()),
         }
 
     def _engine_part(self, now_ns: int) -> Part:
@@ -363,13 +365,14 @@ def unreadable(kept_as: str) -> str:
     )
 
 
-def _helpers_part(given_up: Mapping[str, str]) -> Part:
-    """Those without which the node goes on, though not for ever."""
-    figures = {"given_up": sorted(given_up)}
-    if not given_up:
+def _helpers_part(given_up: Mapping[str, str], detached: Sequence[str]) -> Part:
+    """Those without which the node goes on, though not for ever, and those that look on."""
+    figures = {"given_up": sorted(given_up), "detached": list(detached)}
+    failed = [f"the {name} has failed for good ({why})" for name, why in given_up.items()]
+    failed += [f"{name} failed and hears no more of telemetry's events" for name in detached]
+    if not failed:
         return Part("ok", None, figures)
-    failed = "; ".join(f"the {name} has failed for good ({given_up[name]})" for name in given_up)
-    return Part("degraded", f"{failed}; start the node anew", figures)
+    return Part("degraded", f"{'; '.join(failed)}; start the node anew", figures)
 
 
 def _at_most(sentence: str, value_ms: int, max_ms: int, name: str) -> Part:

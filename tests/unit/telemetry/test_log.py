@@ -12,7 +12,7 @@ from edge.telemetry.log import _SENTENCES, log_events
 
 @pytest.mark.parametrize("name", _SENTENCES)
 def test_sentences_use_the_fields_of_their_events(name: str) -> None:
-    fields = {each.split(":")[0].strip() for each in EVENTS[name].split(",")}
+    fields = EVENTS[name].fields.keys()
     _, sentence = _SENTENCES[name]
     assert {field for _, field, _, _ in string.Formatter().parse(sentence) if field} <= fields
 

@@ -80,9 +80,10 @@ class Node:
         self.runner = self.system.spawn(Ear())
         self.accepts = True
         self.memory_free_mib = 100
+        self.detached: list[str] = []
         sources = HealthSources(
             self.turns, self.disk, self.steps, lambda: self.accepts,
-            lambda: self.memory_free_mib * MIB, self.given_up,
+            lambda: self.memory_free_mib * MIB, self.given_up, detached=lambda: self.detached,
         )  # fmt: skip
         self.actor = HealthActor(sources, LIMITS)
         self.ref = self.system.spawn(self.actor, name="health")
@@ -388,6 +389,18 @@ def test_who_failed_for_good_is_said_although_the_node_goes_on(node: Node) -> No
         "the janitor has failed for good (crash: ValueError: a defect); start the node anew"
     ]
     assert answer["parts"]["helpers"]["given_up"] == ["janitor"]
+
+
+def test_who_looked_on_and_failed_is_said(node: Node) -> None:
+    node.detached.append("Metrics.hear")
+    node.step()
+    node.look()
+    answer = node.answer()
+    assert answer["status"] == "degraded"
+    assert answer["reasons"] == [
+        "Metrics.hear failed and hears no more of telemetry's events; start the node anew"
+    ]
+    assert answer["parts"]["helpers"]["detached"] == ["Metrics.hear"]
 
 
 def test_a_dead_engine_actor_is_said_at_once(node: Node) -> None:

@@ -130,7 +130,7 @@ class TestJoin:
     def test_accepted(self, house: House, client: Client) -> None:
         assert join(client) == [reply("1", '{"topic":"room:a","client":"somebody"}')]
         assert house.system.registry.names() == ["channel:1"]
-        assert Event("channel.joined", {"topic": "room:a"}) in house.events
+        assert Event("channel.joined", {}, {"topic": "room:a"}) in house.events
 
     def test_refused_leaves_nothing(self, house: House, client: Client) -> None:
         assert join(client, "refuse") == [reply("1", '{"reason":"no"}', "error")]
