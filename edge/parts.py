@@ -59,6 +59,7 @@ from edge.gateway.openai import errors as openai_errors
 from edge.gateway.openai.api import OpenAiApi
 from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
+from edge.gateway.pages_api import PagesApi
 from edge.gateway.queue_api import QueueApi
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
@@ -351,8 +352,10 @@ class Parts:
         entrance = self._entrance()
         OpenAiApi(entrance).mount(app)
         pulls = Pulls(settings.data_dir(), settings.model.hub_url)
-        OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls).mount(app)
+        ollama = OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls)
+        ollama.mount(app)
         OpenApi().mount(app)
+        PagesApi(ollama.runs).mount(app)
         HealthApi(
             self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
         ).mount(app)

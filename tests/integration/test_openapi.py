@@ -15,6 +15,7 @@ import pytest_asyncio
 from edge.gateway.ollama.errors import is_ours as is_ollamas
 from edge.gateway.openai.errors import is_ours as is_openais
 from edge.gateway.openapi import OPERATIONS, Operation
+from edge.gateway.page_files import is_page
 from tests.support.json_schema import Checker
 from tests.support.node_inside import ScriptedNode, scripted_node
 
@@ -55,8 +56,10 @@ def routes(node: ScriptedNode) -> set[tuple[str, str]]:
     for route in node.node._parts.application().router.routes():
         assert route.resource is not None
         canonical = route.resource.canonical
-        if is_openais(canonical) or is_ollamas(canonical) or canonical == "/":
+        if is_openais(canonical) or is_ollamas(canonical):
             continue  # their own makers describe these
+        if is_page(canonical):
+            continue  # they are for people
         path = re.sub(r"{(\w+):[^}]*}", r"{\1}", route.resource.canonical)
         found.add((route.method.lower(), path))
     return found

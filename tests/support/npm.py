@@ -18,15 +18,24 @@ NETWORK_CODES: Final = frozenset(
 """npm's words for a registry that cannot be had, whatever is asked of it."""
 
 
-def why_not_installed(folder: Path) -> str | None:
-    """Installs into the folder what its ``package.json`` names; the reason if what that takes
-    cannot be had here."""
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed"
+def why_no_node() -> str | None:
+    """Why nothing can be run by Node here; None where it can."""
+    if shutil.which("node") is None:
+        return "node is not installed"
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.strip("v").partition(".")[0]) < NODE_MAJOR_MIN:
         return f"node is {version.stdout.strip()}, needed is {NODE_MAJOR_MIN} or later"
+    return None
+
+
+def why_not_installed(folder: Path) -> str | None:
+    """Installs into the folder what its ``package.json`` names; the reason if what that takes
+    cannot be had here."""
+    reason = why_no_node()
+    if reason is not None:
+        return reason
+    if shutil.which("npm") is None:
+        return "npm is not installed"
     quietly = ("--no-audit", "--no-fund", "--no-package-lock")
     # One more try after a second: a network that is not there is soon known.
     in_time = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")

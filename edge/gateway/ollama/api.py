@@ -39,7 +39,8 @@ _NOT_OFFERED: Final = (
 
 
 class OllamaApi:
-    """What is below ``/api``, and the word at ``/`` by which apps know that somebody is there."""
+    """What is below ``/api``, and the word at ``/`` by which apps know that somebody is there
+    (`runs`, which `edge.gateway.pages_api` has for who wants no page)."""
 
     def __init__(
         self,
@@ -58,7 +59,6 @@ class OllamaApi:
 
     def mount(self, app: web.Application) -> None:
         router = app.router
-        router.add_get("/", self.runs)
         router.add_get(f"{ROOT}/version", self.version)
         router.add_post(f"{ROOT}/chat", self.chat)
         router.add_post(f"{ROOT}/generate", self.generate)
