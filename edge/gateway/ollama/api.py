@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.ollama import forms, models, reading
 from edge.gateway.ollama.errors import ROOT, told
-from edge.gateway.ollama.pulls import Pull, Pulls
+from edge.gateway.ollama.pulls import SUCCESS, Pull, Pulls
 from edge.inference.description import UNKNOWN, Description, describe
 
 VERSION: Final = "0.12.11"
@@ -107,6 +108,9 @@ class OllamaApi:
             raise Forbidden("without a token models are pulled from the node's own machine")
         body = read_object(await read_body(request))
         wanted, streams = _wanted(body), reading.streams(body)
+        with suppress(errors.UnknownModel):
+            self._models.find(wanted)
+            return json_response({"status": SUCCESS})
         wake = Wake()
         watched = self._pulls.watch(wanted, wake)
         connection = Connection(request, self._calls.clock, wake, KEEP_ALIVE_MS)

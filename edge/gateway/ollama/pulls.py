@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from edge.errors import ElwiftError, InternalError, InvalidRequest, ModelError, Overloaded
 from edge.inference import ModelFile
+from edge.inference.models import available
 from edge.inference.pulling.catalogue import CATALOGUE
 from edge.inference.pulling.pull import Begun, pull
 from edge.inference.pulling.wanted import Repository, read
@@ -120,6 +121,9 @@ class Pulls:
                 await asyncio.sleep(min(1.0, seconds))
 
         def fetch() -> None:
+            # Apps pull what they need each time that they start.
+            if any(model.name == under_way.wanted for model in available(self._data_dir)):
+                return
             self._fetch(
                 under_way.wanted, self._data_dir, hub_url=self._hub_url, begun=begun,
                 progress=progress, pause=pause,

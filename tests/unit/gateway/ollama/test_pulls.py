@@ -92,6 +92,15 @@ async def test_a_pull_from_its_first_word_to_its_last(pulls: Pulls, played: Play
     assert played.asked == ["hub qwen3-0.6b"]
 
 
+async def test_what_is_there_already_is_not_fetched(played: Played, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "qwen3-0.6b.gguf").write_bytes(b"")
+    pulls, wake = Pulls(tmp_path, "hub", played), Wake()
+    watched = pulls.watch("qwen3:0.6b", wake)
+    await end(watched, wake)
+    assert (watched.state, played.asked) == ({"status": SUCCESS}, [])
+
+
 async def test_who_asks_for_the_same_watches_the_same(pulls: Pulls, played: Played) -> None:
     first, second = Wake(), Wake()
     watched = pulls.watch("a/b", first)
