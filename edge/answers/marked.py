@@ -42,6 +42,8 @@ class MarkedReader:
     @property
     def thinks(self) -> bool:
         """The next characters are of what it thinks, as far as is known."""
+        if self._state is MarkedReader._begins:
+            return self._form.within
         return self._state in (MarkedReader._before_thought, MarkedReader._thought)
 
     def feed(self, piece: str) -> list[Delta]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,6 +16,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from tests.support.node import RunningNode, serving
+from tests.support.node_inside import scripted_node
 from tests.support.openai_calls import library, says
 from tests.support.smollm2 import smollm2
 
@@ -216,3 +218,22 @@ async def test_langchain_calls_tools(node: RunningNode) -> None:
         [("user", "What is the weather in Rome?"), answer, result], max_completion_tokens=5
     )
     assert more.content or more.tool_calls
+
+
+async def test_a_killed_engine_goes_on_with_the_call(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"model__name": str(smollm2())}
+    async with scripted_node(tmp_path, real=True, **own) as node, library(node.url) as client:
+        how: Any = ASK | {"tools": [WEATHER], "tool_choice": NAMED, "parallel_tool_calls": False}
+        del how["seed"]  # with one, what was said is read again token by token
+        said, names, killed = "", [], False
+        async for chunk in await client.chat.completions.create(stream=True, **how):
+            for each in chunk.choices[0].delta.tool_calls or ():
+                if each.id is not None:
+                    names.append(each.function.name)
+                said += each.function.arguments
+            if said and not killed:
+                killed = True
+                await node.kill_engine()
+        assert killed
+        assert names == ["get_weather"]
+        assert list(json.loads(said)) == ["city"]

@@ -94,15 +94,20 @@ def _add_sentencepiece(writer: GGUFWriter, vocab: int, words: Sequence[str]) -> 
     writer.add_add_bos_token(False)
 
 
-def _add_tokenizer(writer: GGUFWriter, vocab: int, pre: str, words: Sequence[str]) -> None:
+def _add_tokenizer(
+    writer: GGUFWriter, vocab: int, pre: str, words: Sequence[str], controls: Sequence[str] = ()
+) -> None:
     merges = list(_merges(words))
     tokens = [*byte_letters(), *("".join(pair) for pair in merges)]
     types = [TokenType.NORMAL] * len(tokens)
-    tokens += [f"<unused{i}>" for i in range(vocab - len(tokens) - len(CONTROL_TOKENS))]
+    tokens += [
+        f"<unused{i}>" for i in range(vocab - len(tokens) - len(controls) - len(CONTROL_TOKENS))
+    ]
     types += [TokenType.UNUSED] * (len(tokens) - len(types))
+    tokens += controls
     end_of_text = len(tokens)
     tokens += CONTROL_TOKENS
-    types += [TokenType.CONTROL] * len(CONTROL_TOKENS)
+    types += [TokenType.CONTROL] * (len(tokens) - len(types))
     if len(tokens) != vocab:
         raise ValueError(f"a vocabulary of {vocab} is too small for {len(tokens)} tokens")
     writer.add_tokenizer_model("gpt2")
@@ -124,11 +129,13 @@ def write_random_gguf(
     chat_template: str | None = CHAT_TEMPLATE,
     pre: str = "gpt-2",
     words: Sequence[str] = WORDS,
+    controls: Sequence[str] = (),
     tensors_of_file: int = 0,
 ) -> Path:
     """Writes the file and returns its path; with `tensors_of_file` several, and returns that of the
     first, which then has the metadata alone. The same arguments give the same bytes. Among the
-    tokens are the `words` and their beginnings, as far as the vocabulary has room."""
+    tokens are the `words` and their beginnings, as far as the vocabulary has room, and the
+    `controls` as control tokens."""
     shape = PRESETS[preset]
     rng = np.random.default_rng(seed)
     writer = GGUFWriter(
@@ -148,7 +155,7 @@ def write_random_gguf(
     if pre == SENTENCEPIECE:
         _add_sentencepiece(writer, shape.vocab, words)
     else:
-        _add_tokenizer(writer, shape.vocab, pre, words)
+        _add_tokenizer(writer, shape.vocab, pre, words, controls)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
 
@@ -180,10 +187,8 @@ def write_random_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    if not tensors_of_file:
-        return path
-    (first,) = path.parent.glob(f"{path.stem}-00001-of-*.gguf")
-    return first
+    first = path.parent.glob(f"{path.stem}-00001-of-*.gguf")
+    return next(first) if tensors_of_file else path
 
 
 def main() -> None:

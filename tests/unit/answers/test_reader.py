@@ -107,7 +107,9 @@ def test_a_call_is_told_as_soon_as_it_is_known() -> None:
 
 
 def test_whether_it_thinks_is_known() -> None:
+    assert not reader(Form(HERMES, False, THINK)).thinks
     reads = reader(Form(HERMES, False, THINK, within=True))
+    assert reads.thinks
     reads.feed("Hm")
     assert reads.thinks
     reads.feed("</think>")
