@@ -14,6 +14,7 @@ from random import Random
 from edge.actors import Reason, System
 from edge.clock import SystemClock
 from edge.collector import Collector
+from edge.embedding_branch import models_of
 from edge.errors import StartupError, StorageError
 from edge.gateway.http.descriptors import places_for_clients, raise_limit
 from edge.gateway.http.server import HttpServer
@@ -21,6 +22,7 @@ from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
 from edge.inference import ModelFile, check_cache, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
+from edge.services.embedding import Models as EmbeddingModels
 from edge.services.task.tasks import Tasks
 from edge.settings import Server, Settings, check_reach
 from edge.storage import Store, StoreOptions, check_name
@@ -94,6 +96,7 @@ class Node:
         model = resolve(settings.model.name, data_dir)
         check_context(model, settings.model)
         check_cache(model, settings.model)
+        embedding_models = models_of(settings.embeddings, data_dir)
         # Before the database: a port that is taken is said at once, not after minutes of recovery.
         listeners = _listen(settings.server)
         try:
@@ -105,7 +108,7 @@ class Node:
                 " choose another with --data-dir"
             ) from error
         try:
-            return await self._start(listeners, data_dir, model)
+            return await self._start(listeners, data_dir, model, embedding_models)
         except BaseException:
             gc.enable()
             close_all(listeners)
@@ -113,7 +116,11 @@ class Node:
             raise
 
     async def _start(
-        self, listeners: list[socket.socket], data_dir: Path, model: ModelFile
+        self,
+        listeners: list[socket.socket],
+        data_dir: Path,
+        model: ModelFile,
+        embedding_models: EmbeddingModels,
     ) -> Started:
         settings = self.settings
         store = self._store = await Store.open(
@@ -130,6 +137,7 @@ class Node:
             model=model,
             command=self._engine_command,
             fallback_command=self._fallback_command,
+            embedding_models=embedding_models,
         )
         parts = self._parts = Parts(settings, outside)
         # A hundred thousand tasks make no garbage, and looking for it would take half the time.

@@ -8,6 +8,8 @@ The supervision tree::
     ├── outage       notices that the engine is out for long
     ├── standby      has the engine of the fallback's model as its child, while that is wanted
     ├── fallback     answers what the model cannot
+    ├── embedding engine, rerank engine
+    │                own the processes for texts to vectors, while they are wanted
     ├── follower     tells the waiting line of the engine
     ├── tasks        one transient actor per task, each with a restart budget of its own
     ├── status       tells the node's figures to who joined ``node:status``
@@ -26,14 +28,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, NamedTuple
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 from aiohttp import web
 
-from edge import fallback_branch, upkeep_branch
+from edge import embedding_branch, fallback_branch, upkeep_branch
 from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
 from edge.clock import NS_PER_MS, NS_PER_S
 from edge.engine.messages import Ready
@@ -57,6 +59,7 @@ from edge.gateway.ollama.api import OllamaApi
 from edge.gateway.ollama.pulls import Pulls
 from edge.gateway.openai import errors as openai_errors
 from edge.gateway.openai.api import OpenAiApi
+from edge.gateway.openai.embeddings import EmbeddingsApi
 from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.pages_api import PagesApi
@@ -66,6 +69,8 @@ from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.box import free_memory_bytes
 from edge.inference.process import StartProcess, Worker
+from edge.services.embedding import EmbeddingService
+from edge.services.embedding import Models as EmbeddingModels
 from edge.services.health.readiness import HealthSources, Steps
 from edge.services.health.status import STATUS_TOPIC, Figures, Sources, StatusActor, StatusChannel
 from edge.services.keeping import learning
@@ -118,6 +123,7 @@ class Outside:
     command: Callable[[bool], tuple[str, ...]] | None = None
     fallback_command: Callable[[bool], tuple[str, ...]] | None = None
     start_process: StartProcess = Worker
+    embedding_models: EmbeddingModels = field(default_factory=EmbeddingModels)
     memory_free_bytes: Callable[[], int] = free_memory_bytes
 
 
@@ -208,6 +214,8 @@ class Parts:
             clock,
             LengthCheck(self._facts),
         )  # fmt: skip
+        embeds = outside.embedding_models
+        self.embedding = EmbeddingService(self.system, embeds, settings.embeddings)
         self.sockets = self._sockets = self._make_sockets(channels)
 
     def _children(self) -> tuple[ChildSpec, ...]:
@@ -233,6 +241,10 @@ class Parts:
             *fallback_branch.children(
                 settings, self.turns, outside.store, self.telemetry, outside.model,
                 outside.fallback_command, outside.rng, outside.start_process,
+            ),
+            *embedding_branch.children(
+                settings, outside.embedding_models, self.telemetry, outside.rng,
+                outside.memory_free_bytes, outside.start_process,
             ),
             ChildSpec("follower", lambda: EngineFollower(self.turns)),
             ChildSpec("tasks", self._task_supervisor, shutdown_ms=30_000),
@@ -350,7 +362,9 @@ class Parts:
             lambda: self._figures.tokens_per_second,
         ).mount(app)  # fmt: skip
         entrance = self._entrance()
-        OpenAiApi(entrance).mount(app)
+        vectors = EmbeddingsApi(self.embedding, entrance, settings.embeddings)
+        vectors.mount(app)
+        OpenAiApi(entrance, vectors.known).mount(app)
         pulls = Pulls(settings.data_dir(), settings.model.hub_url)
         ollama = OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls)
         ollama.mount(app)
@@ -400,6 +414,7 @@ class Parts:
             await self._drain()
         self.streams.end_all()
         self.calls.end_all()
+        self.embedding.close()
         await self.sockets.drain()
 
     async def _drain(self) -> None:

@@ -17,7 +17,7 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from edge.engine.answering import Answering, Plan
 from edge.engine.messages import (
@@ -63,10 +63,12 @@ class Dropped:
     key: int
 
 
+Work = TypeVar("Work")
+"""What the loop is given to do, and is told of it."""
 Command = Prepared | Dropped | Cancel | Ping
 
 
-class Commands:
+class Commands(Generic[Work]):
     """What the decode loop is to do, in order; its end comes before all else.
 
     The node has at most `REQUESTS_MAX` requests in the engine: one command for each, one or two to
@@ -82,7 +84,7 @@ class Commands:
         self._serves: set[int] = set()
         self._step = 0
         self._beaten = 0
-        self._commands: deque[Command] = deque()
+        self._commands: deque[Work | Cancel | Ping] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self.fault: BaseException | None = None
@@ -90,7 +92,7 @@ class Commands:
         self.told = False
         """Whether it is the end because the node has said so."""
 
-    def put(self, command: Command) -> None:
+    def put(self, command: Work | Cancel | Ping) -> None:
         with self._changed:
             assert len(self._commands) < COMMANDS_MAX, "the node sends no more"
             self._commands.append(command)
@@ -134,7 +136,7 @@ class Commands:
             before, self._beaten = self._beaten, self._pulse.operations
             return self._step if self._beaten > before else None
 
-    def take(self, *, wait: bool) -> list[Command] | None:
+    def take(self, *, wait: bool) -> list[Work | Cancel | Ping] | None:
         """All that there are, with `wait` one at least; None when it is the end."""
         with self._changed:
             while wait and not self._commands and not self._closed:
@@ -201,7 +203,7 @@ class Tokeniser(threading.Thread):
         prompts: Prompts,
         answering: Answering,
         context_tokens: int,
-        commands: Commands,
+        commands: Commands[Prepared | Dropped],
     ) -> None:
         super().__init__(name="engine-tokeniser", daemon=True)
         self._pipe = pipe
@@ -267,10 +269,18 @@ class Tokeniser(threading.Thread):
         self._pipe.send(done)
 
 
+class Preparing(Protocol):
+    """Who has requests before they are the loop's."""
+
+    def add(self, request: Any, /) -> None: ...
+
+    def cancel(self, key: int, /) -> None: ...
+
+
 class Reader(threading.Thread):
     """Reads the pipe until the node closes it, which is the end."""
 
-    def __init__(self, pipe: Pipe, tokeniser: Tokeniser, commands: Commands) -> None:
+    def __init__(self, pipe: Pipe, tokeniser: Preparing, commands: Commands[Any]) -> None:
         super().__init__(name="engine-reader", daemon=True)
         self._pipe = pipe
         self._tokeniser = tokeniser
@@ -291,9 +301,7 @@ class Reader(threading.Thread):
             self._commands.close()
 
     def _take(self, message: ToEngine) -> None:
-        if isinstance(message, Generate | Count):
-            self._tokeniser.add(message)
-        elif isinstance(message, Cancel):
+        if isinstance(message, Cancel):
             self._tokeniser.cancel(message.key)
         elif isinstance(message, Ping):
             step = self._commands.beating()
@@ -302,10 +310,11 @@ class Reader(threading.Thread):
             else:
                 # A step may take longer than silence may last; what matters is that it goes on.
                 self._pipe.send(Pong(message.nonce, step))
-        else:
-            assert isinstance(message, Shutdown)
+        elif isinstance(message, Shutdown):
             self._commands.told = True
             self._commands.close()
+        else:
+            self._tokeniser.add(message)
 
 
 def rejected(key: int, error: ClientError | EngineError) -> Rejected:

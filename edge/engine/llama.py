@@ -112,6 +112,45 @@ def check_file(path: Path) -> None:
         raise ModelError(f"{path} is not a GGUF file")
 
 
+def load_model(path: Path, limits: Limits) -> tuple[Any, int]:
+    """llama.cpp's model, and how many of its layers are on graphics processors at most.
+    `ModelError` when it cannot be loaded."""
+    check_file(path)
+    api.llama_log_set(_collect, ctypes.c_void_p(0))
+    api.llama_backend_init()
+    params = api.llama_model_default_params()
+    gpu_layers = limits.gpu_layers
+    if gpu_layers < 0:
+        gpu_layers = layers_on_gpu(devices(), limits.layers)
+    params.n_gpu_layers = gpu_layers
+    params.use_extra_bufts = not limits.safe
+    params.load_mode = _LOAD_MODES[limits.mmap, limits.mlock]
+    model = api.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise ModelError(f"llama.cpp cannot load {path}: {last_words()}")
+    return model, gpu_layers
+
+
+def describe(model: Any) -> str:
+    """What llama.cpp calls a model of this kind and size."""
+    buffer = ctypes.create_string_buffer(256)
+    api.llama_model_desc(model, buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace")
+
+
+def raise_for(status: int) -> None:
+    """What `llama_decode` has said: CacheFull, Stopped, DecodeFailed or BackendBroken; nothing
+    for 0."""
+    if status == 1:
+        raise CacheFull
+    if status == 2:
+        raise Stopped
+    if status < -1:
+        raise BackendBroken(status)
+    if status:
+        raise DecodeFailed(status)
+
+
 def _check_generates(model: Any, path: Path) -> None:
     """ModelError for what its file's header did not give away. No pooling is looked at: a context
     has one only where the model's file names it."""
@@ -131,19 +170,7 @@ class Llama:
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
-        check_file(path)
-        api.llama_log_set(_collect, ctypes.c_void_p(0))
-        api.llama_backend_init()
-        model_params = api.llama_model_default_params()
-        self.gpu_layers = limits.gpu_layers
-        if self.gpu_layers < 0:
-            self.gpu_layers = layers_on_gpu(devices(), limits.layers)
-        model_params.n_gpu_layers = self.gpu_layers
-        model_params.use_extra_bufts = not limits.safe
-        model_params.load_mode = _LOAD_MODES[limits.mmap, limits.mlock]
-        model = api.llama_model_load_from_file(str(path).encode(), model_params)
-        if not model:
-            raise ModelError(f"llama.cpp cannot load {path}: {_last_words()}")
+        model, self.gpu_layers = load_model(path, limits)
         self._model = model
         _check_generates(model, path)
         trained = int(api.llama_model_n_ctx_train(model))
@@ -176,7 +203,7 @@ class Llama:
         if not context:
             raise ModelError(
                 f"llama.cpp cannot give {limits.slots} slots of {self.context_tokens} tokens:"
-                f" {_last_words()}; where memory lacks, choose fewer with --slots or --context"
+                f" {last_words()}; where memory lacks, choose fewer with --slots or --context"
             )
         self._context = context
         self._memory = api.llama_get_memory(context)
@@ -195,9 +222,7 @@ class Llama:
 
     @property
     def description(self) -> str:
-        buffer = ctypes.create_string_buffer(256)
-        api.llama_model_desc(self._model, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+        return describe(self._model)
 
     @property
     def chat_template(self) -> str | None:
@@ -267,15 +292,7 @@ class Llama:
             batch.logits[count] = wants_logits
             count += 1
         batch.n_tokens = count
-        status = api.llama_decode(self._context, batch)
-        if status == 1:
-            raise CacheFull
-        if status == 2:
-            raise Stopped
-        if status < -1:
-            raise BackendBroken(status)
-        if status:
-            raise DecodeFailed(status)
+        raise_for(api.llama_decode(self._context, batch))
 
     def sample(self, sampler: Any, index: int) -> int:
         """The next token by this chain, from the logits of the step's token number `index`."""
@@ -298,6 +315,7 @@ class Llama:
         return Candidates(self.vocabulary.size)
 
 
-def _last_words() -> str:
+def last_words() -> str:
+    """The last that llama.cpp has said."""
     said = [line for line in _log if line and line != "."]
     return said[-1] if said else "no reason given"

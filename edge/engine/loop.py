@@ -40,7 +40,12 @@ class Loop:
     """The decode loop and all that it owns."""
 
     def __init__(
-        self, llama: Llama, batcher: Batcher, threads: Threads, pipe: Pipe, commands: Commands
+        self,
+        llama: Llama,
+        batcher: Batcher,
+        threads: Threads,
+        pipe: Pipe,
+        commands: Commands[Prepared | Dropped],
     ) -> None:
         self._llama = llama
         self._threads = threads

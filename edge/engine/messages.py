@@ -165,6 +165,22 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Embed:
+    """Turn each of these texts into a vector; to an engine of embeddings alone, which answers with
+    one `Embedded`, `Unfit` or `Rejected`, or not at all once it is cancelled. Beside a ``query``
+    each text is a document, and what is wanted is one number: how well it answers that. With
+    ``truncate`` what is too long loses its end. ``dimensions`` are the first of a vector that are
+    wanted, all for 0; ``as_json`` says how they are to be written."""
+
+    key: int
+    texts: tuple[str, ...]
+    query: str | None = None
+    truncate: bool = False
+    dimensions: int = 0
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered by `Pong` between two decode steps, or within one that has come further since the
     last `Ping`: so an answer proves that steps are made."""
@@ -205,6 +221,45 @@ class Ready:
     dialect: str = ""
     native_tools: bool = False
     thinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingReady:
+    """As `Ready`, of an engine of embeddings: the model has made a vector. A vector has so many
+    ``dimensions``; those of a model that ranks have one. ``pooling`` is how it is made of a text's
+    tokens: mean, cls, last or rank."""
+
+    model: str
+    parameters: int
+    size_bytes: int
+    dimensions: int
+    context_tokens: int
+    pooling: str
+    safe_mode: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Answer to `Embed`: a vector for each text, as Base64 of 32-bit floats, little-endian, or as a
+    JSON array; and how many tokens each was, its query's and special ones included. Vectors have
+    length one, also when they are cut. Of a model that ranks, each has one number, the higher the
+    better."""
+
+    key: int
+    vectors: tuple[str, ...]
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Answer to `Embed`: its text number ``index`` has so many ``tokens``, which is none at all or
+    more than a text may have. Nothing has been made of the others."""
+
+    key: int
+    index: int
+    tokens: int
+    context_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,11 +395,14 @@ class CacheUse:
     shelf_bytes: int = 0
 
 
-ToEngine = Generate | Cancel | Count | Ping | Shutdown
-FromEngine = Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong | CacheUse
+ToEngine = Generate | Embed | Cancel | Count | Ping | Shutdown
+FromEngine = (
+    Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong | CacheUse
+    | EmbeddingReady | Embedded | Unfit
+)  # fmt: skip
 Message = ToEngine | FromEngine
 
-_TO_ENGINE: Final = (Generate, Cancel, Count, Ping, Shutdown)
+_TO_ENGINE: Final = (Generate, Embed, Cancel, Count, Ping, Shutdown)
 
 
 def _plain(value: object) -> object:
@@ -429,6 +487,18 @@ def _count(key: int, prompt: Any, messages: Any, *rest: Any) -> Count:
     return Count(key, prompt, _said(messages), *rest)
 
 
+def _embed(key: int, texts: Any, *rest: Any) -> Embed:
+    return Embed(key, tuple(texts), *rest)
+
+
+def _embedded(key: Any, vectors: Any, tokens: Any) -> Embedded:
+    if type(key) is not int or {type(each) for each in vectors} - {str}:
+        raise TypeError("no vectors in an Embedded")
+    if len(vectors) != len(tokens) or {type(each) for each in tokens} - {int}:
+        raise TypeError("no counts in an Embedded")
+    return Embedded(key, tuple(vectors), tuple(tokens))
+
+
 _SCALARS: Final[dict[str, tuple[type, ...]]] = {
     "int": (int,), "str": (str,), "bool": (bool,), "str | None": (str, type(None)),
 }  # fmt: skip
@@ -449,7 +519,7 @@ def _flat(cls: type[Any]) -> Callable[..., Any]:
 
 # Of what comes with every step only the keys are looked at, by which it is handed on.
 _BUILD: Final[dict[str, Callable[..., Any]]] = {
-    "Generate": _generate, "Step": _step, "Count": _count,
+    "Generate": _generate, "Step": _step, "Count": _count, "Embed": _embed, "Embedded": _embedded,
 }  # fmt: skip
 _BUILD.update(
     (cls.__name__, _flat(cls))
@@ -464,6 +534,8 @@ _BUILD.update(
         Counted,
         Pong,
         CacheUse,
+        EmbeddingReady,
+        Unfit,
     )
 )
 

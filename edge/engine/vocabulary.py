@@ -62,9 +62,21 @@ class Vocabulary:
     def adds_bos(self) -> bool:
         return bool(api.llama_vocab_get_add_bos(self.pointer))
 
+    def adds(self, name: str) -> bool:
+        """Whether texts that stand for themselves get the ``bos``, ``eos`` or ``sep`` token."""
+        return bool(getattr(api, f"llama_vocab_get_add_{name}")(self.pointer))
+
+    def around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and behind a text that stands for itself."""
+        bare, framed = self.tokenize("a"), self._tokenize("a", framed=True)
+        for place in range(len(framed) - len(bare) + 1):
+            if framed[place : place + len(bare)] == bare:
+                return framed[:place], framed[place + len(bare) :]
+        raise EngineError("the vocabulary has no letters", recoverable=False)
+
     def special(self, name: str) -> tuple[int, str]:
-        """The id and the text of the ``bos``, ``eos``, ``pad`` or ``unk`` token; (-1, "") when
-        there is none."""
+        """The id and the text of the ``bos``, ``eos``, ``sep``, ``pad`` or ``unk`` token; (-1, "")
+        when there is none."""
         if name == "unk":
             token = self._unknown
         else:
@@ -113,11 +125,15 @@ class Vocabulary:
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Token ids of a short text, in one go; with `special` the text of control tokens means
         those tokens. What a user writes goes through `parts`."""
+        return self._tokenize(text, special=special)
+
+    def _tokenize(self, text: str, *, framed: bool = False, special: bool = False) -> list[int]:
+        """With `framed` beside those that the vocabulary puts round each text."""
         data = text.encode()
         # A power of two, for each size of array is a type of its own to ctypes.
         room = 1 << (len(data) + 8).bit_length()
         tokens = (api.llama_token * room)()
-        count = api.llama_tokenize(self.pointer, data, len(data), tokens, room, False, special)
+        count = api.llama_tokenize(self.pointer, data, len(data), tokens, room, framed, special)
         if count < 0:
             raise EngineError("the text could not be tokenised", recoverable=False)
         return list(tokens[:count])

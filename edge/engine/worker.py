@@ -9,11 +9,8 @@ closes the node is gone, and so is this process.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -29,7 +26,7 @@ from edge.engine.batching.budget import Budget
 from edge.engine.batching.caches import Caches
 from edge.engine.batching.shelf import Shelf
 from edge.engine.devices import Layers
-from edge.engine.intake import STACK_BYTES, Commands, Reader, Tokeniser
+from edge.engine.intake import STACK_BYTES, Commands, Dropped, Prepared, Reader, Tokeniser
 from edge.engine.llama import FLASH_ATTN, KV_TYPES, BackendBroken, Limits, Llama
 from edge.engine.loop import Loop
 from edge.engine.messages import BACKEND_BROKEN_STATUS, REQUESTS_MAX, LoadFailed, Ready
@@ -37,6 +34,7 @@ from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.pulse import Pulse
 from edge.engine.renderer import Renderer
+from edge.engine.standing import end_with_the_node, offer_itself
 from edge.engine.threads import Threads
 from edge.errors import EngineError, ModelError
 
@@ -83,14 +81,6 @@ def _measure(llama: Llama, batch: list[tuple[int, int, int, bool]]) -> int:
     started_ns = time.perf_counter_ns()
     llama.decode(batch)
     return time.perf_counter_ns() - started_ns
-
-
-def _end_with_the_node() -> None:
-    """Even if it hangs: it would keep memory from the engine of the next node. Other systems than
-    Linux cannot do that, and it ends after the step that it is at."""
-    if sys.platform == "linux":
-        # PR_SET_PDEATHSIG of prctl(2).
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _arguments() -> argparse.Namespace:
@@ -148,18 +138,12 @@ def _write_down(archive: Archive, caches: Caches) -> None:
         sys.stderr.write(f"the caches of prompts cannot be written down: {error}\n")
 
 
-def _offer_itself() -> None:
-    """When memory runs out, let it be this process: the node brings it back, nobody the node."""
-    with contextlib.suppress(OSError):  # no Linux, or not allowed
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-
-
 def main() -> int:
     """0 after `Shutdown`, when the node is gone or the probe went well; 1 when the model cannot be
     used."""
     given = _arguments()
-    _offer_itself()
-    _end_with_the_node()
+    offer_itself()
+    end_with_the_node()
     pipe = None if given.probe else Pipe(given.fd)
     limits = Limits(
         given.slots, given.context_tokens, given.cache_tokens, given.batch_tokens, given.threads,
@@ -218,7 +202,7 @@ def serve(
     )  # fmt: skip
     pulse = Pulse()
     llama.watch(pulse)
-    commands = Commands(pulse)
+    commands = Commands[Prepared | Dropped](pulse)
     threading.stack_size(STACK_BYTES)
     tokeniser = Tokeniser(pipe, prompts, answering, llama.context_tokens, commands)
     reader = Reader(pipe, tokeniser, commands)

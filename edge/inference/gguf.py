@@ -47,6 +47,10 @@ QUANTISATIONS: Final = {
     23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M",
     30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4", 39: "NVFP4",
 }  # fmt: skip
+NOT_OF_TEXTS: Final = frozenset({"clip", "wavtokenizer-dec"})
+"""Encoders of images and sounds."""
+POOLINGS: Final = {1: "mean", 2: "cls", 3: "last", 4: "rank"}
+"""``pooling_type``, as llama.h numbers them; 0 is none."""
 DIFFUSION: Final = frozenset({"dream", "llada", "llada-moe", "rnd1"})
 ENCODER_DECODERS: Final = frozenset({"t5"})
 
@@ -110,6 +114,11 @@ class Header:
     """Numbers in the tensors of this file."""
     metadata: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
     """All entries but the lists: texts, numbers and truth values by their keys."""
+    cannot_embed: str = ""
+    """Half a sentence of why no vectors can come of it; empty when they can."""
+    pooling: str = ""
+    """How it makes a vector of a text's tokens: mean, cls, last, or rank for one that ranks; empty
+    when the file does not say."""
 
 
 class _Damaged(Exception):
@@ -260,6 +269,8 @@ def _read(reader: _Reader, size_bytes: int) -> Header:
         files,
         sum(elements for _, elements in ends),
         {key: each for key, each in metadata.items() if isinstance(each, str | int | float)},
+        PARTS_OF_OTHERS.get(str(metadata.get("general.type")), "") or _cannot_embed(architecture),
+        POOLINGS.get(_whole(of_architecture.get("pooling_type")), ""),
     )
 
 
@@ -274,6 +285,16 @@ def _cannot_generate(architecture: str, facts: dict[str, object]) -> str:
     # llama_pooling_type: 0 is none).
     if _whole(facts.get("pooling_type")) or facts.get("attention.causal") is False:
         return f"it was made for embeddings ({architecture}), which turns texts into vectors"
+    return ""
+
+
+def _cannot_embed(architecture: str) -> str:
+    if architecture in NOT_OF_TEXTS:
+        return f"it is no model of texts ({architecture})"
+    if architecture in DIFFUSION:
+        return f"it is a diffusion model ({architecture})"
+    if architecture in ENCODER_DECODERS:
+        return f"it has an encoder and a decoder ({architecture}), which is not run here"
     return ""
 
 

@@ -54,6 +54,36 @@ def checked(model: ModelFile) -> ModelFile:
             f"{model.path} cannot be used as a model: {header.cannot_generate}; get one that"
             " generates text"
         )
+    return _described(model, header, size_bytes, weights_bytes)
+
+
+def checked_for_embeddings(model: ModelFile, *, pooling: str = "auto") -> ModelFile:
+    """As `checked`, for a model that turns texts into vectors. `ModelError` when it cannot, or when
+    neither its file nor the setting ``pooling`` says how."""
+    header, size_bytes, weights_bytes = _whole(model.path)
+    fault = header.cannot_embed
+    if header.pooling == "rank":
+        fault = "it ranks documents; name it as embeddings.rerank_model"
+    elif not fault and not header.pooling and pooling == "auto":
+        fault = (
+            "its file does not say how a vector is made of a text's tokens, as models that write"
+            " texts do not; if it was made for embeddings, set embeddings.pooling"
+        )
+    if fault:
+        raise ModelError(f"{model.path} cannot be used for embeddings: {fault}")
+    return _described(model, header, size_bytes, weights_bytes)
+
+
+def checked_for_ranking(model: ModelFile) -> ModelFile:
+    """As `checked`, for a model that ranks documents."""
+    header, size_bytes, weights_bytes = _whole(model.path)
+    if header.cannot_embed or header.pooling != "rank":
+        fault = header.cannot_embed or "it was not made for it"
+        raise ModelError(f"{model.path} cannot be used for ranking: {fault}; get a reranker")
+    return _described(model, header, size_bytes, weights_bytes)
+
+
+def _described(model: ModelFile, header: Header, size_bytes: int, weights_bytes: int) -> ModelFile:
     return replace(
         model,
         size_bytes=size_bytes,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,8 +43,15 @@ def models_dir(data_dir: Path) -> Path:
     return data_dir / "models"
 
 
-def resolve(name_or_path: str, data_dir: Path, *, sources: Sources = HERE) -> ModelFile:
+def resolve(
+    name_or_path: str,
+    data_dir: Path,
+    *,
+    sources: Sources = HERE,
+    check: Callable[[ModelFile], ModelFile] = checked,
+) -> ModelFile:
     """The model of this name or at this path, checked to be a whole GGUF; empty means the default.
+    `check` says what it has to be good for.
 
     A name is looked for in the order of `available`. Raises `ModelError` with one sentence.
     """
@@ -52,16 +59,16 @@ def resolve(name_or_path: str, data_dir: Path, *, sources: Sources = HERE) -> Mo
     known = available(data_dir, sources=sources)
     model = _called(wanted, known)
     if model is not None:
-        return checked(model)
+        return check(model)
     path = Path(wanted).expanduser()
     is_file = path.suffix == SUFFIX
     if not is_file:
         # Those are looked for last: other programs may keep very many.
         model = _called(wanted, elsewhere(sources=sources))
         if model is not None:
-            return checked(model)
+            return check(model)
     if is_file or path.name != wanted:
-        return checked(ModelFile(path.stem, path.absolute(), 0, 0))
+        return check(ModelFile(path.stem, path.absolute(), 0, 0))
     names = ", ".join(sorted(model.name for model in known)) or "none"
     raise ModelError(
         f"there is no model called {wanted!r}; there are: {names}, and those of other programs that"

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 
 from edge.engine.messages import (
     FROM_ENGINE_BYTES_MAX,
+    EmbeddingReady,
     FrameReader,
     FromEngine,
     LoadFailed,
@@ -166,7 +167,7 @@ class Worker:
         if self._fault:
             return
         # Whether the model is loaded is said once, and before all else.
-        if isinstance(message, Ready | LoadFailed) == self._greeted:
+        if isinstance(message, Ready | EmbeddingReady | LoadFailed) == self._greeted:
             self._garbage(PipeError(f"a {type(message).__name__} out of turn"))
             return
         self._greeted = True

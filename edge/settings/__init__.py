@@ -8,10 +8,21 @@ file, environment, flags. An unknown key, a wrong type or a value out of range r
 
 from edge.settings.authority import is_loopback
 from edge.settings.load import Key, check_reach, host_patterns, keys, load, origin_patterns
-from edge.settings.tree import Data, Fallback, Health, Model, Server, Settings, Socket, Tasks
+from edge.settings.tree import (
+    Data,
+    Embeddings,
+    Fallback,
+    Health,
+    Model,
+    Server,
+    Settings,
+    Socket,
+    Tasks,
+)
 
 __all__ = [
     "Data",
+    "Embeddings",
     "Fallback",
     "Health",
     "Key",

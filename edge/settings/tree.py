@@ -286,6 +286,51 @@ class Fallback:
 
 
 @dataclass(slots=True)
+class Embeddings:
+    """Models that turn texts into vectors, or rank them, beside the one that writes."""
+
+    model: str = setting(
+        "", "the model for embeddings: its name or the path of a GGUF file; empty means none"
+    )
+    rerank_model: str = setting(
+        "", "the model that ranks documents for a query: its name or the path of a GGUF file; empty"
+        " means none",
+    )  # fmt: skip
+    aliases: list[str] = list_setting(
+        "other names by which clients may ask for embeddings.model, such as text-embedding-3-small"
+    )
+    pooling: str = choice_setting(
+        ("auto", "mean", "cls", "last"),
+        "how a vector is made of a text's tokens: auto as the model's file says, or mean, cls or"
+        " last where it does not",
+    )
+    cuttable: str = choice_setting(
+        ("auto", "yes", "no"),
+        "whether a vector may be cut to the dimensions that a client asks for: auto where the model"
+        " is known to be trained for it",
+    )
+    context_tokens: int = setting(
+        0, "tokens that a text may have; 0 means what the model was trained with, up to 2,048",
+        at_least=0, at_most=1_048_576,
+    )  # fmt: skip
+    threads: int = setting(
+        0, "processor threads at most; 0 means as many as model.threads would choose", at_least=0,
+        at_most=512,
+    )  # fmt: skip
+    gpu_layers: int = setting(
+        -1, "layers on the GPU where there is one; -1 means as many as fit its memory",
+        at_least=-1, at_most=1_000,
+    )  # fmt: skip
+    keep_alive_ms: int = setting(
+        300_000, "how long the model stays loaded without work", at_least=0, at_most=86_400_000
+    )
+    call_ms: int = setting(
+        300_000, "how long a call may take, the loading of the model included", at_least=100,
+        at_most=86_400_000,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
 class Socket:
     """The Phoenix socket: limits of one connection."""
 
@@ -341,6 +386,7 @@ class Settings:
     data: Data = field(default_factory=Data)
     tasks: Tasks = field(default_factory=Tasks)
     fallback: Fallback = field(default_factory=Fallback)
+    embeddings: Embeddings = field(default_factory=Embeddings)
     socket: Socket = field(default_factory=Socket)
     health: Health = field(default_factory=Health)
 

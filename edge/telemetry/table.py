@@ -145,6 +145,10 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
             "One of the engine's events, of the fallback's engine.",
             about={"event": str, "fields": dict},
         ),
+        "embedding.engine": _row(
+            "One of the engine's events, of an engine that turns texts into vectors.",
+            about={"event": str, "fields": dict},
+        ),
         "socket.opened": _row("A Phoenix socket.", about={"client": str}),
         "socket.closed": _row(
             "It is closed.", about={"client": str, "code": int | None, "reason": TEXT}

@@ -131,13 +131,13 @@ def write_random_gguf(
     words: Sequence[str] = WORDS,
     controls: Sequence[str] = (),
     tensors_of_file: int = 0,
+    pooling: gguf.PoolingType | None = None,
 ) -> Path:
     """Writes the file and returns its path; with `tensors_of_file` several, and returns that of the
     first, which then has the metadata alone. The same arguments give the same bytes. Among the
     tokens are the `words` and their beginnings, as far as the vocabulary has room, and the
-    `controls` as control tokens."""
+    `controls` as control tokens. With a `pooling` it is a model of embeddings."""
     shape = PRESETS[preset]
-    rng = np.random.default_rng(seed)
     writer = GGUFWriter(
         path, "llama", split_max_tensors=tensors_of_file, small_first_shard=bool(tensors_of_file)
     )
@@ -156,9 +156,22 @@ def write_random_gguf(
         _add_sentencepiece(writer, shape.vocab, words)
     else:
         _add_tokenizer(writer, shape.vocab, pre, words, controls)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
+    _add_weights(writer, shape, np.random.default_rng(seed))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    if not tensors_of_file:
+        return path
+    (first,) = path.parent.glob(f"{path.stem}-00001-of-*.gguf")
+    return first
 
+
+def _add_weights(writer: GGUFWriter, shape: Shape, rng: np.random.Generator) -> None:
     def weight(name: str, *dimensions: int) -> None:
         # Wide enough that attention matters: with the usual 0.02 a model this small repeats itself.
         values = rng.standard_normal(dimensions, dtype=np.float32) * np.float32(0.2)
@@ -168,7 +181,7 @@ def write_random_gguf(
     def norm(name: str) -> None:
         writer.add_tensor(name, np.ones(shape.width, np.float32))
 
-    kv_width = shape.kv_heads * head
+    kv_width = shape.kv_heads * (shape.width // shape.heads)
     weight("token_embd.weight", shape.vocab, shape.width)
     norm("output_norm.weight")
     weight("output.weight", shape.vocab, shape.width)
@@ -183,12 +196,6 @@ def write_random_gguf(
         weight(block + "ffn_gate.weight", shape.feed_forward, shape.width)
         weight(block + "ffn_up.weight", shape.feed_forward, shape.width)
         weight(block + "ffn_down.weight", shape.width, shape.feed_forward)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    first = path.parent.glob(f"{path.stem}-00001-of-*.gguf")
-    return next(first) if tensors_of_file else path
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ FLOORS = {
     "edge.inference": 3, "edge.storage": 3,
     "edge.services.task": 4, "edge.services.watchers": 5, "edge.services.keeping": 6,
     "edge.services.health": 6, "edge.services.fallback": 6,
+    "edge.services.embedding": 6,
     "edge.gateway": 7, "edge.fallback_branch": 7, "edge.upkeep_branch": 7,
+    "edge.embedding_branch": 7,
     "edge.parts": 8, "edge.node": 9, "edge.cli": 9,
 }  # fmt: skip
 PURE = (

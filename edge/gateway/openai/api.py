@@ -10,11 +10,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from edge.clock import NS_PER_S
-from edge.errors import InvalidRequest, NotFound
+from edge.errors import NotFound
 from edge.gateway.calls import errors as failures
 from edge.gateway.calls.calls import Held
 from edge.gateway.calls.entrance import Entrance, Read
 from edge.gateway.calls.forms import Ended, Head
+from edge.gateway.calls.names import Known, find
 from edge.gateway.calls.reading import Call
 from edge.gateway.json import json_response
 from edge.gateway.openai import forms, reading, responses
@@ -29,7 +30,9 @@ VERSION: Final = "/v1"
 class OpenAiApi:
     """What ``/v1`` answers, and what stands at the same places without it."""
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, others: tuple[Known, ...] = ()) -> None:
+        """``others`` are models that write nothing, and are listed beside those that do."""
+        self._others = others
         self._entrance = entrance
         self._calls = entrance.calls
         self._models = entrance.models
@@ -42,7 +45,6 @@ class OpenAiApi:
             app.router.add_post(f"{root}/responses", self.respond)
             app.router.add_get(f"{root}/responses/{{id}}", self.response_again)
             app.router.add_post(f"{root}/responses/{{id}}/cancel", self.response_cancel)
-            app.router.add_post(f"{root}/embeddings", self.embeddings)
             app.router.add_get(f"{root}/models", self.models)
             app.router.add_get(f"{root}/models/{{id:.+}}", self.model)
 
@@ -51,13 +53,14 @@ class OpenAiApi:
     async def models(self, request: web.Request) -> web.Response:
         """What can be asked; it needs no engine to be there."""
         self._entrance.client(request)
-        return self._json(
-            {"object": "list", "data": [each.document() for each in self._models.all()]}
-        )
+        return self._json({"object": "list", "data": [each.document() for each in self._known()]})
 
     async def model(self, request: web.Request) -> web.Response:
         self._entrance.client(request)
-        return self._json(self._models.find(request.match_info["id"]).document())
+        return self._json(find(request.match_info["id"], self._known()).document())
+
+    def _known(self) -> tuple[Known, ...]:
+        return (*self._models.all(), *self._others)
 
     # ---- answers
 
@@ -134,13 +137,6 @@ class OpenAiApi:
         answer = json_response(responses.response(head, asked, status, ended=ended, error=error))
         answer.headers.update(headers)
         return answer
-
-    async def embeddings(self, request: web.Request) -> web.StreamResponse:
-        self._entrance.client(request)
-        name = self._models.find(None).name
-        raise InvalidRequest(
-            f"the model {name!r} makes no embeddings: it generates text", field="model"
-        )
 
     async def _accept(self, request: web.Request, read: Read) -> tuple[Call, Held, Head]:
         return await self._entrance.accept(request, await self._entrance.read(request), read)

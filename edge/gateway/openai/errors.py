@@ -16,7 +16,7 @@ _KINDS: Final = {
 }
 """The types of errors that are not the request's fault."""
 
-PLACES: Final = ("chat/completions", "completions", "models", "responses", "embeddings")
+PLACES: Final = ("chat/completions", "completions", "models", "responses", "embeddings", "rerank")
 """What there is, with ``/v1/`` before it or without."""
 
 

@@ -59,7 +59,7 @@ class Bench:
         self.theirs, ours = socket.socketpair()
         self.theirs.settimeout(30)
         self.pipe = Pipe(ours.detach())
-        self.commands = Commands()
+        self.commands: Commands[Prepared | Dropped] = Commands()
         self.steps = Steps()
         self.tokeniser = Tokeniser(
             self.pipe,
@@ -248,7 +248,7 @@ def test_the_tokeniser_ends_with_the_node(bench: Bench) -> None:
 
 def test_so_many_commands_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "COMMANDS_MAX", 2)
-    commands = Commands()
+    commands: Commands[Prepared | Dropped] = Commands()
     commands.put(Ping(1))
     commands.put(Ping(2))
     with pytest.raises(AssertionError, match="no more"):
@@ -265,7 +265,7 @@ def test_what_is_no_request_overtakes_those_that_are(bench: Bench) -> None:
     for message in (request, Ping(7), Cancel(1), Cancel(5)):
         bench.theirs.sendall(encode(message))
     bench.theirs.shutdown(socket.SHUT_WR)
-    read = Commands()
+    read: Commands[Prepared | Dropped] = Commands()
     reader = Reader(bench.pipe, bench.tokeniser, read)
     reader.run()
     assert bench.commands.take(wait=False) == [Dropped(1), Cancel(5)]
@@ -306,9 +306,9 @@ class Beats:
         self.stopped = True
 
 
-def stepping(*keys: int) -> tuple[Commands, Beats]:
+def stepping(*keys: int) -> tuple[Commands[Prepared | Dropped], Beats]:
     beats = Beats()
-    commands = Commands(cast(Pulse, beats))
+    commands: Commands[Prepared | Dropped] = Commands(cast(Pulse, beats))
     commands.stepping(7, keys)
     return commands, beats
 
@@ -325,7 +325,7 @@ def test_a_step_ends_when_all_whom_it_serves_are_cancelled() -> None:
 
 def test_a_cancel_before_the_step_counts_and_one_behind_it_waits_for_the_next() -> None:
     beats = Beats()
-    commands = Commands(cast(Pulse, beats))
+    commands: Commands[Prepared | Dropped] = Commands(cast(Pulse, beats))
     commands.put(Cancel(1))
     commands.stepping(1, [1])
     assert beats.stopped

@@ -22,6 +22,9 @@ from edge.engine.messages import (
     Cancel,
     Count,
     Counted,
+    Embed,
+    Embedded,
+    EmbeddingReady,
     Finished,
     FrameReader,
     FrameTooLarge,
@@ -38,6 +41,7 @@ from edge.engine.messages import (
     Shutdown,
     Step,
     Tokenising,
+    Unfit,
     decode,
     encode,
 )
@@ -60,6 +64,10 @@ EXAMPLES: tuple[Message, ...] = (
     Counted(-1, 2, 3),
     Pong(1, 2),
     CacheUse(1, 2, 3),
+    Embed(1, ("h\0i", "🦊"), "why", True, 8, True),
+    EmbeddingReady("m", 1, 2, 3, 4, "mean", True, "d"),
+    Embedded(1, ("AAA=", "[0.5]"), (2, 3)),
+    Unfit(1, 2, 3, 4),
 )  # fmt: skip
 
 
