@@ -19,6 +19,8 @@ TEMPLATE_TOKENS: Final = 64
 """What a chat template may add to a prompt, generously."""
 MESSAGE_TOKENS: Final = 16
 """What it may add to each message."""
+TOOLS_TOKENS: Final = 1_024
+"""What it, or a message of ours, may add to say how tools are called."""
 _UNMEASURED: Final = "a prompt of this length has to be measured first, which was not possible"
 
 
@@ -42,7 +44,8 @@ class LengthCheck:
         texts += request.asked_texts()
         size_bytes = sum(len(text.encode()) for text in texts)
         field = "prompt" if request.prompt else "messages"
-        if size_bytes + len(texts) * MESSAGE_TOKENS < context_tokens - TEMPLATE_TOKENS:
+        added = TEMPLATE_TOKENS + len(texts) * MESSAGE_TOKENS + _added_for_tools(request)
+        if size_bytes + added < context_tokens:
             return
         longest_bytes = self._facts.longest_token_bytes
         if size_bytes > longest_bytes * context_tokens > 0:
@@ -80,3 +83,13 @@ class LengthCheck:
             ) from error
         assert isinstance(counted, Counted)
         return counted
+
+
+def _added_for_tools(request: Request) -> int:
+    """What tools may take besides their texts: they are written as JSON once more, with blanks, and
+    each call and each answer of one has marks around it."""
+    added = 0 if request.tools is None else TOOLS_TOKENS + len(request.tools.encode())
+    for message in request.messages or ():
+        marked = len(message.tool_calls) + (message.role == "tool")
+        added += marked * 4 * MESSAGE_TOKENS
+    return added

@@ -135,3 +135,16 @@ def test_a_conversation_has_the_tokens_of_its_rendered_text(
 def whole(prompts: Prompts, content: str) -> tuple[int, ...]:
     """The tokens of one message of a user."""
     return tokens_of(prompts, None, [("user", content)])
+
+
+def test_control_tokens_are_text_where_they_are_to_be_shown(tmp_path: Path) -> None:
+    path = write_random_gguf(tmp_path / "nano.gguf", controls=["[CALL]", "[OTHER]"])
+    model = load(path)
+    vocabulary = Vocabulary(api.llama_model_get_vocab(model))
+    call, other = (vocabulary.controls[text].token for text in ("[CALL]", "[OTHER]"))
+    vocabulary.show(["[CALL]", "no token"])
+    assert (vocabulary.piece(call), vocabulary.piece(other)) == (b"[CALL]", b"")
+    said = [*vocabulary.tokenize("hé"), call, other]
+    assert vocabulary.text_of(said) == "hé[CALL][OTHER]"
+    assert vocabulary.text_of([]) == ""
+    api.llama_model_free(model)

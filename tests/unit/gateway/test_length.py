@@ -10,7 +10,7 @@ import pytest
 
 from edge.actors import Actor, Reply, System
 from edge.clock import SystemClock
-from edge.conversation import Message
+from edge.conversation import Message, ToolCall
 from edge.engine.messages import Counted
 from edge.errors import (
     ClientError,
@@ -82,6 +82,18 @@ async def door() -> Open:
 @pytest.mark.parametrize("texts", [("a" * (SHORT - 1),), (None, "a" * (SHORT - 1)), (None, *"ab")])
 async def test_what_surely_fits_is_not_measured(door: Open, texts: tuple[Any, ...]) -> None:
     await door().check(*texts)
+
+
+async def test_what_is_said_of_tools_is_measured_sooner(door: Open) -> None:
+    counting = door(CONTEXT_TOKENS - 1)
+    calling = Message("assistant", None, (ToolCall("f", "{}"),) * 16)
+    for request in (
+        Request("id", "ada", "hi", None, None, Options(), tools="[]"),
+        Request("id", "ada", None, (calling,), None, Options()),
+    ):
+        await LengthCheck(counting.facts).check(request)
+    assert counting.engine is not None
+    assert len(counting.engine.asked) == 2
 
 
 async def test_what_may_not_fit_is_measured(door: Open) -> None:
