@@ -366,7 +366,7 @@ class Parts:
         vectors.mount(app)
         OpenAiApi(entrance, vectors.known).mount(app)
         pulls = Pulls(settings.data_dir(), settings.model.hub_url)
-        ollama = OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls)
+        ollama = OllamaApi(entrance, self._facts, lambda: self.room.needs_bytes, pulls, vectors)
         ollama.mount(app)
         OpenApi().mount(app)
         PagesApi(ollama.runs).mount(app)

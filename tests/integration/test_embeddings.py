@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import langchain_openai
 import numpy as np
+import ollama
 import openai
 import pytest
 import pytest_asyncio
@@ -24,6 +25,7 @@ from edge.errors import ModelError
 from edge.inference.embedding.protocol import Vectors
 from edge.services.embedding import EMBEDDING_NAME, TEXTS_PER_CALL_MAX
 from tests.support.node_inside import ScriptedNode, scripted_node
+from tests.support.ollama_calls import ollama_library
 from tests.support.openai_calls import HI, library
 from tests.support.random_encoders import CONTEXT_TOKENS, WORDS, write_encoder
 from tests.support.raw import exchange
@@ -336,3 +338,30 @@ async def test_a_model_that_is_of_no_use_is_said_at_the_start(
     with pytest.raises(ModelError, match=why):
         async with scripted_node(tmp_path / "data", **settings):
             pass
+
+
+@LOOP
+async def test_ollamas_library(node: ScriptedNode) -> None:
+    async with ollama_library(node.url) as client:
+        one = await client.embed("encoder", "a fox")
+        two = await client.embed("encoder:latest", ["a fox", "a lazy dog"], dimensions=4)
+        old = await client.embeddings("encoder", "a fox")
+        assert (one.model, len(one.embeddings), len(two.embeddings)) == ("encoder:latest", 1, 2)
+        assert list(old.embedding) == list(one.embeddings[0])
+        assert all(len(each) == 4 for each in two.embeddings)
+        assert one.prompt_eval_count
+        async with library(node.url) as other:
+            same = await other.embeddings.create(model="encoder", input="a fox")
+        assert np.allclose(one.embeddings[0], same.data[0].embedding, atol=1e-5)
+        nothing = await client.embed("encoder", [])
+        assert list(nothing.embeddings) == []
+        assert (await client.show("encoder")).capabilities == ["embedding"]
+        assert "encoder:latest" in [each.model for each in (await client.list()).models]
+        long = "a fox " * CONTEXT_TOKENS
+        assert (await client.embed("encoder", long)).embeddings
+        with pytest.raises(ollama.ResponseError, match="too long") as caught:
+            await client.embed("encoder", long, truncate=False)
+        assert caught.value.status_code == 400
+        with pytest.raises(ollama.ResponseError, match="not found") as caught:
+            await client.embed("nobody", "a")
+        assert caught.value.status_code == 404

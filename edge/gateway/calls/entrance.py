@@ -66,7 +66,7 @@ class Entrance:
         who = self.who(request)
         data = await read_body(request)
         body = read_object(data)
-        return Received(who, data, body, self.models.find(_model_of(body)))
+        return Received(who, data, body, self.models.find(model_of(body)))
 
     async def accept(
         self, request: web.Request, received: Received, read: Read
@@ -110,7 +110,8 @@ def _with_key(request: web.Request) -> dict[str, str]:
     return {}
 
 
-def _model_of(body: dict[str, Any]) -> str | None:
+def model_of(body: dict[str, Any]) -> str | None:
+    """The model that a body names; None for none. InvalidRequest when that is no text."""
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise InvalidRequest("model has to be text", field="model")

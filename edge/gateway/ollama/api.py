@@ -13,17 +13,19 @@ from aiohttp import web
 from edge.errors import Forbidden, InvalidRequest, ModelError
 from edge.gateway.calls import errors
 from edge.gateway.calls.connection import KEEP_ALIVE_MS, Connection
-from edge.gateway.calls.entrance import Entrance, Read
+from edge.gateway.calls.entrance import Entrance, Read, model_of
 from edge.gateway.calls.following import Wake
-from edge.gateway.calls.names import Known
+from edge.gateway.calls.names import Known, find
 from edge.gateway.calls.reading import read_object
 from edge.gateway.facts import NodeFacts
 from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
-from edge.gateway.ollama import forms, models, reading
+from edge.gateway.ollama import embeddings, forms, models, reading
 from edge.gateway.ollama.errors import ROOT, told
 from edge.gateway.ollama.pulls import SUCCESS, Pull, Pulls
+from edge.gateway.openai.embeddings import EmbeddingsApi
 from edge.inference.description import UNKNOWN, Description, describe
+from edge.inference.embedding.protocol import Vectors
 
 VERSION: Final = "0.12.11"
 """Of the Ollama whose interface this is: the first that has all that is answered here, of which
@@ -49,6 +51,7 @@ class OllamaApi:
         facts: NodeFacts,
         memory_bytes: Callable[[], int],
         pulls: Pulls,
+        vectors: EmbeddingsApi,
     ) -> None:
         """``memory_bytes`` is what the model takes that is loaded."""
         self._entrance = entrance
@@ -57,6 +60,7 @@ class OllamaApi:
         self._facts = facts
         self._memory_bytes = memory_bytes
         self._pulls = pulls
+        self._vectors = vectors
 
     def mount(self, app: web.Application) -> None:
         router = app.router
@@ -64,7 +68,7 @@ class OllamaApi:
         router.add_post(f"{ROOT}/chat", self.chat)
         router.add_post(f"{ROOT}/generate", self.generate)
         router.add_post(f"{ROOT}/embed", self.embed)
-        router.add_post(f"{ROOT}/embeddings", self.embed)
+        router.add_post(f"{ROOT}/embeddings", self.embed_one)
         router.add_get(f"{ROOT}/tags", self.tags)
         router.add_get(f"{ROOT}/ps", self.running)
         router.add_post(f"{ROOT}/show", self.show)
@@ -86,8 +90,8 @@ class OllamaApi:
     async def tags(self, request: web.Request) -> web.Response:
         """What can be asked; it needs no engine to be there."""
         self._entrance.client(request)
-        told = [models.tag(*await _looked_at(each)) for each in self._models.all()]
-        return json_response({"models": told})
+        known = (*self._models.all(), *self._vectors.known)
+        return json_response({"models": [models.tag(*await _looked_at(each)) for each in known]})
 
     async def running(self, request: web.Request) -> web.Response:
         """The model, if there is an engine that has it in memory."""
@@ -100,7 +104,9 @@ class OllamaApi:
     async def show(self, request: web.Request) -> web.Response:
         self._entrance.client(request)
         body = read_object(await read_body(request))
-        return json_response(models.show(*await _looked_at(self._models.find(_wanted(body)))))
+        known = find(_wanted(body), (*self._models.all(), *self._vectors.known))
+        embeds = known in self._vectors.known
+        return json_response(models.show(*await _looked_at(known), embeds=embeds))
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         """Fetches a model while the client watches, line by line unless told otherwise."""
@@ -154,11 +160,29 @@ class OllamaApi:
         return await self._calls.whole(request, held, answer.whole)
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
-        self._entrance.client(request)
-        name = self._models.find(None).name
-        raise InvalidRequest(
-            f"the model {name!r} makes no embeddings: it generates text", field="model"
-        )
+        """Vectors of length one, as many as there are texts."""
+        begun_ns = self._calls.clock.now_ns()
+        name, vectors = await self._embedded(request, embeddings.read)
+        total_ns = self._calls.clock.now_ns() - begun_ns
+        return json_response(embeddings.answer(name, vectors, total_ns))
+
+    async def embed_one(self, request: web.Request) -> web.StreamResponse:
+        """The vector of one text, as clients ask for it that are older."""
+        _, vectors = await self._embedded(request, embeddings.read_one)
+        return json_response(embeddings.answer_one(vectors))
+
+    async def _embedded(
+        self, request: web.Request, read: Callable[[dict[str, Any]], embeddings.Wanted]
+    ) -> tuple[str, Vectors]:
+        """The name of the model that is asked, and what it makes of the texts."""
+        who = self._entrance.who(request)
+        body = read_object(await read_body(request))
+        wanted, known = read(body), self._vectors.embeds
+        name = models.name_of(find(model_of(body), known)) if known else ""
+        if known and not wanted.texts:
+            return name, Vectors((), ())
+        how = {"truncate": wanted.truncate, "dimensions": wanted.dimensions, "as_json": True}
+        return name, await self._vectors.vectors(request, who, wanted.texts, **how)
 
 
 def _wanted(body: dict[str, Any]) -> str:

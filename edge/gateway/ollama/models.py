@@ -56,8 +56,10 @@ def running(
     }
 
 
-def show(known: Known, described: Description, modified_ns: int) -> dict[str, Any]:
-    """The answer of ``/api/show``."""
+def show(
+    known: Known, described: Description, modified_ns: int, *, embeds: bool = False
+) -> dict[str, Any]:
+    """The answer of ``/api/show``, of a model that generates, or else ``embeds``."""
     name, file = name_of(known), known.file
     return {
         "license": file.licence,
@@ -66,7 +68,7 @@ def show(known: Known, described: Description, modified_ns: int) -> dict[str, An
         "template": described.template,
         "details": details(known, described),
         "model_info": _info(known, described),
-        "capabilities": capabilities(described),
+        "capabilities": ["embedding"] if embeds else capabilities(described),
         "modified_at": stamp(modified_ns),
     }
 

@@ -163,13 +163,13 @@ class EmbeddingsApi:
         self._entrance = entrance
         self._clock = entrance.calls.clock
         begun_s = self._clock.wall_ns() // NS_PER_S
-        self._embeds = _known(service.models.embeds, begun_s, settings.aliases)
+        self.embeds = _known(service.models.embeds, begun_s, settings.aliases)
         self._ranks = _known(service.models.ranks, begun_s, ())
 
     @property
     def known(self) -> tuple[names.Known, ...]:
         """The models that can be asked here."""
-        return (*self._embeds, *self._ranks)
+        return (*self.embeds, *self._ranks)
 
     def mount(self, app: web.Application) -> None:
         for root in _ROOTS:
@@ -178,18 +178,18 @@ class EmbeddingsApi:
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         caller, body = await self._read(request)
-        model = _model(body, self._embeds)
+        model = _model(body, self.embeds)
         wanted = read_embeddings(body)
-        answer = await self._ask(
-            request,
-            self._service.embed(
-                _whose(caller),
-                wanted.texts,
-                dimensions=wanted.dimensions,
-                as_json=wanted.as_json,
-            ),
-        )
+        how = {"dimensions": wanted.dimensions, "as_json": wanted.as_json}
+        answer = await self.vectors(request, caller, wanted.texts, **how)
         return json_response(embeddings(model, answer, as_json=wanted.as_json))
+
+    async def vectors(
+        self, request: web.Request, caller: Caller, texts: Sequence[str], **how: Any
+    ) -> Vectors:
+        """Those of the texts, for whichever interface; ``how`` is as `EmbeddingService.embed` takes
+        it, and the errors are its own."""
+        return await self._ask(request, self._service.embed(_whose(caller), texts, **how))
 
     async def rerank(self, request: web.Request) -> web.StreamResponse:
         caller, body = await self._read(request)

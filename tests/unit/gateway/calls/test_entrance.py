@@ -52,7 +52,7 @@ def test_who_does_not_mean_to_wait_says_so(wishes: list[str], keeps: bool) -> No
 
 
 def test_a_models_name_is_text() -> None:
-    assert entrance._model_of({}) is None
-    assert entrance._model_of({"model": "a"}) == "a"
+    assert entrance.model_of({}) is None
+    assert entrance.model_of({"model": "a"}) == "a"
     with pytest.raises(InvalidRequest):
-        entrance._model_of({"model": ["a"]})
+        entrance.model_of({"model": ["a"]})
