@@ -54,6 +54,7 @@ from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
 from edge.gateway.length import LengthCheck
+from edge.gateway.metrics_api import MetricsApi
 from edge.gateway.ollama import errors as ollama_errors
 from edge.gateway.ollama.api import OllamaApi
 from edge.gateway.ollama.pulls import Pulls
@@ -69,6 +70,7 @@ from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.box import free_memory_bytes
 from edge.inference.process import StartProcess, Worker
+from edge.metrics import Metrics, State
 from edge.services.embedding import EmbeddingService
 from edge.services.embedding import Models as EmbeddingModels
 from edge.services.health.readiness import HealthSources, Steps
@@ -147,6 +149,10 @@ class Parts:
     the engine. ``root_end`` has a result once the tree has ended, for whatever reason.
     """
 
+    # While the rest of the node is being made there are none.
+    _tasks: Tasks | None = None
+    _sockets: SocketApp | None = None
+
     def __init__(self, settings: Settings, outside: Outside) -> None:
         self.settings = settings
         self._outside = outside
@@ -186,8 +192,6 @@ class Parts:
             ),
             clock,
         )  # fmt: skip
-        self._tasks: Tasks | None = None
-        self._sockets: SocketApp | None = None
         self.root = self.system.spawn(
             Supervisor(self._children(), on_exhausted=self._gave_up), name="node"
         )
@@ -217,6 +221,10 @@ class Parts:
         embeds = outside.embedding_models
         self.embedding = EmbeddingService(self.system, embeds, settings.embeddings)
         self.sockets = self._sockets = self._make_sockets(channels)
+        self._metrics = Metrics(self.telemetry, self._state, self.sockets.counters.step_to_frame)
+
+    def _state(self) -> State:
+        return State.of(self._figures.read(), paused=self.turns.paused, held=self.tasks.held)
 
     def _children(self) -> tuple[ChildSpec, ...]:
         """The supervision tree, but for the tasks themselves."""
@@ -229,6 +237,7 @@ class Parts:
                 policy=policy_of(settings.model),
                 rng=outside.rng,
                 start_process=outside.start_process,
+                on_received=self._received,
                 on_step=self._stepped,
                 on_threads=self._figures.saw_threads,
                 on_cache_use=self._figures.saw_cache_use,
@@ -259,6 +268,11 @@ class Parts:
                 model=_identity(outside.model),
             ),
         )  # fmt: skip
+
+    def _received(self) -> None:
+        """A step has come; before anything is done with it."""
+        if self._sockets is not None:
+            self._sockets.counters.step_ns = self.system.clock.now_ns()
 
     def _stepped(self, tokens: int, prompt_tokens: int, running: int) -> None:
         """The engine made a step. Called for each, before anything else is done in this turn."""
@@ -370,6 +384,7 @@ class Parts:
         ollama.mount(app)
         OpenApi().mount(app)
         PagesApi(ollama.runs).mount(app)
+        MetricsApi(self._metrics, access).mount(app)
         HealthApi(
             self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
         ).mount(app)

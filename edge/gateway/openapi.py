@@ -212,6 +212,19 @@ OPERATIONS: Final = (
         secret=False,
     ),
     Operation(
+        "get", "/metrics", "readMetrics",
+        "The node's figures for Prometheus; without tokens, for the node's own machine alone.",
+        {
+            200: {
+                "description": "The older text, or OpenMetrics where `Accept` names it.",
+                "content": {
+                    "text/plain": {"schema": {"type": "string"}},
+                    "application/openmetrics-text": {"schema": {"type": "string"}},
+                },
+            }
+        },
+    ),
+    Operation(
         "get", PATH, "showInterface", "This document.",
         {200: _json({"type": "object"}, "OpenAPI 3.1.")}, secret=False,
     ),

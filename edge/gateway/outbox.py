@@ -32,6 +32,7 @@ from edge.phoenix import (
     Mergeable,
     MergeablePush,
 )
+from edge.telemetry.buckets import Buckets
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -68,6 +69,14 @@ def ws_frame(opcode: int, data: bytes) -> bytes:
     return _pack_64(0x80 | opcode, 127, size_bytes) + data
 
 
+STEP_TO_FRAME_NS: Final = tuple(
+    us * NS_PER_MS // 1_000
+    for us in (20, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000)
+)
+OF_STEPS: Final = "progress"
+"""The event by which text and progress are told."""
+
+
 class Wire(Protocol):
     """The part of an asyncio transport that is written to."""
 
@@ -79,11 +88,15 @@ class Wire(Protocol):
 
 
 class Counters:
-    """What all outboxes of a gateway did. ``merges`` are the frames that were never sent."""
+    """What all outboxes of a gateway did. ``merges`` are the frames that were never sent;
+    ``step_ns`` is when the engine's last step came, and ``step_to_frame`` how long its text took
+    from there into a socket."""
 
-    __slots__ = ("frames", "merges", "overflows", "writes")
+    __slots__ = ("frames", "merges", "overflows", "step_ns", "step_to_frame", "writes")
 
     def __init__(self) -> None:
+        self.step_ns = 0
+        self.step_to_frame = Buckets(STEP_TO_FRAME_NS)
         self.frames = 0
         self.writes = 0
         self.merges = 0
@@ -103,11 +116,12 @@ class _Head(NamedTuple):
 class _Waiting:
     """A mergeable push in the queue; a later one may be merged into it."""
 
-    __slots__ = ("head", "payload")
+    __slots__ = ("head", "payload", "step_ns")
 
-    def __init__(self, head: _Head, payload: Mergeable) -> None:
+    def __init__(self, head: _Head, payload: Mergeable, step_ns: int) -> None:
         self.head = head
         self.payload = payload
+        self.step_ns = step_ns
 
 
 class _Stream:
@@ -228,8 +242,12 @@ class Outbox:
             data = self._frame(stream.head, payload)
             if data is not None:
                 self._write(data, 1)
+                if event == OF_STEPS:
+                    # Not `now_ns`: the frame was made since.
+                    written_ns = self._clock.now_ns()
+                    self._counters.step_to_frame.add(written_ns - self._counters.step_ns)
             return
-        waiting = _Waiting(stream.head, payload)
+        waiting = _Waiting(stream.head, payload, self._counters.step_ns)
         self._wait(waiting, payload.size_bytes)
         if at_once:
             self.flush()
@@ -288,6 +306,8 @@ class Outbox:
             if data is None:
                 return
             parts.append(data)
+            if entry.head.event == OF_STEPS:
+                self._counters.step_to_frame.add(now_ns - entry.step_ns)
         self._write(b"".join(parts) if len(parts) > 1 else parts[0], len(parts))
 
     def close(self) -> None:

@@ -83,7 +83,7 @@ class SocketApp:
         """How many are open, and what all outboxes did since the start."""
         counters = self.counters
         return {"open": len(self._connections)} | {
-            name: getattr(counters, name) for name in counters.__slots__
+            name: getattr(counters, name) for name in ("frames", "merges", "overflows", "writes")
         }
 
     def disconnect(self, socket_id: str, reason: str = "disconnected") -> int:

@@ -62,10 +62,10 @@ _CLIENT_ERRORS: Final = {error.code: error for error in (InvalidRequest, PromptT
 class EngineActor(EngineOwner):
     """See the module, and `edge.inference.protocol` for what may be sent to it.
 
-    `on_step` is told of each step: how many tokens it generated, how many others it
-    read, and how many sequences go on; `on_threads` with each sign of life between two steps of how
-    many threads it works with, `on_cache_use` of what came of its caches (`CacheUse`). Starts the
-    engine when it is spawned.
+    `on_received` is called before anything is done with a step. `on_step` is told of each: how many
+    tokens it generated, how many others it read, and how many sequences go on; `on_threads` with
+    each sign of life between two steps of how many threads it works with, `on_cache_use` of what
+    came of its caches (`CacheUse`). Starts the engine when it is spawned.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class EngineActor(EngineOwner):
         rng: Random,
         safe: bool = False,
         start_process: StartProcess = Worker,
+        on_received: Callable[[], object] | None = None,
         on_step: Callable[[int, int, int], object] | None = None,
         on_threads: Callable[[int], object] | None = None,
         on_cache_use: Callable[[CacheUse], object] | None = None,
@@ -89,6 +90,7 @@ class EngineActor(EngineOwner):
             safe=safe,
             start_process=start_process,
         )
+        self._on_received = on_received
         self._on_step = on_step
         self._on_threads = on_threads
         self._on_cache_use = on_cache_use
@@ -200,11 +202,17 @@ class EngineActor(EngineOwner):
         match message:
             case Step():
                 self.heard()
+                if self._on_received is not None:
+                    self._on_received()
                 tokens = self._routes.step(message)
                 if tokens:
                     self.life.fruitful = True
                 if self._on_step is not None:
                     self._on_step(tokens, message.batch_tokens - tokens, message.running)
+                reused_tokens = prompt_tokens = 0
+                for admitted in message.admitted:
+                    reused_tokens += admitted.cached_tokens
+                    prompt_tokens += admitted.prompt_tokens
                 self.telemetry.emit(
                     "engine.step",
                     running=message.running,
@@ -212,6 +220,8 @@ class EngineActor(EngineOwner):
                     tokens=tokens,
                     batch_tokens=message.batch_tokens,
                     decode_us=message.decode_us,
+                    prefilled_tokens=prompt_tokens - reused_tokens,
+                    reused_tokens=reused_tokens,
                 )
             case Pong(threads=threads):
                 if threads and self._on_threads is not None:

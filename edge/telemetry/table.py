@@ -90,13 +90,17 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
         "engine.backoff": _row("It is started again later.", {"in_ms": NUMBER, "deaths": int}),
         "engine.given_up": _row("It is not started again for long.", about={"reason": str}),
         "engine.step": _row(
-            "One decode step: `tokens` were generated, `batch_tokens` given to the model.",
+            "One decode step: `tokens` were generated, `batch_tokens` given to the model."
+            " Prompts that got their slots have `prefilled_tokens` to be read; `reused_tokens` were"
+            " in a cache.",
             {
                 "running": int,
                 "waiting": int,
                 "tokens": int,
                 "batch_tokens": int,
                 "decode_us": NUMBER,
+                "prefilled_tokens": int,
+                "reused_tokens": int,
             },
         ),
         "engine.cache": _row(
@@ -136,7 +140,7 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
         ),
         "task.finished": _row(
             "It has ended, and that is durable; `duration_ms` since it was ready to run.",
-            {"duration_ms": MAYBE, "completion_tokens": int},
+            {"duration_ms": MAYBE, "decode_ms": MAYBE, "completion_tokens": int},
             {"task_id": str, "state": str, "source": TEXT},
         ),
         "fallback.opened": _row("Tasks may be answered without the model.", about={"reason": str}),

@@ -17,7 +17,7 @@ FLOORS = {
     "edge.answers": 2,
     "edge.engine.messages": 1, "edge.engine.batching": 1, "edge.engine.seams": 1,
     "edge.settings": 2, "edge.telemetry": 2, "edge.actors": 2, "edge.engine": 3,
-    "edge.inference": 3, "edge.storage": 3,
+    "edge.metrics": 3, "edge.inference": 3, "edge.storage": 3,
     "edge.services.task": 4, "edge.services.watchers": 5, "edge.services.keeping": 6,
     "edge.services.health": 6, "edge.services.fallback": 6,
     "edge.services.embedding": 6,

@@ -132,5 +132,6 @@ class EndCommit:
             state=str(task.state),
             source=task.source,
             duration_ms=task.timings.total_ms,
+            decode_ms=task.timings.decode_ms,
             completion_tokens=task.usage.completion_tokens,
         )

@@ -144,6 +144,11 @@ class Tasks:
         return self._deps.turns
 
     @property
+    def held(self) -> int:
+        """How many are in memory, in whatever state."""
+        return len(self._live_tasks)
+
+    @property
     def followers(self) -> Followers:
         return self._deps.followers
 

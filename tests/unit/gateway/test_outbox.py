@@ -161,6 +161,27 @@ class TestIdle:
         desk.update("two")
         assert desk.frames() == [[progress("one")], [progress("two")]]
 
+    def test_how_long_text_took_since_its_step_is_counted(self, desk: Desk) -> None:
+        ages = desk.counters.step_to_frame
+        desk.counters.step_ns = desk.clock.now_ns()
+        desk.clock.advance(30_000)
+        desk.update("one")
+        assert (ages.count, ages.sum_ns) == (1, 30_000)
+        desk.counters.step_ns = desk.clock.now_ns()
+        desk.update("two")
+        desk.clock.advance(WINDOW_NS // 2)
+        desk.counters.step_ns = desk.clock.now_ns()
+        desk.update("three")
+        assert ages.count == 1
+        desk.clock.advance(WINDOW_NS)
+        # Merged, it counts from the step whose text waited for longest.
+        assert (ages.count, ages.sum_ns) == (2, 30_000 + WINDOW_NS)
+
+    def test_what_no_step_has_said_is_not_counted(self, desk: Desk) -> None:
+        desk.update("one", event="position")
+        desk.state("s1")
+        assert desk.counters.step_to_frame.count == 0
+
     def test_state_leaves_at_once(self, desk: Desk) -> None:
         desk.state("s1")
         desk.state("s2")
