@@ -98,6 +98,11 @@ class Model(NamedTuple):
     think: tuple[str, str] | None
 
     @property
+    def thinks(self) -> bool:
+        """What it thinks can be told from what it says."""
+        return self.think is not None or self.dialect is HARMONY
+
+    @property
     def marks(self) -> Iterator[str]:
         """All marks that mean something in its answers. Some are control tokens, which have to
         come as text then."""

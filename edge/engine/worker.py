@@ -18,7 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from edge.answers.dialects import HARMONY
 from edge.engine.answering import Answering
 from edge.engine.archive import Archive, file_identity
 from edge.engine.batching.batcher import Batcher
@@ -226,7 +225,7 @@ def serve(
             template_fault=template_fault,
             dialect=speaks.dialect.name,
             native_tools=speaks.native,
-            thinks=speaks.think is not None or speaks.dialect is HARMONY,
+            thinks=speaks.thinks,
         )
     )
     loop = Loop(llama, batcher, threads, pipe, commands)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge.answers.dialects import HARMONY, recognised
+from edge.answers.dialects import recognised
 from edge.gateway.calls.names import LATEST, Known
 from edge.gateway.ollama.forms import stamp
 from edge.inference.description import Description
@@ -75,8 +75,7 @@ def show(
 
 def capabilities(described: Description) -> list[str]:
     """What can be asked of it. Any model is told of tools, in its template's way or in ours."""
-    model = recognised(described.template)
-    thinks = model.think is not None or model.dialect is HARMONY
+    thinks = recognised(described.template).thinks
     return ["completion", "tools", *(("thinking",) if thinks else ())]
 
 

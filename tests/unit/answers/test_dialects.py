@@ -37,6 +37,9 @@ def test_a_control_token_may_tell_more_than_the_template() -> None:
 def test_who_thinks_is_known_by_the_mark() -> None:
     assert recognised(QWEN).think == THINK
     assert recognised("plain").think is None
+    assert [recognised(each).thinks for each in (QWEN, "plain", "<|start|><|channel|>")] == [
+        True, False, True,
+    ]  # fmt: skip
     assert recognised("[THINK][/THINK]").think == ("[THINK]", "[/THINK]")
     assert recognised("<|start|><|channel|></think>").think is None
 
