@@ -6,6 +6,7 @@ export class Problem extends Error {
   constructor(status, document) {
     super(document.detail ?? document.title ?? `the node answered ${status}`);
     this.status = status;
+    this.document = document;
     this.field = document.field ?? null;
   }
 }

@@ -24,7 +24,7 @@ export function promptOf(task) {
 // What would be submitted to ask the same again.
 export function bodyOf(task) {
   const body = {};
-  for (const name of ["prompt", "messages", "model"]) if (task[name] != null) body[name] = task[name];
+  for (const name of ["prompt", "messages", "model", "tools", "tool_choice", "template_variables"]) if (task[name] != null) body[name] = task[name];
   for (const name of ["temperature", "max_tokens", "seed", "response_format"]) {
     if (task.options?.[name] != null) body[name] = task.options[name];
   }

@@ -1,14 +1,14 @@
 // The playground: a form, the tasks that are shown side by side, and those of before.
 
-import { Problem, call, newId, socketUrl, submit, token, whenForbidden } from "./api.js";
+import { Problem, call, newId, socketUrl, submit, token } from "./api.js";
 import { Card } from "./card.js";
+import { connection, enter } from "./entry.js";
 import { History } from "./history.js";
 import { Socket } from "./phoenix.js";
 import { snippet } from "./snippets.js";
 
 const OPEN_KEY = "elwift.open";
 const CARDS_MAX = 12;
-const WORDS = { open: "connected", connecting: "connecting", waiting: "connection lost, trying again", cut: "cut" };
 const $ = (id) => document.getElementById(id);
 
 const cards = [];
@@ -19,12 +19,6 @@ const history = new History(
 );
 let code = {};
 let refresh = null;
-
-function connection(state) {
-  $("connection").textContent = WORDS[state];
-  $("connection").dataset.state = state;
-  $("cut").setAttribute("aria-pressed", String(state === "cut"));
-}
 
 // ---- cards
 
@@ -181,35 +175,12 @@ async function copyCode() {
 
 // ---- the start
 
-async function start() {
-  // Asked first, so that a socket is opened only with a token that is valid.
-  const refused = await call("GET", "/tasks?limit=1").then(() => false, (error) => error.status === 401);
-  if (refused) return;
-  socket.connect();
-  history.refresh();
-  models();
-}
-
 async function models() {
   const found = await call("GET", "/v1/models").catch(() => ({ data: [] }));
   const names = found.data.map((each) => each.id);
   $("model").replaceChildren(new Option("the one that runs", ""), ...names.map((name) => new Option(name, name)));
 }
 
-whenForbidden(() => {
-  $("token-problem").textContent = token.get() ? "This token is not valid here." : "";
-  $("token-form").hidden = false;
-  $("token").focus();
-  socket.cut();
-});
-
-$("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token.set($("token").value.trim());
-  $("token").value = "";
-  $("token-form").hidden = true;
-  start();
-});
 $("ask").noValidate = true;
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -220,10 +191,6 @@ $("ask").addEventListener("keydown", (event) => {
     event.preventDefault();
     send();
   }
-});
-$("cut").addEventListener("click", () => {
-  if ($("cut").getAttribute("aria-pressed") === "true") socket.connect();
-  else socket.cut();
 });
 $("code").addEventListener("click", () => {
   try {
@@ -238,8 +205,9 @@ $("snippet").addEventListener("click", (event) => {
 });
 $("snippet-copy").addEventListener("click", copyCode);
 $("snippet-close").addEventListener("click", () => $("snippet").close());
-addEventListener("online", () => socket.hurry());
-document.addEventListener("visibilitychange", () => document.hidden || socket.hurry());
 
 recall();
-start();
+enter(socket, () => {
+  history.refresh();
+  models();
+});

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.support.browser import Browser, NodeForBrowser, node_for_browser
+from tests.support.browser import Browser, NodeForBrowser, contrasts, keep, node_for_browser
 
 TOKEN = "0123456789abcdef"
 
@@ -75,14 +74,6 @@ def until_ended(page: Browser, node: NodeForBrowser, card: WebElement) -> dict[s
 
 def result_of(node: NodeForBrowser, task_id: str) -> Any:
     return node.ask(f"/tasks/{task_id}")["result"]
-
-
-def keep(page: Browser, name: str) -> None:
-    """A picture for people, where somebody wants them."""
-    folder = os.environ.get("ELWIFT_TEST_PICTURES")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.driver.save_screenshot(f"{folder}/{name}.png")
 
 
 def test_a_task_is_submitted_and_watched(page: Browser, node: NodeForBrowser) -> None:
@@ -258,36 +249,13 @@ def test_it_fits_its_window(page: Browser, node: NodeForBrowser, width: int) -> 
         page.emulate("clearDeviceMetricsOverride")
 
 
-CONTRASTS = """
-const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-const light = (color) => {
-  const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(Number).map(channel);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const ground = (element) => {
-  for (let each = element; each; each = each.parentElement) {
-    const color = getComputedStyle(each).backgroundColor;
-    if (!/, 0\\)$/.test(color)) return color;
-  }
-  return "rgb(255, 255, 255)";
-};
-return [...document.querySelectorAll("h1, h2, h3, p, label, button, a, .text, .badge")]
-  .filter((each) => each.offsetParent !== null && each.textContent.trim() && !each.disabled)
-  .map((each) => {
-    const [a, b] = [light(getComputedStyle(each).color), light(ground(each))].sort((x, y) => y - x);
-    return [(a + 0.05) / (b + 0.05), each.outerHTML.slice(0, 80)];
-  });
-"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_can_be_read_by_day_and_night(page: Browser, node: NodeForBrowser, scheme: str) -> None:
-    """WCAG 2.2, success criterion 1.4.3."""
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.emulate("setEmulatedMedia", features=[feature])
     try:
         until_ended(page, node, submit(page, "colours", 5))
-        found = page.script(CONTRASTS)
+        found = contrasts(page)
         assert len(found) > 10
         assert [each for each in found if each[0] < 4.5] == []
         keep(page, scheme)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import urllib.request
@@ -132,3 +133,39 @@ def chromium(profile: Path) -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
+
+
+def keep(page: Browser, name: str) -> None:
+    """A picture for people, where somebody wants them."""
+    folder = os.environ.get("ELWIFT_TEST_PICTURES")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.driver.save_screenshot(f"{folder}/{name}.png")
+
+
+_CONTRASTS: Final = """
+const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = (color) => {
+  const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(Number).map(channel);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (element) => {
+  for (let each = element; each; each = each.parentElement) {
+    const color = getComputedStyle(each).backgroundColor;
+    if (!/, 0\\)$/.test(color)) return color;
+  }
+  return "rgb(255, 255, 255)";
+};
+return [...document.querySelectorAll("h1, h2, h3, p, label, button, a, .text, .badge")]
+  .filter((each) => each.offsetParent !== null && each.textContent.trim() && !each.disabled)
+  .map((each) => {
+    const [a, b] = [light(getComputedStyle(each).color), light(ground(each))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), each.outerHTML.slice(0, 80)];
+  });
+"""
+
+
+def contrasts(page: Browser) -> list[tuple[float, str]]:
+    """Of each text that is shown: its contrast to its ground, and the element. 4.5 is enough (WCAG
+    2.2, success criterion 1.4.3)."""
+    return [(contrast, element) for contrast, element in page.script(_CONTRASTS)]

@@ -5,7 +5,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { Socket, decode, encode, protocolsFor } from "./phoenix.js";
+import { Series, bytes } from "./series.js";
 import { snippet } from "./snippets.js";
+import { timeline } from "./spans.js";
 import { TaskState, count } from "./task_state.js";
 
 const { vectors } = JSON.parse(readFileSync(new URL("./vectors.json", import.meta.url), "utf-8"));
@@ -13,7 +15,7 @@ const frames = (kind) => vectors
   .filter(({ vsn }) => vsn === "2.0.0")
   .flatMap(({ steps }) => steps.filter(([name]) => name === kind).flatMap(([, value]) => value));
 
-const bytes = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16)).buffer;
+const fromHex = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16)).buffer;
 
 test("what the vectors' server says in text is read, and written as it was", () => {
   const texts = frames("expect").filter((frame) => !frame.startsWith("hex:"));
@@ -28,12 +30,12 @@ test("what it says in bytes is read", () => {
   const hexes = frames("expect").filter((frame) => frame.startsWith("hex:")).map((frame) => frame.slice(4));
   assert.ok(hexes.length >= 2);
   for (const hex of hexes) {
-    const { topic, event, payload } = decode(bytes(hex));
+    const { topic, event, payload } = decode(fromHex(hex));
     assert.ok(topic.startsWith("room:"));
     assert.ok(event.length > 0);
     assert.ok(payload instanceof ArrayBuffer || payload.response instanceof ArrayBuffer);
   }
-  assert.throws(() => decode(bytes("0900")), RangeError);
+  assert.throws(() => decode(fromHex("0900")), RangeError);
 });
 
 test("the client's own frames are those of the vectors", () => {
@@ -284,4 +286,38 @@ test("Swift has its own escapes, and no text becomes a program", () => {
   assert.ok(text.includes('"prompt": "a\\"\\\\(b)\\n\\u{0}"'));
   assert.ok(text.includes('"x": ["y": NSNull(), "z": [String: Any]()] as [String: Any]'));
   assert.ok(text.includes("ELWIFT_TOKEN"));
+});
+
+// ---- the dashboard's
+
+test("a series keeps its newest values, and leaves gaps where there is none", () => {
+  const series = new Series(5);
+  assert.deepEqual(series.paths(100, 10), { line: "", area: "" });
+  for (const value of [9, 0, 5, null, 10]) series.add(value);
+  assert.deepEqual(series.paths(100, 10), {
+    line: "M0 1L25 10L50 5M100 0", area: "M0 1L25 10L50 5L50 10L0 10ZM100 0L100 10L100 10Z",
+  });
+  series.add(2);
+  assert.deepEqual([series.values, series.last, series.top], [[0, 5, null, 10, 2], 2, 10]);
+  assert.deepEqual([bytes(null), bytes(1023), bytes(1536), bytes(3 * 2 ** 30)], ["unknown", "1023 B", "1.5 KiB", "3.0 GiB"]);
+});
+
+test("a time line has what its task waited for, and what the engine did", () => {
+  const at = (ms) => new Date(ms).toISOString();
+  const audit = [
+    { at: at(0), event: "accepted", from_state: null, to_state: "available", cause: null },
+    { at: at(100), event: "started", from_state: "available", to_state: "executing", cause: null },
+    { at: at(300), event: "failed", from_state: "executing", to_state: "retryable", cause: "engine_died" },
+    { at: at(400), event: "started", from_state: "retryable", to_state: "executing", cause: null },
+    { at: at(900), event: "completed", from_state: "executing", to_state: "completed", cause: "stop" },
+  ];
+  const task = { created_at: at(0), result: { timings: { prefill_ms: 50, decode_ms: 400 } } };
+  const { spans, points, endMs } = timeline(task, audit, 5_000);
+  assert.deepEqual(spans.map(({ name, fromMs, toMs }) => [name, fromMs, toMs]), [
+    ["waits", 0, 100], ["runs", 100, 300], ["waits for another attempt", 300, 400], ["runs", 400, 900],
+    ["reads the prompt", 400, 450], ["writes", 450, 850], ["the rest, the commit included", 850, 900],
+  ]);
+  assert.deepEqual([points[2].name, endMs], ["failed (engine_died)", 900]);
+  const running = timeline({ created_at: at(0), result: null }, audit.slice(0, 2), 250);
+  assert.deepEqual(running.spans.at(-1), { name: "runs", fromMs: 100, toMs: 250 });
 });
