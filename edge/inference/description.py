@@ -14,18 +14,23 @@ from edge.inference.model_file import first_of_split, header_of
 
 TEXT_CHARS_MAX: Final = 1_000
 _TEMPLATE: Final = "tokenizer.chat_template"
-_KEPT: Final = 16
+_KEPT: Final = 512
+"""As many as may be listed, some ten KB each; to read one takes some ten milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a file says. ``metadata`` has no lists and no long texts; ``template`` is the chat
     template, empty where there is none; ``parameters`` are those of the first file alone where
-    there are several."""
+    there are several. What the file is silent about is empty, or 0."""
 
     parameters: int
     metadata: Mapping[str, object]
     template: str
+    architecture: str = ""
+    quantisation: str = ""
+    licence: str = ""
+    context_tokens: int = 0
 
 
 UNKNOWN: Final = Description(0, {}, "")
@@ -52,4 +57,7 @@ def _described(path: Path, _mtime_ns: int, _size_bytes: int) -> Description:
         if not isinstance(value, str) or len(value) <= TEXT_CHARS_MAX
     }
     metadata.pop(_TEMPLATE, None)
-    return Description(header.parameters, metadata, template if isinstance(template, str) else "")
+    return Description(
+        header.parameters, metadata, template if isinstance(template, str) else "",
+        header.architecture, header.quantisation, header.licence, header.context_tokens,
+    )  # fmt: skip

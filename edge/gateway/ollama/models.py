@@ -35,7 +35,7 @@ def tag(known: Known, described: Description, modified_ns: int) -> dict[str, Any
         "modified_at": stamp(modified_ns),
         "size": known.size_bytes,
         "digest": digest(known, described, modified_ns),
-        "details": details(known, described),
+        "details": details(described),
     }
 
 
@@ -49,7 +49,7 @@ def running(
         "model": name,
         "size": memory_bytes,
         "digest": digest(known, described, modified_ns),
-        "details": details(known, described),
+        "details": details(described),
         "expires_at": FOREVER,
         "size_vram": 0,
         "context_length": known.context_tokens,
@@ -60,13 +60,13 @@ def show(
     known: Known, described: Description, modified_ns: int, *, embeds: bool = False
 ) -> dict[str, Any]:
     """The answer of ``/api/show``, of a model that generates, or else ``embeds``."""
-    name, file = name_of(known), known.file
+    name, context_tokens = name_of(known), known.context_tokens or described.context_tokens
     return {
-        "license": file.licence,
+        "license": described.licence,
         "modelfile": f"FROM {name}\n",
-        "parameters": f"{'num_ctx':<30} {known.context_tokens}",
+        "parameters": f"{'num_ctx':<30} {context_tokens}",
         "template": described.template,
-        "details": details(known, described),
+        "details": details(described),
         "model_info": _info(known, described),
         "capabilities": ["embedding"] if embeds else capabilities(described),
         "modified_at": stamp(modified_ns),
@@ -79,29 +79,29 @@ def capabilities(described: Description) -> list[str]:
     return ["completion", "tools", *(("thinking",) if thinks else ())]
 
 
-def details(known: Known, described: Description) -> dict[str, Any]:
+def details(described: Description) -> dict[str, Any]:
     """What kind of model it is."""
-    family = known.file.architecture or "unknown"
+    family = described.architecture or "unknown"
     return {
         "parent_model": "",
         "format": "gguf",
         "family": family,
         "families": [family],
         "parameter_size": short(described.parameters),
-        "quantization_level": known.file.quantisation or "unknown",
+        "quantization_level": described.quantisation or "unknown",
     }
 
 
 def _info(known: Known, described: Description) -> dict[str, Any]:
     """What the file says, but for the context: that is what a request may have here, since clients
     fill all that they are told of."""
-    architecture = known.file.architecture or "unknown"
+    architecture = described.architecture or "unknown"
     own = {
         "general.architecture": architecture,
         "general.basename": known.name,
         "general.parameter_count": described.parameters,
     }
-    context = {f"{architecture}.context_length": known.context_tokens}
+    context = {f"{architecture}.context_length": known.context_tokens or described.context_tokens}
     return own | dict(described.metadata) | context
 
 

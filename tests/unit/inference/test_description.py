@@ -17,6 +17,8 @@ def test_a_real_model() -> None:
     assert described.parameters == 134_515_008
     assert described.metadata["general.architecture"] == "llama"
     assert "<|im_start|>" in described.template
+    assert (described.architecture, described.quantisation) == ("llama", "Q4_1")
+    assert (described.licence, described.context_tokens) == ("apache-2.0", 8_192)
     texts = [each for each in described.metadata.values() if isinstance(each, str)]
     assert all(len(text) <= TEXT_CHARS_MAX for text in texts)
     assert "tokenizer.chat_template" not in described.metadata

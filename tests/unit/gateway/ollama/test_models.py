@@ -13,11 +13,11 @@ from edge.gateway.ollama import models
 from edge.inference import ModelFile
 from edge.inference.description import UNKNOWN, Description
 
-FILE = ModelFile("tiny", Path("tiny.gguf"), 99, 4_096, "llama", quantisation="Q8_0", licence="mit")
+FILE = ModelFile("tiny", Path("tiny.gguf"), 99, 4_096)
 KNOWN = Known("tiny", (), 1, 2_048, 4_096, 99, FILE)
 DESCRIBED = Description(
     134_515_008, {"general.name": "Tiny", "llama.context_length": 4_096, "llama.block_count": 30},
-    "{{ messages }}",
+    "{{ messages }}", "llama", "Q8_0", "mit", 4_096,
 )  # fmt: skip
 
 
@@ -42,9 +42,8 @@ def test_every_name_has_a_tag(name: str, told: str) -> None:
 
 
 @pytest.mark.parametrize("described", [DESCRIBED, UNKNOWN])
-@pytest.mark.parametrize("file", [FILE, ModelFile("tiny", Path("tiny.gguf"), 99, 0)])
-def test_nothing_is_null(described: Description, file: ModelFile) -> None:
-    known = KNOWN._replace(file=file)
+@pytest.mark.parametrize("known", [KNOWN, KNOWN._replace(context_tokens=0, trained_tokens=0)])
+def test_nothing_is_null(described: Description, known: Known) -> None:
     told = [
         models.tag(known, described, 5), models.running(known, described, 5, 6),
         models.show(known, described, 5),
@@ -73,6 +72,11 @@ def test_the_context_is_what_a_request_may_have() -> None:
     assert shown["capabilities"] == ["completion", "tools"]
     thinking = replace(DESCRIBED, template="{{ '<think>' }} {{ '</think>' }}")
     assert "thinking" in models.show(KNOWN, thinking, 5)["capabilities"]
+
+
+def test_of_a_model_that_never_ran_the_file_says_the_context() -> None:
+    info = models.show(KNOWN._replace(context_tokens=0), DESCRIBED, 5)["model_info"]
+    assert info["llama.context_length"] == 4_096
 
 
 def test_a_digest_is_another_for_another_file() -> None:
