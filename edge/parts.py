@@ -65,6 +65,7 @@ from edge.gateway.openapi import OpenApi
 from edge.gateway.own_names import LOOPBACK, OwnNames
 from edge.gateway.pages_api import PagesApi
 from edge.gateway.queue_api import QueueApi
+from edge.gateway.requests import Requests
 from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
@@ -364,6 +365,7 @@ class Parts:
             client_max_size=settings.server.body_bytes_max,
         )
         Gate(Rules.of(own, settings.server)).guard(app)
+        Requests(self.telemetry, self.system.clock).guard(app)
         # Its /tasks/export comes before /tasks/{task_id}.
         several = not access.open
         archive = Archive(

@@ -13,8 +13,8 @@ from typing import Final
 from aiohttp import web
 
 SENT: Final = (
-    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "api-key",
-    "x-api-key",
+    "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer", "X-Request-Id",
+    "api-key", "traceparent", "x-api-key",
 )  # fmt: skip
 """Request headers that mean something here."""
 

@@ -37,6 +37,7 @@ from edge.gateway.http.errors import (
     UnsupportedType,
 )
 from edge.gateway.patience import is_gone
+from edge.telemetry import context
 
 logger = logging.getLogger("elwift.gateway")
 
@@ -96,7 +97,8 @@ STATUSES: Final = _titles()
 def problem(
     status: int, code: str, title: str, detail: str, *, field: str | None = None
 ) -> web.Response:
-    """A problem document. ``type`` is stable; ``field`` names the member at fault, if one is."""
+    """A problem document. ``type`` is stable; ``field`` names the member at fault, if one is;
+    ``request_id`` is there when the request that it answers has one."""
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + code,
         "title": title,
@@ -105,6 +107,10 @@ def problem(
     }
     if field is not None:
         document["field"] = field
+    asked = context.asked()
+    if asked is not None:
+        asked.cause = code
+        document["request_id"] = asked.request_id
     return web.Response(
         status=status, body=orjson.dumps(document), headers={"Content-Type": CONTENT_TYPE}
     )

@@ -314,7 +314,10 @@ _PROBLEM: Final = object_of(
         "status": {"type": "integer"},
         "detail": about(TEXT, "For people: whose fault it is, and what to do."),
     },
-    maybe={"field": about(TEXT, "The member, parameter or header at fault.")},
+    maybe={
+        "field": about(TEXT, "The member, parameter or header at fault."),
+        "request_id": about(TEXT, "As in the header X-Request-Id, and in the node's log."),
+    },
     sentence="RFC 9457.",
 )
 

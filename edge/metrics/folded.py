@@ -31,6 +31,9 @@ CHILDREN: Final = frozenset(
 )  # fmt: skip
 """Children of the node's tree, which are told apart; the others are tasks' own actors."""
 
+CAUSES_MAX: Final = 64
+"""Codes of errors that are told apart: there are some forty."""
+
 _US_PER_S: Final = 1_000_000
 _MS_PER_S: Final = 1_000
 
@@ -121,6 +124,14 @@ class Metrics:
         self._crashes = Counter(
             "elwift_actor_crashes", "Defects that ended an actor.", registry=registry
         )
+        self._requests = Counter(
+            "elwift_requests", "Requests that were answered.", ("status",), registry=registry
+        )
+        self._refused = Counter(
+            "elwift_requests_refused", "Requests that ended in an error, by its code.",
+            ("cause",), registry=registry,
+        )  # fmt: skip
+        self._causes: set[str] = set()
         self._detached = Counter(
             "elwift_telemetry_detached", "Handlers of telemetry that failed.", registry=registry
         )
@@ -140,6 +151,7 @@ class Metrics:
             "fallback.opened": lambda _event: self._outages.inc(),
             "supervisor.restarted": self._restarted,
             "actor.crashed": lambda _event: self._crashes.inc(),
+            "request.stop": self._answered,
             "telemetry.detached": lambda _event: self._detached.inc(),
         }
 
@@ -163,6 +175,15 @@ class Metrics:
         measured: Any = event.measurements
         self._commit.observe(measured["commit_us"] / _US_PER_S)
         self._rows.inc(measured["rows"])
+
+    def _answered(self, event: Event) -> None:
+        self._requests.labels(str(event.measurements["status"])).inc()
+        cause = event.metadata["cause"]
+        if cause is None:
+            return
+        if len(self._causes) < CAUSES_MAX:
+            self._causes.add(str(cause))
+        self._refused.labels(str(cause) if cause in self._causes else OTHER).inc()
 
     def _restarted(self, event: Event) -> None:
         child = event.metadata["child"]

@@ -41,6 +41,8 @@ MAYBE: Final = int | float | None
 """A number, or None where it is not known."""
 TEXT: Final = str | None
 
+_REQUEST: Final[Fields] = {"method": str, "route": str, "request_id": str}
+
 _CACHE: Final = dict.fromkeys(
     (
         "in_place", "copied", "fetched", "unshared", "reused_tokens", "put_away", "evicted",
@@ -160,6 +162,18 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
         "channel.joined": _row("A topic was joined.", about={"topic": str}),
         "channel.crashed": _row(
             "A channel ended through a defect.", about={"topic": str, "error": object}
+        ),
+        "request.start": _row("A request came.", about=_REQUEST),
+        "request.stop": _row(
+            "It is answered; `cause` is the code of the error, if it is one. A socket or a stream"
+            " is answered when it has ended.",
+            {"duration_us": int, "status": int},
+            {**_REQUEST, "cause": TEXT},
+        ),
+        "request.exception": _row(
+            "Its connection ended before.",
+            {"duration_us": int},
+            {**_REQUEST, "error": BaseException},
         ),
         "telemetry.detached": _row(
             "A handler raised at an event and hears no more.",

@@ -95,6 +95,7 @@ async def test_what_is_asked_of_them_is_there(node: ScriptedNode) -> None:
     there = samples(read_text(text))
     # Series with a label are there once something of theirs has happened.
     there["elwift_supervisor_restarts_total"] = {"child"}
+    there["elwift_requests_refused_total"] = {"cause"}
     for expression in expressions():
         assert expression.count("(") == expression.count(")")
         named = re.findall(r"\b(elwift_\w+|up)\b(?:\{([^}]*)\})?", expression)

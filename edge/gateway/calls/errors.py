@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -21,6 +20,7 @@ from edge.errors import (
     ElwiftError,
     EngineError,
     Forbidden,
+    InvalidRequest,
     LimitReached,
     ModelError,
     NotFound,
@@ -40,6 +40,7 @@ from edge.gateway.http.errors import (
     UnsupportedEncoding,
     UnsupportedType,
 )
+from edge.telemetry import context
 
 REQUEST_ID: Final = "x-request-id"
 RETRY_AFTER_MS_MAX: Final = 60_000
@@ -177,6 +178,10 @@ def answer(error: ElwiftError, body: Body) -> web.Response:
 
 
 def _response(told: Shown, body: Body) -> web.Response:
+    asked = context.asked()
+    if asked is not None:
+        # Where an interface has no code of its own for it, the request is at fault.
+        asked.cause = told.code or InvalidRequest.code
     return web.Response(
         status=told.status,
         body=orjson.dumps(body(told)),
@@ -217,8 +222,9 @@ def middleware(is_ours: Callable[[str], bool], body: Body) -> Any:
 
 
 def new_request_id() -> str:
-    """By which a person can name one call to another."""
-    return f"req_{uuid4().hex}"
+    """By which a person can name one call to another: the request's own, where it has one."""
+    asked = context.asked()
+    return context.new_request_id() if asked is None else asked.request_id
 
 
 def _of_http(request: web.Request, error: web.HTTPException, body: Body) -> web.Response:

@@ -36,7 +36,10 @@ from edge.gateway.http.parser import (
 from edge.gateway.http.places import Places
 from edge.gateway.http.request import EXPECTS_CONTINUE
 from edge.gateway.http.wire import Wire
+from edge.gateway.requests import ASKED, HEADER
 from edge.settings import Server as Limits
+from edge.telemetry import context
+from edge.telemetry.context import Asked
 
 BODY_BYTES_PER_S_MIN: Final = 65_536
 """A body may take longer than its deadline by the time that it would need at this rate, as with
@@ -250,10 +253,17 @@ class HttpConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no request, or to one whose handler failed by a defect."""
-        if isinstance(exc, Refused):
-            response = problems.from_error(exc.error)
-        else:
-            response = problems.internal_error(exc or RuntimeError(message))
+        # What fails behind the application has an id; what is no request gets one here.
+        asked = request.get(ASKED) or Asked()
+        begun = context.begin(asked)
+        try:
+            if isinstance(exc, Refused):
+                response = problems.from_error(exc.error)
+            else:
+                response = problems.internal_error(exc or RuntimeError(message))
+        finally:
+            context.end(begun)
+        response.headers[HEADER] = asked.request_id
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already, so there can be no other")
         response.force_close()

@@ -33,7 +33,7 @@ def test_a_page_may_send_what_it_asks_for_and_what_we_read() -> None:
     answer = options(asked, ["POST"])
     names = answer.headers["Access-Control-Allow-Headers"].split(", ")
     assert names == [
-        "Authorization", "content-type", "Idempotency-Key", "Last-Event-ID", "Prefer", "api-key",
-        "x-api-key", "x-stainless-os",
+        "Authorization", "content-type", "Idempotency-Key", "Last-Event-ID", "Prefer",
+        "X-Request-Id", "api-key", "traceparent", "x-api-key", "x-stainless-os",
     ]  # fmt: skip
     assert "Access-Control-Allow-Private-Network" not in answer.headers

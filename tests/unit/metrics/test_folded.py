@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from edge.metrics import Metrics, State
+from edge.metrics.folded import CAUSES_MAX
 from edge.telemetry import Telemetry
 from edge.telemetry.buckets import Buckets
 from tests.unit.metrics.test_state import FIGURES
-
-UNITS = ("_seconds", "_bytes", "_total", "_info")
 
 
 class House:
@@ -105,6 +104,22 @@ def test_a_label_has_few_values_whatever_is_said(house: House) -> None:
     assert house.value("elwift_supervisor_restarts_total", child="other") == 100
     assert house.value("elwift_supervisor_restarts_total", child="engine") == 1
     assert house.value("elwift_tasks_ended_total", state="completed", source="other") == 100
+
+
+def test_refusals_are_told_apart_up_to_a_bound(house: House) -> None:
+    def answer(status: int, cause: str | None) -> None:
+        house.telemetry.emit(
+            "request.stop", duration_us=9, status=status, method="GET", route="/tasks",
+            request_id="1", cause=cause,
+        )  # fmt: skip
+
+    answer(200, None)
+    for number in range(CAUSES_MAX + 10):
+        answer(422, f"cause_{number}")
+    answer(422, "cause_0")
+    assert house.value("elwift_requests_total", status="200") == 1
+    assert house.value("elwift_requests_refused_total", cause="cause_0") == 2
+    assert house.value("elwift_requests_refused_total", cause="other") == 10
 
 
 def test_no_handler_fails(house: House) -> None:
