@@ -13,21 +13,24 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from edge import __version__
-from edge.cli import completion, config, models, queue, run, serve, tasks
 from edge.cli.flags import WRONG_SETTINGS, load_settings
 from edge.cli.output import complain, end_quietly, note, prepare
 from edge.errors import ElwiftError, SettingsError
 
 DEFECT: Final = 70
+COMMANDS: Final = ("serve", "run", "tasks", "queue", "models", "config", "completion")
+"""Each is the module of its name in `edge.cli`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code."""
     prepare()
-    given = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    given = parser(*words[:1]).parse_args(words)
     try:
         code: int = given.run(given, lambda: load_settings(given))
     except ElwiftError as error:
@@ -49,17 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands with their flags."""
+def parser(first: str = "") -> argparse.ArgumentParser:
+    """All commands with their flags; that one alone of which ``first`` is the name, if it is one:
+    to import all of them takes longer than most commands do."""
     whole = argparse.ArgumentParser(
         prog="elwift",
         description="Run AI tasks on your own box: submit, watch live, never lose one.",
     )
     whole.add_argument("--version", action="version", version=f"elwift {__version__}")
     levels = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (serve, run, tasks, queue, models, config):
-        command.add_to(levels)
-    completion.add_to(levels, parser)
+    for name in (first,) if first in COMMANDS else COMMANDS:
+        command = import_module(f"edge.cli.{name}")
+        if name == "completion":
+            command.add_to(levels, parser)
+        else:
+            command.add_to(levels)
     return whole
 
 

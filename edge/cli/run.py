@@ -17,8 +17,6 @@ from edge.cli.follow import follow_to_the_end, goes_on, make_view
 from edge.cli.prompt import body_of, read_prompt
 from edge.cli.view import View
 from edge.errors import SettingsError
-from edge.inference import resolve
-from edge.node import Node
 from edge.settings import Settings
 
 _OPTIONS: Final = ("max_tokens", "temperature", "seed")
@@ -113,6 +111,10 @@ def _is_path(model: str) -> bool:
 
 async def _own_node(settings: Settings, view: View, stack: AsyncExitStack) -> NodeClient:
     """A node for the occasion, which ends with the stack."""
+    # Where a node runs already, half of the time that this command takes would be this import's.
+    from edge.inference import resolve
+    from edge.node import Node
+
     # Its database goes with it, but the user's own models are there.
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="elwift-"))
     model = resolve(settings.model.name, _own_models(settings) or Path(folder))

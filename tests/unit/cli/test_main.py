@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +29,29 @@ def test_there_are_the_commands_of_the_readme() -> None:
     assert {words[0] for words in ALL} == {
         "serve", "run", "tasks", "queue", "models", "config", "completion",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "dear"),
+    [
+        (("tasks", "list", "--help"), {"edge.node", "edge.inference", "duckdb"}),
+        (("run", "--help"), {"edge.node", "edge.inference", "duckdb"}),
+        (("config", "show"), {"edge.node", "edge.inference", "duckdb", "aiohttp", "rich"}),
+    ],
+    ids=" ".join,
+)
+def test_a_command_imports_no_more_than_it_needs(words: tuple[str, ...], dear: set[str]) -> None:
+    script = (
+        "import sys\nfrom edge.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, check=True, text=True
+    )
+    imported = set(ended.stderr.split())
+    assert "edge.cli.main" in imported
+    assert not imported & dear
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
