@@ -23,7 +23,8 @@ from edge.answers.dialects import (
 from edge.errors import InvalidRequest
 from edge.structured.grammar import Grammar, Node, Rule, Text, choice, gbnf, optional, repeat
 from edge.structured.grammar import sequence as series
-from edge.structured.schema import GRAMMAR_CHARS_MAX, Rules
+from edge.structured.json_rules import json_object
+from edge.structured.schema import GRAMMAR_CHARS_MAX, WORK_MAX, Rules
 
 CALLS_MAX: Final = 32
 """Of one answer. Some models would write nothing else."""
@@ -32,6 +33,11 @@ AT_ONCE: Final = f"{PREFIX}at-once"
 _ANY_OBJECT: Final = {"type": "object"}
 _NO_PARAMETERS: Final = None
 _NONE: Final = "no-arguments"
+_OBJECT: Final = "object"
+"""The rule of any object, which JSON's own are."""
+_WORK_MAX: Final = 4 * WORK_MAX
+"""Of all schemas together, in the engine, where other prompts wait meanwhile: a third of a second
+at the very most. Arguments of those beyond are only held to be objects."""
 _SPACE: Final = optional(Text(" "))
 _BREAK: Final = optional(choice(Text("\n"), Text(" ")))
 _KEPT: Final = 32
@@ -62,38 +68,31 @@ def calls(dialect: Dialect, tools: str, name: str | None, *, parallel: bool) -> 
     functions = [tool["function"] for tool in orjson.loads(tools)]
     wanted = [each for each in functions if name in (None, each["name"])]
     most = 1 if dialect.single or not parallel else CALLS_MAX
-    try:
-        return _calls(dialect, [(each["name"], _schema(each)) for each in wanted], most)
-    except _TooLong:
-        return _calls(dialect, [(each["name"], _ANY_OBJECT) for each in wanted], most)
-
-
-class _TooLong(Exception):
-    """The grammar of all schemas together is longer than one may be."""
+    made = _calls(dialect, [(each["name"], _schema(each)) for each in wanted], most)
+    if len(made.gbnf) > GRAMMAR_CHARS_MAX:
+        made = _calls(dialect, [(each["name"], _ANY_OBJECT) for each in wanted], most)
+    return made
 
 
 def _calls(dialect: Dialect, functions: Sequence[tuple[str, Any]], most: int) -> Calls:
-    rules, arguments = Rules(""), {}
+    rules, arguments = Rules("", _WORK_MAX), {}
     for name, schema in functions:
-        if schema is _NO_PARAMETERS:
-            arguments[name] = Rule(_NONE)
-            continue
-        try:
-            arguments[name] = Rule(rules.add(schema, "function", "tools"))
-        except InvalidRequest as error:
-            if len(rules.gbnf()) > GRAMMAR_CHARS_MAX:
-                raise _TooLong from error
-            arguments[name] = Rule(rules.add(_ANY_OBJECT, "function", "tools"))
+        arguments[name] = Rule(_OBJECT if schema == _ANY_OBJECT else _NONE)
+        if schema not in (_NO_PARAMETERS, _ANY_OBJECT):
+            try:
+                arguments[name] = Rule(rules.add(schema, "function", "tools"))
+            except InvalidRequest:
+                arguments[name] = Rule(_OBJECT)
     grammar, marks = _WRITERS[dialect.name](arguments, most)
-    text = gbnf(grammar | rules.rules | {_NONE: Text("{}")}, PREFIX)
-    if len(text) > GRAMMAR_CHARS_MAX:
-        raise _TooLong
-    return Calls(text, marks)
+    plain = json_object() | {_NONE: Text("{}")}
+    del plain["root"]
+    return Calls(gbnf(grammar | plain | rules.rules, PREFIX), marks)
 
 
 def check(tools: str, field: str = "tools") -> None:
-    """Refuses a tool that is ``strict`` and has a schema that no grammar can say. Of another one
-    that has such a schema the arguments are only held to be an object."""
+    """Refuses a tool that is ``strict`` and has a schema that no grammar can say, or that is too
+    much beside the others. Of another tool that has such a schema the arguments are only held to be
+    an object."""
     rules = Rules("")
     for at, tool in enumerate(orjson.loads(tools)):
         function = tool["function"]
@@ -104,9 +103,7 @@ def check(tools: str, field: str = "tools") -> None:
 
 def _schema(function: Mapping[str, Any]) -> Any:
     parameters = function.get("parameters")
-    if not parameters:
-        return _NO_PARAMETERS
-    return parameters if "type" in parameters else parameters | {"type": "object"}
+    return parameters | {"type": "object"} if parameters else _NO_PARAMETERS
 
 
 _Written = tuple[Grammar, tuple[Mark, ...]]

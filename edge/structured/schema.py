@@ -9,6 +9,7 @@ text valid is refused by name, `InvalidRequest` with the keyword and its place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -47,21 +48,30 @@ _APART_DEPTH: Final = 4
 
 class Rules:
     """Rules for schemas, to be put into one grammar. Every name begins with ``prefix``, which has
-    letters, digits and dashes; nothing is called ``root`` unless it is the prefix's doing."""
+    letters, digits and dashes; nothing is called ``root`` unless it is the prefix's doing. All
+    schemas together may cost ``work_max``, in the units of `WORK_MAX`."""
 
-    def __init__(self, prefix: str = "json-") -> None:
+    def __init__(self, prefix: str = "json-", work_max: int = WORK_MAX) -> None:
         self._prefix = prefix
         self._grammar: Grammar = {}
+        self._work_left = work_max
+        self._chars = 0
 
     def add(self, schema: Any, what: str, field: str) -> str:
         """The name of the rule that says this schema. ``what`` is whose schema it is, for people:
         ``response_format 'order'``. `InvalidRequest` with ``field`` when it cannot be had."""
+        known = len(self._grammar)
         try:
-            rule = _Reading(schema, self._grammar).rule()
+            reading = _Reading(schema, self._grammar, self._work_left)
+            try:
+                rule = reading.rule()
+            finally:
+                self._work_left -= reading.worked
         except SchemaError as error:
             sentence = f"Invalid schema for {what}: {error}"
             raise InvalidRequest(sentence, field=field) from error
-        if len(self.gbnf()) > GRAMMAR_CHARS_MAX:
+        self._chars += len(gbnf(dict(islice(self._grammar.items(), known, None)), self._prefix))
+        if self._chars > GRAMMAR_CHARS_MAX:
             raise InvalidRequest(
                 f"Invalid schema for {what}: its grammar takes more than {GRAMMAR_CHARS_MAX}"
                 " characters; make it smaller",
@@ -86,14 +96,15 @@ class Rules:
 class _Reading:
     """One schema on its way into a grammar."""
 
-    def __init__(self, schema: Any, grammar: Grammar) -> None:
+    def __init__(self, schema: Any, grammar: Grammar, work_max: int) -> None:
         if not isinstance(schema, dict | bool):
             raise refuse("a schema has to be an object", ())
         if too_deep(schema, LEVELS_MAX):
             raise refuse(f"it is nested deeper than {LEVELS_MAX} levels", ())
         self._root = Place((), schema)
         self._grammar = grammar
-        self._worked = 0
+        self._work_max = work_max
+        self.worked = 0
         self._known: dict[tuple[Any, ...], list[Said]] = {}
 
     def rule(self) -> str:
@@ -132,8 +143,8 @@ class _Reading:
         return found
 
     def _work(self, path: Path, cost: int) -> None:
-        self._worked += cost
-        if self._worked > WORK_MAX:
+        self.worked += cost
+        if self.worked > self._work_max:
             raise refuse("it is too large, or refers to itself too often", path)
 
     def _of(self, place: Place, chain: tuple[Any, ...], depth: int) -> list[Said]:

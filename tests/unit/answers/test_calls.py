@@ -148,3 +148,21 @@ def test_schemas_that_are_too_long_together_are_any_objects() -> None:
     short = calls(HERMES, many, None, parallel=True)
     assert len(short.gbnf) < GRAMMAR_CHARS_MAX
     assert is_whole(grammar(short), '<tool_call>{"name": "t7", "arguments": {"b": 1}}</tool_call>')
+
+
+def test_what_all_schemas_cost_together_is_bounded() -> None:
+    one: dict[str, Any] = {f"m{at}": {"type": "string", "minLength": 1} for at in range(40)}
+    schema = {"type": "object", "properties": one, "required": list(one)}
+    many = [tool(f"t{at}", schema, strict=True) for at in range(128)]
+    with pytest.raises(InvalidRequest, match="too large") as raised:
+        check(text_of(*many))
+    assert raised.value.field != "tools[0].function.parameters"
+    check(text_of(*many[:8]))
+    assert len(calls(HERMES, text_of(*many), None, parallel=True).gbnf) <= GRAMMAR_CHARS_MAX
+
+
+def test_arguments_are_never_null() -> None:
+    lax = calls(HERMES, text_of(tool("look", {"type": ["object", "null"]})), None, parallel=True)
+    rules = grammar(lax)
+    assert not is_whole(rules, '<tool_call>{"name": "look", "arguments": null}</tool_call>')
+    assert is_whole(rules, '<tool_call>{"name": "look", "arguments": {"a": 1}}</tool_call>')
