@@ -217,10 +217,7 @@ OPERATIONS: Final = (
         {
             200: {
                 "description": "The older text, or OpenMetrics where `Accept` names it.",
-                "content": {
-                    "text/plain": {"schema": {"type": "string"}},
-                    "application/openmetrics-text": {"schema": {"type": "string"}},
-                },
+                "content": {"text/plain": {}, "application/openmetrics-text": {}},
             }
         },
     ),
