@@ -20,6 +20,7 @@ from edge.gateway.http.descriptors import places_for_clients, raise_limit
 from edge.gateway.http.server import HttpServer
 from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
+from edge.gateway.refusals import refusal
 from edge.inference import ModelFile, check_cache, check_context, resolve
 from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
 from edge.services.embedding import Models as EmbeddingModels
@@ -146,7 +147,9 @@ class Node:
         own = await own_names(settings.server.host, [each.getsockname()[0] for each in listeners])
         places = places_for_clients(raise_limit(), settings.server.connections_max)
         # Served last: who came before the tasks were back would hear that there is no such task.
-        self._http = HttpServer(parts.application(own), settings.server, self.clock, places)
+        self._http = HttpServer(
+            parts.application(own), settings.server, self.clock, places, refusal
+        )
         await self._http.start(listeners)
         url = url_of(listeners[0])
         self._collector.start()

@@ -13,7 +13,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.support.node_inside import ScriptedNode, scripted_node
-from tests.support.raw import Answer, exchange
+from tests.support.raw import Answer, exchange, raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -222,6 +222,38 @@ async def test_what_there_is_to_do_is_said_to_programs_too(node: ScriptedNode) -
         assert "Access-Control-Allow-Methods" not in response.headers
     async with node.http.options(f"{node.url}/nothing") as response:
         assert response.status == 404
+
+
+# ---- what is no request
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/v1/chat/completions", {"error": {"message", "type", "param", "code"}}),
+        ("/api/chat", {"error": None}),
+        ("/tasks", {"type": None, "title": None, "status": None, "detail": None}),
+    ],
+)
+async def test_what_is_no_request_is_refused_as_clients_read_it(
+    node: ScriptedNode, path: str, members: dict[str, set[str] | None]
+) -> None:
+    line = f"POST {path}?x=1 HTTP/1.1\r\n".encode()
+    for pieces, status in (
+        ((line + b"Host : x\r\n\r\n",), 400),
+        ((line[:9], line[9:], b"\0: x\r\n\r\n"), 400),
+        ((line + b"Host: localhost\r\nExpect: magic\r\n\r\n",), 417),
+        ((line + b"Host: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",), 431),
+    ):
+        async with raw(node.url) as client:
+            for piece in pieces:
+                await client.send(piece)
+            answer = await client.answer()
+        assert answer.status == status
+        told = answer.json()
+        assert told.keys() >= members.keys()
+        for name, inner in members.items():
+            assert inner is None or told[name].keys() == inner
 
 
 # ---- bytes that are no text

@@ -19,7 +19,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
-from edge.errors import ClientError
+from edge.errors import ClientError, ElwiftError
 from edge.gateway import problems
 from edge.gateway.http.alarm import Alarm
 from edge.gateway.http.errors import MalformedRequest, TooSlow
@@ -53,6 +53,9 @@ LINGER_MS: Final = 2_000
 """How long a connection that the node has ended is read from, for the client to end it too."""
 _NEVER_S: Final = 366 * 86_400.0
 """aiohttp's own deadlines are not used."""
+
+Refusal = Callable[[str, ElwiftError], web.Response]
+"""Makes the answer to a request that comes to no handler; it is given the path as far as known."""
 
 _CLIENTS_FAULTS: Final = (
     ClientError,
@@ -113,6 +116,7 @@ class HttpConnection(web.RequestHandler):
         "_latest_ns",
         "_patience",
         "_places",
+        "_refusal",
         "_unwritten_bytes",
         "_websocket",
         "_wire",
@@ -128,6 +132,7 @@ class HttpConnection(web.RequestHandler):
         places: Places[HttpConnection],
         patience: Patience,
         clock: Clock,
+        refusal: Refusal,
     ) -> None:
         super().__init__(
             manager,
@@ -146,6 +151,7 @@ class HttpConnection(web.RequestHandler):
         self._address = address
         self._places = places
         self._patience = patience
+        self._refusal = refusal
         self._clock = clock
         self._wire: Wire | None = None
         self._websocket = False
@@ -258,7 +264,7 @@ class HttpConnection(web.RequestHandler):
         begun = context.begin(asked)
         try:
             if isinstance(exc, Refused):
-                response = problems.from_error(exc.error)
+                response = self._refusal(self._checked.path, exc.error)
             else:
                 response = problems.internal_error(exc or RuntimeError(message))
         finally:

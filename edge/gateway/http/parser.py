@@ -30,6 +30,8 @@ _HEAD_END: Final = b"\r\n\r\n"
 _TLS_HELLO: Final = b"\x16\x03"
 _HTTP_2: Final = b"PRI * HTTP/2"
 _REASON_CHARS: Final = 80
+_BEGINNING_BYTES: Final = 64
+"""So much of a request is remembered: its method, and what its path begins with."""
 
 
 class Stage(Enum):
@@ -64,10 +66,13 @@ class Parser(Protocol):
 class CheckedParser:
     """See the module. Used by aiohttp in the place of its own parser."""
 
-    __slots__ = ("_head_bytes", "_inner", "_over", "_queued", "_refusal", "body", "messages")
+    __slots__ = (
+        "_beginning", "_head_bytes", "_inner", "_over", "_queued", "_refusal", "body", "messages",
+    )  # fmt: skip
 
     def __init__(self, inner: Parser) -> None:
         self._inner: Parser | None = inner
+        self._beginning = b""  # of what came last
         self._head_bytes = 0  # of a head that has not ended
         self._over = False
         self._queued = 0  # requests that aiohttp has not begun to handle
@@ -82,6 +87,13 @@ class CheckedParser:
         if self.body is not None:
             return Stage.BODY
         return Stage.HEAD if self._head_bytes else Stage.BETWEEN
+
+    @property
+    def path(self) -> str:
+        """What the path of the request that is being received begins with, where that much can be
+        read of it."""
+        words = self._beginning.partition(b"\r\n")[0].split(b" ")
+        return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else ""
 
     def refuse(self, error: ClientError) -> None:
         """The next call of `feed_data` says this instead of parsing anything."""
@@ -104,6 +116,11 @@ class CheckedParser:
             return (), False, b""
         if self._refusal is not None:
             raise self._refused(self._refusal)
+        if self.body is None:
+            if not self._head_bytes:
+                self._beginning = b""
+            if len(self._beginning) < _BEGINNING_BYTES:
+                self._beginning += data[:_BEGINNING_BYTES]
         try:
             messages, upgraded, tail = self._inner.feed_data(data)
         except (HttpProcessingError, ValueError) as error:

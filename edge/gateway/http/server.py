@@ -12,7 +12,7 @@ from aiohttp import web
 from edge.clock import NS_PER_S, Clock
 from edge.gateway import problems
 from edge.gateway.http.acceptor import Acceptor
-from edge.gateway.http.connection import HttpConnection, Patience
+from edge.gateway.http.connection import HttpConnection, Patience, Refusal
 from edge.gateway.http.places import Places
 from edge.gateway.http.request import EXPECTS_CONTINUE, REFUSAL, examine
 from edge.settings import Server as Limits
@@ -24,11 +24,19 @@ STOP_S: Final = 1.0
 class HttpServer:
     """Serves an application on listening sockets, from `start` until `stop`."""
 
-    def __init__(self, app: web.Application, limits: Limits, clock: Clock, places: int) -> None:
-        """``places`` is how many connections there may be; see `edge.gateway.http.descriptors`."""
+    def __init__(
+        self,
+        app: web.Application,
+        limits: Limits,
+        clock: Clock,
+        places: int,
+        refusal: Refusal = lambda _path, error: problems.from_error(error),
+    ) -> None:
+        """``places`` is how many connections there may be; see `edge.gateway.http.descriptors`.
+        ``refusal`` answers what does not come to the application."""
         self._places: Places[HttpConnection] = Places(places, limits.connections_per_client_max)
         self._clock = clock
-        self._runner = _Runner(app, self._places, Patience.of(limits), clock)
+        self._runner = _Runner(app, self._places, Patience.of(limits), clock, refusal)
         self._acceptor: Acceptor | None = None
 
     @property
@@ -58,9 +66,12 @@ class _Runner(web.AppRunner):
         places: Places[HttpConnection],
         patience: Patience,
         clock: Clock,
+        refusal: Refusal,
     ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=STOP_S)
-        self._connection_options = {"places": places, "patience": patience, "clock": clock}
+        self._connection_options = {
+            "places": places, "patience": patience, "clock": clock, "refusal": refusal,
+        }  # fmt: skip
 
     async def _make_server(self) -> web.Server:
         inner = await super()._make_server()
@@ -75,6 +86,7 @@ class _Server(web.Server):
         self._inner = inner
         self._connection_options = connection_options
         self._clock: Clock = connection_options["clock"]
+        self._refusal: Refusal = connection_options["refusal"]
         self._open: set[HttpConnection] = set()
         self._parted: asyncio.Event | None = None
 
@@ -128,6 +140,6 @@ class _Server(web.Server):
             return await self._inner.request_handler(request)
         # Whatever follows need not be read.
         request.content.set_exception(web.RequestPayloadError(str(refusal)))
-        response = problems.from_error(refusal)
+        response = self._refusal(request.path, refusal)
         response.force_close()
         return response
