@@ -13,7 +13,11 @@ is known the flow is settled by the difference.
 A client may ask for several users: then each has a flow, and they share what the client gets. While
 n of its flows have something, a task ends its flow n times as much later; and those who had nothing
 come in one after the other, as the tasks of one flow would. So one user's thousand does not stand
-before another's question, and who makes users up gains little.
+before another's question, and who makes users up gains little. Flows and tags are of
+`edge.tasks.flows`.
+
+A line is that of one model, which has slots of its own. What the lines of several have in common is
+`Shared`: so a client has one account for all that it asks, of whichever model.
 
 A priority is a bounded head start. Level n stands behind what level 0 could do in n steps of time,
 and no task waits longer than those n steps for being of its level: then it stands where its tag
@@ -40,6 +44,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from edge.clock import NS_PER_MS
+from edge.tasks.flows import Flows
 from edge.tasks.ranked import Ahead, Ranked
 
 LEVELS: Final = 10
@@ -50,13 +55,7 @@ AGED_AT_ONCE_MAX: Final = 64
 """Tasks found to have waited out their level in one call. Each does so once, and takes at least two
 calls to come and to go, so those that are due never pile up for long."""
 
-FLOWS_KEPT_MIN: Final = 1_024
-"""So many flows are kept before those that are of little consequence are looked for."""
-
 _Rank: TypeAlias = tuple[float, int]
-
-ACCOUNT_END: Final = "\0"
-"""Between the name of a client and its user's, in the name of a flow."""
 
 _CAME_BACK: Final = -(1 << 62)
 """Of equal tags, those that had their turn already go first, in the order in which they come."""
@@ -123,61 +122,34 @@ class Running(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Account:
-    """The client of some flows: how many of them have something, and the tag of its next newcomer,
-    so that they come in one after the other."""
+class Shared:
+    """What the lines of several models have in common: what clients owe, the keys of turns, which
+    are counted up, and the places of the fallback."""
 
-    name: str
-    busy: int = 0
-    newcomer: float = -math.inf
-
-
-@dataclass(slots=True)
-class _Flow:
-    """``finish`` is where its last task ends as far as is known; ``latest`` the highest tag of
-    those that wait or are coming: who comes later does not go before them, however much less they
-    turn out to cost."""
-
-    finish: float
-    latest: float = -math.inf
-    waiting: int = 0
-    coming: int = 0
-    running: int = 0
-    account: _Account | None = None  # while it has something
-
-    @property
-    def idle(self) -> bool:
-        return not (self.waiting or self.coming or self.running)
-
-    def relax(self) -> None:
-        """After one has gone: with nobody to go before, there is no order to keep."""
-        if not (self.waiting or self.coming):
-            self.latest = -math.inf
+    fallback_slots: int = 0
+    flows: Flows = field(default_factory=Flows)
+    last_key: int = 0
+    on_fallback: int = 0
 
 
 class Line:
-    """See the module. ``slots`` and ``fallback_slots`` are how many may have their turn at a time;
-    both may change at any time. While it is ``paused`` nobody gets a turn; ``outage`` says that the
-    engine is out for so long that who may be answered otherwise is.
+    """See the module. ``slots`` and `Shared.fallback_slots` are how many may have their turn at a
+    time; both may change at any time. While it is ``paused`` nobody gets a turn; ``outage`` says
+    that the engine is out for so long that who may be answered otherwise is.
 
     ``tokens_per_ms`` is what the engine makes at most, for head starts.
     """
 
-    def __init__(self, *, step_ms: int, fallback_slots: int = 0) -> None:
+    def __init__(self, *, step_ms: int, shared: Shared | None = None) -> None:
+        self.shared = shared or Shared()
+        self.flows = self.shared.flows
         self.slots = 0
-        self.fallback_slots = fallback_slots
         self.paused = False
         self.outage = False
         self.tokens_per_ms = 0.1
         self._step_ms = step_ms
-        self._virtual = 0.0
         self._number = 0
-        self._last_key = 0
-        self._flows: dict[str, _Flow] = {}
         self._entries: dict[str, Entry] = {}  # all that wait
-        self._accounts: dict[str, _Account] = {}
-        # Of those that are coming: flow, cost and weight.
-        self._coming: dict[str, tuple[str, int, int]] = {}
         # Of each level, all by their tags, and those that have waited it out. How far one stands
         # behind the level before changes with the pace of the model; within one the order does not.
         self._levels: list[Ranked[Entry]] = [Ranked() for _ in range(LEVELS)]
@@ -198,11 +170,6 @@ class Line:
         return len(self._entries)
 
     @property
-    def coming(self) -> int:
-        """How many are to come, since they have reserved a place."""
-        return len(self._coming)
-
-    @property
     def running(self) -> int:
         """How many have their turn."""
         return len(self._running)
@@ -211,11 +178,6 @@ class Line:
     def busy_slots(self) -> int:
         """How many slots of the engine are taken."""
         return self._busy_slots
-
-    def waiting_of(self, flow: str) -> int:
-        """How many of this flow wait."""
-        found = self._flows.get(flow)
-        return found.waiting if found else 0
 
     def turn(self, key: int) -> Running | None:
         """The turn of this key, while it lasts."""
@@ -282,70 +244,6 @@ class Line:
 
     # ---- coming and going
 
-    def begin_at(self, tag: float) -> None:
-        """The line of an earlier life is put back, of which this was the lowest tag: what is new
-        stands behind it."""
-        self._virtual = max(self._virtual, tag)
-
-    def reserve(self, task_id: str, flow: str, cost_tokens: int) -> float:
-        """The tag of a task of this flow that is coming: it is written down with the task before
-        that stands in the line."""
-        known = self._flow(flow)
-        weight = self._begin(flow, known)
-        self._coming[task_id] = flow, cost_tokens, weight
-        known.coming += 1
-        return self._next_tag(known, cost_tokens, weight)
-
-    def _begin(self, name: str, flow: _Flow) -> int:
-        """The flow has something from now on; how many of its account have."""
-        if flow.account is None:
-            account = name.partition(ACCOUNT_END)[0]
-            flow.account = self._accounts.setdefault(account, _Account(account))
-            flow.account.busy += 1
-        return flow.account.busy
-
-    def _rest(self, flow: _Flow) -> None:
-        """It has nothing any more, if that is so."""
-        account = flow.account
-        if account is not None and flow.idle:
-            flow.account = None
-            account.busy -= 1
-            if not account.busy:
-                del self._accounts[account.name]
-
-    def _next_tag(self, flow: _Flow, cost_tokens: int, weight: int) -> float:
-        start = max(self._virtual, flow.finish)
-        if weight > 1 and flow.finish <= self._virtual and flow.account is not None:
-            start = max(start, flow.account.newcomer)
-            flow.account.newcomer = start + cost_tokens
-        flow.finish = start + weight * cost_tokens
-        # By one at least: of two that are coming, who is written down first must not matter.
-        flow.latest = max(start, flow.latest + 1)
-        return flow.latest
-
-    def refund(self, task_id: str) -> None:
-        """What was reserved does not come after all."""
-        coming = self._coming.get(task_id)
-        if coming is not None:
-            name, cost_tokens, weight = coming
-            self._came(task_id)
-            self._settle(name, -weight * cost_tokens)
-
-    def _came(self, task_id: str) -> None:
-        """It is coming no longer, if it was."""
-        coming = self._coming.pop(task_id, None)
-        if coming is not None:
-            flow = self._flows[coming[0]]
-            flow.coming -= 1
-            flow.relax()
-
-    def _flow(self, name: str) -> _Flow:
-        flow = self._flows.get(name)
-        if flow is None:
-            self._forget_flows()
-            flow = self._flows[name] = _Flow(self._virtual)
-        return flow
-
     def enqueue(
         self, entry: Entry, now_ns: int, *, returning: bool = False, first: bool = False
     ) -> None:
@@ -360,23 +258,12 @@ class Line:
         if before is not None:
             entry.tag, number = before.tag, before.rank[1]
             self._take_out(before)
-        flow = self._flow(entry.flow)
-        weight = self._begin(entry.flow, flow)
-        flow.waiting += 1
-        if before is not None:
-            entry.weight = before.weight
-        elif entry.task_id in self._coming:
-            *_, entry.weight = self._coming[entry.task_id]
-        self._came(entry.task_id)
-        if entry.tag is None:
-            entry.weight = weight
-            entry.tag = self._next_tag(flow, entry.cost_tokens, weight)
-        else:
-            # It was charged when it got its tag; after a start the flow has to learn of that.
-            flow.finish = max(flow.finish, entry.tag + entry.weight * entry.cost_tokens)
-            flow.latest = max(flow.latest, entry.tag)
+        entry.tag, entry.weight = tag, _ = self.flows.waits(
+            entry.task_id, entry.flow, entry.cost_tokens, entry.tag,
+            before.weight if before else None,
+        )  # fmt: skip
         self._entries[entry.task_id] = entry
-        entry.rank = (entry.tag, number)
+        entry.rank = (tag, number)
         entry.aged_ns = before.aged_ns if before else now_ns + self._level_ns(entry)
         if entry.fallback_only:
             self._stop_ageing(entry)
@@ -445,14 +332,12 @@ class Line:
             return False
         self._take_out(entry)
         self._stop_ageing(entry)
-        self._settle(entry.flow, -entry.weight * entry.cost_tokens)
+        self.flows.settle(entry.flow, -entry.weight * entry.cost_tokens)
         return True
 
     def _take_out(self, entry: Entry) -> None:
         del self._entries[entry.task_id]
-        flow = self._flows[entry.flow]
-        flow.waiting -= 1
-        flow.relax()
+        self.flows.leaves(entry.flow)
         if entry.fallback_only:
             self._fallback_only.remove(entry)
         elif self._suspects.pop(entry.task_id, None) is None:
@@ -477,7 +362,7 @@ class Line:
             return grant
         if free and (chosen := self._first(Ranked.first)) is not None:
             return self._give(chosen, now_ns, fallback=False)
-        if self.running - self._busy_slots < self.fallback_slots:
+        if self.shared.on_fallback < self.shared.fallback_slots:
             other = self._fallback_only.first()
             if other is None and self.outage:
                 other = self._first_suspect_to_divert() or self._first(Ranked.first_marked)
@@ -497,13 +382,16 @@ class Line:
         self._take_out(entry)
         self._stop_ageing(entry)
         assert entry.tag is not None, "it was given one"
-        self._flows[entry.flow].running += 1
-        if not fallback:
+        self.flows.runs(entry.flow)
+        if fallback:
+            self.shared.on_fallback += 1
+        else:
             self._busy_slots += 1
-            self._virtual = max(self._virtual, entry.tag)
-        self._last_key += 1
-        self._running[self._last_key] = Running(entry, now_ns, fallback)
-        return Grant(self._last_key, entry, fallback)
+            self.flows.serves(entry.tag)
+        self.shared.last_key += 1
+        key = self.shared.last_key
+        self._running[key] = Running(entry, now_ns, fallback)
+        return Grant(key, entry, fallback)
 
     def cleared(self, key: int) -> None:
         """The one that runs alone has made a token: it was not the one that ended the engine."""
@@ -517,35 +405,14 @@ class Line:
         if running is None:
             return False
         self.cleared(key)
-        self._busy_slots -= not running.fallback
-        entry = running.entry
-        flow = self._flows[entry.flow]
-        flow.running -= 1
-        if spent_tokens is None:
-            self._rest(flow)
+        if running.fallback:
+            self.shared.on_fallback -= 1
         else:
-            self._settle(entry.flow, entry.weight * (spent_tokens - entry.cost_tokens))
+            self._busy_slots -= 1
+        entry = running.entry
+        more = None if spent_tokens is None else entry.weight * (spent_tokens - entry.cost_tokens)
+        self.flows.ran(entry.flow, more)
         return True
-
-    def _settle(self, flow: str, more_tokens: int) -> None:
-        """A task of this flow has cost so much more than it was charged."""
-        self._flows[flow].finish += more_tokens
-        self._rest(self._flows[flow])
-        if not (self._entries or self._coming or self._running):
-            # A busy period is over: what was used in it is nobody's debt in the next.
-            self._virtual = max([self._virtual, *(each.finish for each in self._flows.values())])
-            self._flows.clear()
-
-    def _forget_flows(self) -> None:
-        """Of too many flows that are idle, those that owe least are taken for new ones."""
-        if len(self._flows) < max(
-            FLOWS_KEPT_MIN, 2 * (self.waiting + self.running + len(self._coming))
-        ):
-            return
-        idle = [name for name, flow in self._flows.items() if flow.idle]
-        idle.sort(key=lambda name: self._flows[name].finish)
-        for name in idle[: len(self._flows) - FLOWS_KEPT_MIN // 2]:
-            del self._flows[name]
 
     # ---- places
 
@@ -572,13 +439,6 @@ class Line:
             rank = entry.rank if number == entry.level else self._same_as(standing, number)
             ahead = _add(ahead, level.before_rank(rank))
         return ahead
-
-    def newcomer_tag(self, flow: str) -> float:
-        """Where a task of this flow would start that came now."""
-        known = self._flows.get(flow)
-        if known is None:
-            return self._virtual
-        return max(self._virtual, known.finish, known.latest)
 
     def passed_below_tag(self, entry: Entry) -> float:
         """Newcomers of the default level pass one that waits when they start before this."""

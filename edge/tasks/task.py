@@ -20,8 +20,9 @@ import orjson
 
 from edge.conversation import AUTO, Message, as_stored, message_from_stored
 from edge.tasks import logprobs
+from edge.tasks.flows import ACCOUNT_END
 from edge.tasks.kinds import Kinds, check_all
-from edge.tasks.line import ACCOUNT_END, LEVEL_DEFAULT
+from edge.tasks.line import LEVEL_DEFAULT
 from edge.tasks.text import Text
 
 _T = TypeVar("_T")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge.clock import NS_PER_MS
-from edge.tasks.line import LEVELS, Entry, Line
+from edge.tasks.line import LEVELS, Entry, Line, Shared
 
 STEP_MS = 100
 FLOWS = st.sampled_from(("a", "b", "c\0one", "c\0two", "c\0three"))
@@ -17,7 +17,7 @@ class LineMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = Line(step_ms=STEP_MS, fallback_slots=1)
+        self.line = Line(step_ms=STEP_MS, shared=Shared(fallback_slots=1))
         self.line.slots = 2
         self.now_ns = 0
         self.made = 0
@@ -55,7 +55,7 @@ class LineMachine(RuleBasedStateMachine):
     def is_coming(self, flow: str, output: int) -> None:
         self.made += 1
         entry = Entry(f"task {self.made}", flow, 5, 0, output, owner=None)
-        entry.tag = self.line.reserve(entry.task_id, flow, output)
+        entry.tag = self.line.flows.reserve(entry.task_id, flow, output)
         self.coming.append(entry)
 
     @precondition(lambda self: self.coming)
@@ -65,7 +65,7 @@ class LineMachine(RuleBasedStateMachine):
         if accepted:
             self._enqueue(entry)
         else:
-            self.line.refund(entry.task_id)
+            self.line.flows.refund(entry.task_id)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -133,12 +133,11 @@ class LineMachine(RuleBasedStateMachine):
         assert {each.task_id for each in order} == set(self.waiting)
         assert (self.line.waiting, self.line.running) == (len(self.waiting), len(self.held))
         busy = {each.flow for each in (*self.waiting.values(), *self.held.values(), *self.coming)}
-        accounts = {name: each.busy for name, each in self.line._accounts.items()}
         own = [flow.partition("\0")[0] for flow in busy]
-        assert accounts == {name: own.count(name) for name in own}
+        assert self.line.flows.busy == {name: own.count(name) for name in own}
         for flow in busy:
             count = sum(each.flow == flow for each in self.waiting.values())
-            assert self.line.waiting_of(flow) == count
+            assert self.line.flows.waiting_of(flow) == count
 
     @invariant()
     def what_is_behind_a_place_is_the_rest_of_the_order(self) -> None:

@@ -318,7 +318,7 @@ def nothing_left(world: World) -> None:
         "waiting": turns.waiting,
         "running": turns.busy,
         "turns held": turns._held,
-        "flows": turns.line._flows,
+        "flows": turns.line.flows._flows,
         "open": tasks._quotas._open,
         "lives": tasks._live_tasks,
         "keys": tasks._by_key,

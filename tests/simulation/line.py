@@ -77,7 +77,7 @@ class Watch:
         if life is None or not life.turns.paused:
             self._given = None
             return
-        given = life, life.turns.line._last_key
+        given = life, life.turns.line.shared.last_key
         if self._given is not None and self._given != given and self._given[0] is life:
             raise Violation("queue", "a line that is paused has given a turn")
         self._given = given

@@ -293,7 +293,7 @@ class Day:
         self._rebuild()
         self.turns.forecast.resume(json.loads(kept))
         tags = [by_id[each].task.tag or 0.0 for each in waiting]
-        self.turns.line.begin_at(min(tags, default=0.0))
+        self.turns.line.flows.begin_at(min(tags, default=0.0))
         for asked in lost:
             self._lose(asked)
             self._enqueue(asked, returning=True)

@@ -158,7 +158,7 @@ class Forecast:
         flow = task.request.flow
         cost = self.cost(task.request)
         held_ms = self.estimator.held_ms(cost, self.slots)
-        waiting = self.line.waiting_of(flow)
+        waiting = self.line.flows.waiting_of(flow)
         self.arrivals.came(flow, held_ms, sum(cost), waiting, self.clock.now_ns())
 
     # ---- what follows
@@ -282,7 +282,7 @@ class Forecast:
         return entry.fallback_only or (out and entry.may_fall_back)
 
     def _fallback_wait_ms(self, members: int) -> float:
-        slots = max(1, self.line.fallback_slots)
+        slots = max(1, self.line.shared.fallback_slots)
         turns = members + self.line.running - self.line.busy_slots
         return max(0, turns - slots + 1) * self.fallback_ms / slots
 
@@ -294,7 +294,7 @@ class Forecast:
     def _moment(self) -> _Moment:
         running = self._running()
         rates, others_ms = self.arrivals.rates(self.clock.now_ns())
-        flows = ((self.line.newcomer_tag(flow), rate) for flow, rate in rates.items())
+        flows = ((self.line.flows.newcomer_tag(flow), rate) for flow, rate in rates.items())
         newcomers = Newcomers(flows, others_ms, self.slots)
         return _Moment(running, self.estimator.free_ms(self.slots, running), newcomers)
 

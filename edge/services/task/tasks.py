@@ -619,7 +619,7 @@ class Tasks:
                     # It stays in the database; the others must not wait for somebody to repair it.
                     self.telemetry.emit("store.failed", error=error, rows_waiting=0)
         tags = [each.tag for each in snapshots if each.tag is not None]
-        self.turns.line.begin_at(min(tags, default=0.0))
+        self.turns.line.flows.begin_at(min(tags, default=0.0))
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
             self._bring_back(snapshot)
             request = snapshot.request

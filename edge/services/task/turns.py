@@ -18,7 +18,7 @@ from edge.services.task.forecast import Forecast
 from edge.services.task.position_news import PositionNews
 from edge.services.task.wire import QueuePosition
 from edge.tasks.estimate import Job
-from edge.tasks.line import Entry, Grant, Line
+from edge.tasks.line import Entry, Grant, Line, Shared
 from edge.tasks.ranked import Ahead
 from edge.tasks.task import Request, State, Task
 
@@ -61,7 +61,7 @@ class Turns:
         push_ms: int = 500,
     ) -> None:
         self.waiting_max = waiting_max
-        self.line = Line(step_ms=step_ms, fallback_slots=fallback_slots)
+        self.line = Line(step_ms=step_ms, shared=Shared(fallback_slots))
         self.forecast = Forecast(self.line, system.clock)
         self.news = PositionNews(self.line, self.forecast, system.clock, push_ms)
         self.draining = False
@@ -89,7 +89,7 @@ class Turns:
     @property
     def coming(self) -> int:
         """How many tasks are being accepted that will wait."""
-        return self.line.coming
+        return self.line.flows.coming
 
     @property
     def busy(self) -> int:
@@ -109,7 +109,7 @@ class Turns:
     @property
     def fallback_slots(self) -> int:
         """How many may be answered otherwise side by side; 0 where nothing else answers."""
-        return self.line.fallback_slots
+        return self.line.shared.fallback_slots
 
     @property
     def full(self) -> bool:
@@ -133,11 +133,11 @@ class Turns:
         request = task.request
         cost_tokens = self.expected_tokens(request)
         self.forecast.came(task)
-        task.tag = self.line.reserve(request.task_id, request.flow, cost_tokens)
+        task.tag = self.line.flows.reserve(request.task_id, request.flow, cost_tokens)
 
     def refund(self, task: Task) -> None:
         """It was not accepted after all."""
-        self.line.refund(task.request.task_id)
+        self.line.flows.refund(task.request.task_id)
 
     def enqueue(self, entry: Entry, *, returning: bool = False, first: bool = False) -> None:
         """Puts a task in its place; its `Turn` follows, maybe at once. See `Line.enqueue`."""

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from edge.clock import NS_PER_MS
-from edge.tasks.line import FLOWS_KEPT_MIN, Entry, Line
+from edge.tasks.flows import FLOWS_KEPT_MIN
+from edge.tasks.line import Entry, Line, Shared
 
 STEP_MS = 1_000
 
 
 @pytest.fixture
 def line() -> Line:
-    line = Line(step_ms=STEP_MS, fallback_slots=1)
+    line = Line(step_ms=STEP_MS, shared=Shared(fallback_slots=1))
     line.slots = 1
     line.tokens_per_ms = 1.0
     return line
@@ -247,7 +248,7 @@ def test_clients_that_have_gone_are_forgotten(line: Line) -> None:
     for number in range(5 * FLOWS_KEPT_MIN):
         fill(line, entry(f"task{number}", f"client{number}", 1))
         served(line)
-    assert len(line._flows) <= 2 * FLOWS_KEPT_MIN
+    assert len(line.flows) <= 2 * FLOWS_KEPT_MIN
 
 
 # ---- users of one client
@@ -294,13 +295,13 @@ def test_users_of_one_client_share_alike(line: Line) -> None:
 def test_what_users_did_not_use_is_given_back(line: Line) -> None:
     """Each charge is taken back by as much as it was made for, whoever came and went meanwhile."""
     for one in range(2):
-        line.reserve(f"coming{one}", user(one), 100)
+        line.flows.reserve(f"coming{one}", user(one), 100)
     fill(line, entry("waits", user(0)), entry("runs", "other"))
     held = line.grant(0)
     assert held is not None
     for one in range(2):
-        line.refund(f"coming{one}")
+        line.flows.refund(f"coming{one}")
     line.withdraw("waits")
     line.release(held.key, 0)
-    assert line._virtual == 0.0
-    assert not line._accounts
+    assert line.flows.virtual == 0.0
+    assert not line.flows.busy

@@ -59,7 +59,7 @@ def test_the_line_after_a_restart_is_the_line_before(steps: list[tuple[str, int]
     for client, turns in steps:
         now_ns += 1
         task = accepted(str(now_ns), now_ns, client)
-        task.tag = house.line.reserve(task.task_id, client, 7)
+        task.tag = house.line.flows.reserve(task.task_id, client, 7)
         house.tasks[task.task_id] = task
         house.carry_out(task, [Enqueue(front=False)])
         for _ in range(turns):

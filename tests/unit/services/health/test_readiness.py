@@ -277,7 +277,7 @@ def test_an_engine_that_restarts_is_not_asked(node: Node) -> None:
 
 def test_a_node_with_a_fallback_is_degraded_while_its_engine_restarts(node: Node) -> None:
     node.turns.forecast.engine.why = "restarting: killed"
-    node.turns.line.fallback_slots = 1
+    node.turns.line.shared.fallback_slots = 1
     node.look()
     answer = node.answer()
     assert (answer["status"], node.engine.probes) == ("degraded", [])

@@ -135,7 +135,7 @@ def test_nobody_passes_with_more_than_its_share(desk: Desk) -> None:
 
 
 def test_what_only_the_fallback_answers_waits_for_that(desk: Desk) -> None:
-    desk.turns.line.fallback_slots = 1
+    desk.turns.line.shared.fallback_slots = 1
     for name in "abc":
         desk.wait(name, fallback_only=True)
     assert desk.place("c") == QueuePosition(2, 2 * FALLBACK_MS_GUESS)
@@ -147,7 +147,7 @@ def test_what_only_the_fallback_answers_waits_for_that(desk: Desk) -> None:
 
 
 def test_an_outage_has_those_who_may_wait_for_the_fallback(desk: Desk) -> None:
-    desk.turns.line.fallback_slots = 1
+    desk.turns.line.shared.fallback_slots = 1
     desk.turns.engine_down("given up: no model")
     for name in "abc":
         desk.wait(name, may_fall_back=True)

@@ -93,7 +93,7 @@ def test_who_may_have_ended_an_engine_is_alone_until_it_is_cleared(desk: Desk) -
 
 
 def test_an_outage_has_others_answer(desk: Desk) -> None:
-    desk.turns.line.fallback_slots = 1
+    desk.turns.line.shared.fallback_slots = 1
     desk.wait("never")
     desk.wait("may", may_fall_back=True)
     desk.turns.set_outage(True)
