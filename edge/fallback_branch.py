@@ -9,12 +9,13 @@ from typing import Final
 
 from edge.actors import ChildSpec, Supervisor
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of, standby
+from edge.inference.pool import ENGINE_NAME
 from edge.inference.process import StartProcess, Worker
 from edge.services.fallback import FallbackActor
 from edge.services.health.outage import OutageWatch
 from edge.services.keeping.history import History
 from edge.services.task.current_turn import FALLBACK_NAME
-from edge.services.task.turns import ENGINE_NAME, Turns
+from edge.services.task.turns import Turns
 from edge.settings import Settings
 from edge.storage import Store
 from edge.telemetry import Event, Telemetry

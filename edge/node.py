@@ -22,6 +22,8 @@ from edge.gateway.listen import close_all, listen, url_of
 from edge.gateway.own_names import own_names
 from edge.gateway.refusals import refusal
 from edge.inference import ModelFile, check_cache, check_context, resolve
+from edge.inference.known import KnownModels
+from edge.inference.models import everything
 from edge.parts import Outside, Parts, cannot_go_on, mailbox_messages_max
 from edge.services.embedding import Models as EmbeddingModels
 from edge.services.task.tasks import Tasks
@@ -136,6 +138,12 @@ class Node:
             telemetry=self.telemetry,
             rng=Random(),
             model=model,
+            known=KnownModels(
+                model,
+                lambda: everything(data_dir),
+                self.clock,
+                aliases=settings.model.aliases,
+            ),
             command=self._engine_command,
             fallback_command=self._fallback_command,
             embedding_models=embedding_models,

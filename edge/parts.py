@@ -4,13 +4,14 @@ world. `edge.node` gives them a machine, `tests.simulation` a made-up one.
 The supervision tree::
 
     node
-    ├── engine       owns the engine process
+    ├── engine       owns the engine process of the node's own model
+    ├── engines      has those of other models as its children, while they are in memory
     ├── outage       notices that the engine is out for long
     ├── standby      has the engine of the fallback's model as its child, while that is wanted
     ├── fallback     answers what the model cannot
     ├── embedding engine, rerank engine
     │                own the processes for texts to vectors, while they are wanted
-    ├── follower     tells the waiting line of the engine
+    ├── follower     tells the waiting lines of the engines
     ├── tasks        one transient actor per task, each with a restart budget of its own
     ├── status       tells the node's figures to who joined ``node:status``
     ├── health       has the parts prove that they work, for ``/readyz``
@@ -35,9 +36,9 @@ from typing import Any, Final, NamedTuple
 import psutil  # type: ignore[import-untyped]  # it ships no types
 from aiohttp import web
 
-from edge import embedding_branch, fallback_branch, upkeep_branch
+from edge import embedding_branch, fallback_branch, models_branch, upkeep_branch
 from edge.actors import ChildSpec, Reason, Ref, Supervisor, System
-from edge.clock import NS_PER_MS, NS_PER_S
+from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.engine.messages import Ready
 from edge.errors import Forbidden, InternalError, StartupError
 from edge.gateway import problems
@@ -70,6 +71,7 @@ from edge.gateway.socket import Accepted, ConnectInfo, SocketApp, mount
 from edge.gateway.tasks_api import TasksApi
 from edge.inference import EngineActor, EngineCommand, ModelFile, policy_of
 from edge.inference.box import free_memory_bytes
+from edge.inference.known import KnownModels
 from edge.inference.process import StartProcess, Worker
 from edge.metrics import Metrics, State
 from edge.services.embedding import EmbeddingService
@@ -115,15 +117,18 @@ def mailbox_messages_max(settings: Settings) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What the node needs of the outside: time and its actors' turns (``system``), a store, chance,
-    and processes for its engines. ``command`` and ``fallback_command`` replace the workers' own
-    command lines; see `EngineActor`."""
+    and processes for its engines. ``known`` are all models that clients may name; without it, the
+    node's own alone. ``command``, ``other_command`` and ``fallback_command`` replace the workers'
+    own command lines; see `EngineActor`."""
 
     system: System
     store: Store
     telemetry: Telemetry
     rng: Random
     model: ModelFile
+    known: KnownModels | None = None
     command: Callable[[bool], tuple[str, ...]] | None = None
+    other_command: Callable[[ModelFile], Callable[[bool], tuple[str, ...]]] | None = None
     fallback_command: Callable[[bool], tuple[str, ...]] | None = None
     start_process: StartProcess = Worker
     embedding_models: EmbeddingModels = field(default_factory=EmbeddingModels)
@@ -162,26 +167,14 @@ class Parts:
         store, clock = outside.store, self.system.clock
         self.root_end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.journal = Journal(store, clock, settings.data.snapshot_ms)
-        fallback = settings.fallback
-        self.turns = Turns(
-            self.system,
-            waiting_max=settings.tasks.queue_max,
-            step_ms=settings.tasks.priority_step_ms,
-            fallback_slots=fallback.slots if fallback.enabled else 0,
-            push_ms=settings.tasks.position_push_ms,
-        )
+        own = self._choose_room()
+        self.turns = self._make_turns(own)
         learning.resume(self.turns.forecast, _identity(outside.model), store.learnt, self.telemetry)
         self.pubsub = PubSub()
-        own = EngineCommand(
-            outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR,
-            max(
-                0,
-                outside.memory_free_bytes() - fallback_branch.memory_bytes(settings, outside.model),
-            ),
+        self._facts = NodeFacts(
+            self.system, store, outside.model.name, own.context_tokens,
+            turns=self.turns, pool=self.pool,
         )  # fmt: skip
-        self.room, self.threads = own.room, own.threads
-        self._command = outside.command or own
-        self._facts = NodeFacts(self.system, store, outside.model.name, own.context_tokens)
         self.ends = Ends()
         self._steps = Steps(clock)
         self._given_up: dict[str, str] = {}  # actors without which the node goes on, and why
@@ -227,6 +220,34 @@ class Parts:
     def _state(self) -> State:
         return State.of(self._figures.read(), paused=self.turns.paused, held=self.tasks.held)
 
+    def _choose_room(self) -> EngineCommand:
+        """How the engine of the node's own model is started, in the memory that there is for it."""
+        settings, outside = self.settings, self._outside
+        standby_bytes = fallback_branch.memory_bytes(settings, outside.model)
+        free_bytes = max(0, outside.memory_free_bytes() - standby_bytes)
+        own = EngineCommand(
+            outside.model, settings.model, settings.data_dir() / PROMPT_CACHE_DIR,
+            models_branch.budget_bytes(settings, free_bytes),
+        )  # fmt: skip
+        self.room, self.threads = own.room, own.threads
+        self._command = outside.command or own
+        return own
+
+    def _make_turns(self, own: EngineCommand) -> Turns:
+        settings, outside = self.settings, self._outside
+        others = outside.known if settings.models.others else None
+        self.known = others or _only(outside.model, settings, self.system.clock)
+        self.pool = models_branch.make_pool(self._around(), self.known, own, self._command)
+        fallback = settings.fallback
+        return Turns(
+            self.system,
+            waiting_max=settings.tasks.queue_max,
+            step_ms=settings.tasks.priority_step_ms,
+            fallback_slots=fallback.slots if fallback.enabled else 0,
+            push_ms=settings.tasks.position_push_ms,
+            pool=self.pool,
+        )
+
     def _children(self) -> tuple[ChildSpec, ...]:
         """The supervision tree, but for the tasks themselves."""
         settings, outside = self.settings, self._outside
@@ -248,6 +269,7 @@ class Parts:
         # Ended in reverse order: whoever serves tasks outlives them.
         return (
             engine,
+            models_branch.child(),
             *fallback_branch.children(
                 settings, self.turns, outside.store, self.telemetry, outside.model,
                 outside.fallback_command, outside.rng, outside.start_process,
@@ -280,6 +302,23 @@ class Parts:
         self.turns.saw_step(tokens, prompt_tokens, running)
         self._figures.saw_tokens(tokens)
         self._steps.saw()
+
+    def _stepped_other(self, engine: str, tokens: int, prompt_tokens: int, running: int) -> None:
+        """The same of the engine of another model."""
+        self.turns.saw_step(tokens, prompt_tokens, running, engine=engine)
+        self._figures.saw_tokens(tokens)
+
+    def _around(self) -> models_branch.Around:
+        outside = self._outside
+        return models_branch.Around(
+            settings=self.settings,
+            system=self.system,
+            telemetry=self.telemetry,
+            rng=outside.rng,
+            start_process=outside.start_process,
+            stepped=self._stepped_other,
+            command=outside.other_command,
+        )
 
     def _gave_up(self, name: str, reason: Reason) -> None:
         self._given_up[name] = str(reason)
@@ -372,7 +411,7 @@ class Parts:
             self.tasks, self._outside.store, EXPORTS_PER_CLIENT_MAX if several else EXPORTS_MAX
         )
         ArchiveApi(archive, access, self.system.clock, settings.server.write_ms).mount(app)
-        TasksApi(self.tasks, access, settings, self._facts, self.streams).mount(app)
+        TasksApi(self.tasks, access, settings, self._facts, self.streams, self.pool).mount(app)
         QueueApi(
             self.turns, QueuePages(self.turns, self.system.clock), access, self.telemetry,
             lambda: self._figures.tokens_per_second,
@@ -395,7 +434,7 @@ class Parts:
 
     def _entrance(self) -> Entrance:
         facts, begun_s = self._facts, self.system.clock.wall_ns() // NS_PER_S
-        models = Models(self.settings, facts, self._outside.model, begun_s)
+        models = Models(facts, self.pool, self.known, begun_s)
         return Entrance(self.calls, self._access, self.settings, facts, models)
 
     # ---- from the start to the end
@@ -437,7 +476,7 @@ class Parts:
     async def _drain(self) -> None:
         """Waits until no task runs, within the limit; waiting ones keep waiting."""
         turns, ends = self.turns, self.ends
-        turns.draining = turns.line.paused = True
+        turns.drain()
         self.telemetry.emit("node.draining", running=turns.busy, queued=turns.waiting)
         changed, late = asyncio.Event(), False
 
@@ -461,6 +500,7 @@ class Parts:
         """Ends the tree, and has the journal take what is left; how many tasks that is."""
         # Counted before the actors go, whose ends give their turns back.
         left = self.turns.waiting + self.turns.busy
+        self.pool.close()
         self.root.stop()
         await self.root_end
         # After the tree: an actor that ends before its task marks what it had not written yet.
@@ -471,6 +511,15 @@ class Parts:
 def cannot_go_on(reason: object) -> str:
     """What is said when the tree, or the store, has ended by itself."""
     return f"the node cannot go on ({reason}), which is a defect; its log has the details"
+
+
+def _only(model: ModelFile, settings: Settings, clock: Clock) -> KnownModels:
+    """Where there is no other model than the node's own."""
+    return KnownModels(model, lambda: (), clock, aliases=settings.model.aliases, off_loop=_at_once)
+
+
+async def _at_once(call: Callable[[], Any]) -> Any:
+    return call()
 
 
 def _identity(model: ModelFile) -> str:

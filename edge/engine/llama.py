@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,9 +112,11 @@ def check_file(path: Path) -> None:
         raise ModelError(f"{path} is not a GGUF file")
 
 
-def load_model(path: Path, limits: Limits) -> tuple[Any, int]:
+def load_model(
+    path: Path, limits: Limits, on_progress: Callable[[int], object] | None = None
+) -> tuple[Any, int]:
     """llama.cpp's model, and how many of its layers are on graphics processors at most.
-    `ModelError` when it cannot be loaded."""
+    `ModelError` when it cannot be loaded. For `on_progress` see `Llama`."""
     check_file(path)
     api.llama_log_set(_collect, ctypes.c_void_p(0))
     api.llama_backend_init()
@@ -125,6 +127,10 @@ def load_model(path: Path, limits: Limits) -> tuple[Any, int]:
     params.n_gpu_layers = gpu_layers
     params.use_extra_bufts = not limits.safe
     params.load_mode = _LOAD_MODES[limits.mmap, limits.mlock]
+    progress = _progress_callback(on_progress) if on_progress is not None else None
+    if progress is not None:
+        params.progress_callback = progress
+    # `progress` is held until the model is there: ctypes frees what nobody holds.
     model = api.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelError(f"llama.cpp cannot load {path}: {last_words()}")
@@ -160,6 +166,22 @@ def _check_generates(model: Any, path: Path) -> None:
         raise ModelError(f"{path} is a diffusion model, which is not run here; choose another")
 
 
+def _progress_callback(tell: Callable[[int], object]) -> Any:
+    """For `llama_model_params.progress_callback`, which is given a share from 0 to 1, and goes on
+    as long as it returns True."""
+    told = -1
+
+    def called(share: float, _data: object) -> bool:
+        nonlocal told
+        percent = int(share * 100)
+        if percent > told:
+            told = percent
+            tell(percent)
+        return True
+
+    return api.llama_progress_callback(called)
+
+
 class Llama:
     """A loaded model and its context: one cache for ``slots`` sequences of ``context_tokens``.
 
@@ -169,8 +191,12 @@ class Llama:
     pass, whatever the slots, and what sequences share is there once.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        model, self.gpu_layers = load_model(path, limits)
+    def __init__(
+        self, path: Path, limits: Limits, on_progress: Callable[[int], object] | None = None
+    ) -> None:
+        """`on_progress` is told, on this thread, how much of the file has been read, of a
+        hundred: each number once."""
+        model, self.gpu_layers = load_model(path, limits, on_progress)
         self._model = model
         _check_generates(model, path)
         trained = int(api.llama_model_n_ctx_train(model))

@@ -271,6 +271,13 @@ class Tokenising:
 
 
 @dataclass(frozen=True, slots=True)
+class Loading:
+    """So much of the model's file has been read, of a hundred; before `Ready`, now and then."""
+
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadFailed:
     """The model cannot be used; the process exits after this. ``message`` is for people."""
 
@@ -397,7 +404,7 @@ class CacheUse:
 
 ToEngine = Generate | Embed | Cancel | Count | Ping | Shutdown
 FromEngine = (
-    Ready | LoadFailed | Tokenising | Step | Rejected | Counted | Pong | CacheUse
+    Ready | Loading | LoadFailed | Tokenising | Step | Rejected | Counted | Pong | CacheUse
     | EmbeddingReady | Embedded | Unfit
 )  # fmt: skip
 Message = ToEngine | FromEngine
@@ -528,6 +535,7 @@ _BUILD.update(
         Ping,
         Shutdown,
         Ready,
+        Loading,
         LoadFailed,
         Tokenising,
         Rejected,

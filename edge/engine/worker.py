@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from edge.engine.devices import Layers
 from edge.engine.intake import STACK_BYTES, Commands, Dropped, Prepared, Reader, Tokeniser
 from edge.engine.llama import FLASH_ATTN, KV_TYPES, BackendBroken, Limits, Llama
 from edge.engine.loop import Loop
-from edge.engine.messages import BACKEND_BROKEN_STATUS, REQUESTS_MAX, LoadFailed, Ready
+from edge.engine.messages import BACKEND_BROKEN_STATUS, REQUESTS_MAX, LoadFailed, Loading, Ready
 from edge.engine.pipe import Pipe
 from edge.engine.prompt import CHATML, Prompts
 from edge.engine.pulse import Pulse
@@ -40,6 +41,8 @@ from edge.errors import EngineError, ModelError
 SELF_TEST_TOKENS: Final = 64
 """Enough for one step to take the matrix paths that may crash on some processors."""
 MEASURED_STEPS: Final = 3
+PROGRESS_PERCENT: Final = 5
+"""How far the loading goes on before it is told again."""
 SAVE_S: Final = 3.0
 """For writing caches down at the end. The node waits for 5 seconds (`LifecyclePolicy.stop_ms`)."""
 _NOT_OF_CACHES: Final = frozenset(
@@ -110,6 +113,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _telling(pipe: Pipe) -> Callable[[int], object]:
+    """Tells the node how far the loading is, in steps that a person would notice."""
+    told = 0
+
+    def tell(percent: int) -> None:
+        nonlocal told
+        if percent >= told + PROGRESS_PERCENT:
+            told = percent
+            pipe.send(Loading(percent))
+
+    return tell
+
+
 def _archive(given: argparse.Namespace) -> Archive | None:
     """Where caches are kept over a restart, if they are."""
     if given.prompt_cache_dir is None or not given.prompt_cache_dir_bytes:
@@ -150,7 +166,7 @@ def main() -> int:
         Layers(given.layers, given.layer_bytes, given.buffer_bytes),
     )  # fmt: skip
     try:
-        llama = Llama(given.model, limits)
+        llama = Llama(given.model, limits, None if pipe is None else _telling(pipe))
         threads = Threads(given.threads)
         budget = Budget(given.step_ms, max(given.batch_tokens, given.slots))
         cuts = self_test(llama, threads, budget)

@@ -20,7 +20,7 @@ from edge.actors import ActorDown, CallTimeout, System
 from edge.gateway.access import Access
 from edge.gateway.facts import NodeFacts
 from edge.gateway.json import json_response
-from edge.services.health.readiness import Look
+from edge.services.health.readiness import Look, models_of
 from edge.services.health.status import Figures
 from edge.services.task.turns import Turns
 
@@ -55,7 +55,7 @@ class HealthApi:
         """Liveness with the facts that an admin asks first. Always 200 while the node answers."""
         turns, facts = self._turns, self._facts
         healthy = (
-            turns.engine == "ready"
+            turns.engine_is_well
             and facts.durable()
             and facts.quarantined is None
             and not facts.template_fault
@@ -69,6 +69,7 @@ class HealthApi:
                 "model": facts.model,
                 "safe_mode": facts.safe_mode,
                 "template_fault": facts.template_fault or None,
+                "models": models_of(turns),
                 "slots": turns.slots,
                 "room": self._figures.room or None,
                 "threads": self._figures.threads,

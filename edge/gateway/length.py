@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge.actors import ActorDown, CallTimeout
+from edge.actors import ActorDown, CallTimeout, Ref
 from edge.conversation import Message
 from edge.engine.messages import Counted
 from edge.errors import EngineDead, EngineError, InvalidRequest, PromptTooLong
@@ -29,7 +29,8 @@ class LengthCheck:
 
     A token is a byte at least, so what has few bytes fits; and it has so many bytes at most, so
     what has many more does not. In between only the engine knows: what it cannot say is not
-    accepted, for a prompt that ended it would only come back as a task.
+    accepted, for a prompt that ended it would only come back as a task. Where the model is not in
+    memory, there is no engine that could be asked before there is a task.
     """
 
     def __init__(self, facts: NodeFacts) -> None:
@@ -38,8 +39,9 @@ class LengthCheck:
     async def check(self, request: Request) -> None:
         """Raises `PromptTooLong` when the prompt does not fit, `EngineError` or `Overloaded` when
         it may not and cannot be measured now."""
+        facts = self._facts.of(request.model)
         # Before the engine has been up for the first time nothing is known for sure.
-        context_tokens = self._facts.context_tokens or CONTEXT_TOKENS_DEFAULT
+        context_tokens = facts.context_tokens or CONTEXT_TOKENS_DEFAULT
         texts = [] if request.prompt is None else [request.prompt]
         texts += request.asked_texts()
         size_bytes = sum(len(text.encode()) for text in texts)
@@ -47,14 +49,17 @@ class LengthCheck:
         added = TEMPLATE_TOKENS + len(texts) * MESSAGE_TOKENS + _added_for_tools(request)
         if size_bytes + added < context_tokens:
             return
-        longest_bytes = self._facts.longest_token_bytes
+        longest_bytes = facts.longest_token_bytes
         if size_bytes > longest_bytes * context_tokens > 0:
             raise PromptTooLong(
                 f"the prompt has {size_bytes} bytes, and the model's context only {context_tokens}"
                 f" tokens of at most {longest_bytes} bytes; make it shorter",
                 field=field,
             )
-        counted = await self._count(request, field)
+        if facts.engine is None and self._facts.several:
+            # It is loaded for this task, if for no other, and says itself what is too long.
+            return
+        counted = await self._count(request, field, facts.engine)
         if counted.tokens >= counted.context_tokens:
             raise PromptTooLong(
                 f"the prompt has {counted.tokens} tokens and the model's context only"
@@ -62,9 +67,8 @@ class LengthCheck:
                 field=field,
             )
 
-    async def _count(self, request: Request, field: str) -> Counted:
+    async def _count(self, request: Request, field: str, engine: Ref | None) -> Counted:
         messages = request.messages or (Message("user", request.prompt),)
-        engine = self._facts.engine()
         try:
             if engine is None:
                 raise EngineDead("it is not there")

@@ -17,8 +17,7 @@ from edge.gateway.access import Access
 from edge.gateway.json import json_response
 from edge.gateway.reading import Query, clipped
 from edge.services.task.queue_page import QueuePages, read_cursor
-from edge.services.task.turns import Turns
-from edge.tasks.line import Mark
+from edge.services.task.turns import Behind, Turns
 from edge.telemetry import Telemetry
 
 PAGE_MAX: Final = 100
@@ -89,7 +88,7 @@ class QueueApi:
         }
 
 
-def _place(text: str | None) -> Mark | int | None:
+def _place(text: str | None) -> Behind | int | None:
     if text is None:
         return None
     try:

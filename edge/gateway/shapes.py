@@ -227,14 +227,18 @@ _ACCEPTED: Final = object_of(
         "eta_ms": about(nullable(COUNT), "Until its turn; null when nobody knows."),
         "waits_for": about(nullable(TEXT), "What it waits for besides its turn, in words."),
         "durable": FLAG,
-    }
+    },
+    maybe={
+        "phase": about({"const": "loading"}, "While its model is loaded."),
+        "loaded": about({"type": "number", "minimum": 0, "maximum": 1}, "So much of that is done."),
+    },
 )
 
 _TOTALS: Final[Schema] = {
     "paused": about(FLAG, "No turns are given until it is resumed, or the node started anew."),
     "waiting": COUNT,
     "running": COUNT,
-    "slots": about(COUNT, "Tasks that the engine runs side by side; 0 while it is out."),
+    "slots": about(COUNT, "Tasks that all engines run side by side; 0 while there is none."),
     "tokens_per_second": about(COUNT, "What the model wrote in the last whole second."),
     "eta_ms": about(
         nullable(COUNT), "How long a task would wait that came now; null while paused."
@@ -244,10 +248,11 @@ _TOTALS: Final[Schema] = {
 _QUEUED: Final = object_of(
     {
         "state": {"type": "string", "enum": [str(State.EXECUTING), str(State.AVAILABLE)]},
-        "position": about(nullable(COUNT), "1 is next; null when it runs."),
+        "position": about(nullable(COUNT), "1 is next of its model; null when it runs."),
         "task_id": about(nullable(UUID), "Null, as client and user, for a foreign task."),
         "client": nullable(TEXT),
         "user": nullable(TEXT),
+        "model": about(nullable(TEXT), "Null for the node's own, where none was named."),
         "priority": COUNT,
         "since": about(TIME, "Since when it waits, or runs."),
         "eta_ms": about(nullable(COUNT), "Until its turn while it waits, until its end after."),
@@ -285,6 +290,7 @@ _ALIVE: Final = object_of(
         "model": TEXT,
         "safe_mode": FLAG,
         "template_fault": nullable(TEXT),
+        "models": about(list_of({"type": "object"}), "Those in memory, or wanted."),
         "slots": COUNT,
         "room": about(nullable(TEXT), "What the model got for lack of memory."),
         "threads": about(nullable(COUNT), "How many the engine works with now."),

@@ -99,6 +99,7 @@ def parse(
         tool_choice=choice,
         parallel_tool_calls=values.get("parallel_tool_calls") is not False,
         template_variables=values.get("template_variables"),
+        keep_alive_ms=values.get("keep_alive_ms"),
     )
     return Submission(request, task_id is not None, values.get("schedule_in_ms") or 0)
 
@@ -171,7 +172,10 @@ FIELDS: Final[dict[str, Field]] = {
         VARIABLES_MAX, "What else the chat template sees, by name, such as enable_thinking."
     ),
     "task_id": fields.task_id("The id, if you make it: submitting it twice is the same task."),
-    "model": fields.text("The model's name; this node runs one, and refuses any other."),
+    "model": fields.text("The model's name; the node's own when not given."),
+    "keep_alive_ms": fields.whole(
+        -1, 31 * DAY_MS, "How long the model stays in memory when nobody uses it; -1 is for ever."
+    ),
     "max_tokens": fields.whole(1, _CONTEXT_TOKENS, "Longest output."),
     "temperature": fields.number(0, 5, "0 always takes the likeliest token."),
     "top_p": fields.number(0, 1, "Sample among tokens of this probability together."),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from edge.errors import EngineError, InvalidRequest, Overloaded
+from edge.errors import EngineError, InvalidRequest, NotFound, Overloaded
 from edge.gateway import submission
 from edge.gateway.access import Access
 from edge.gateway.events import EventStreams, read_event_id
@@ -14,7 +15,8 @@ from edge.gateway.facts import NodeFacts
 from edge.gateway.http.body import read_body
 from edge.gateway.json import json_response
 from edge.gateway.length import LengthCheck
-from edge.gateway.reading import TASK_PATH, clipped, task_id_of
+from edge.gateway.reading import TASK_PATH, task_id_of
+from edge.inference.pool import Pool
 from edge.services.task.actor import CANCELLING
 from edge.services.task.tasks import Tasks
 from edge.settings import Settings
@@ -31,12 +33,13 @@ class TasksApi:
         settings: Settings,
         facts: NodeFacts,
         streams: EventStreams,
+        pool: Pool,
     ) -> None:
         self._tasks = tasks
         self._streams = streams
         self._access = access
         self._settings = settings
-        self._facts = facts
+        self._pool = pool
         self._length = LengthCheck(facts)
 
     def mount(self, app: web.Application) -> None:
@@ -59,7 +62,7 @@ class TasksApi:
             idempotency_key=request.headers.get("Idempotency-Key"),
             defaults=self._settings.tasks,
         )
-        self._check_model(wanted.request)
+        wanted = wanted._replace(request=await self._choose(wanted.request))
         accepted = await self._accept(wanted)
         response = json_response(accepted, status=202)
         response.headers["Location"] = f"/tasks/{accepted['task_id']}"
@@ -79,13 +82,16 @@ class TasksApi:
             request, own_id=own_id, schedule_in_ms=wanted.schedule_in_ms
         )
 
-    def _check_model(self, request: Request) -> None:
-        running = self._facts.model
-        if request.model is not None and request.model != running:
-            raise InvalidRequest(
-                f"this node runs the model {running!r}, not {clipped(request.model)!r}",
-                field="model",
-            )
+    async def _choose(self, request: Request) -> Request:
+        """The request with its model's own name, however that was written."""
+        if request.model is None:
+            return request
+        try:
+            found = await self._pool.look_up(request.model)
+        except NotFound as error:
+            # Not the task is what there is none of.
+            raise InvalidRequest(str(error), field="model") from error
+        return replace(request, model=found.name)
 
     async def show(self, request: web.Request) -> web.Response:
         client = self._client(request)

@@ -6,7 +6,7 @@ How the process is kept is `EngineOwner`, who gets which message is `Routes`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from random import Random
 from typing import Final
 
@@ -18,6 +18,7 @@ from edge.engine.messages import (
     Counted,
     FrameTooLarge,
     FromEngine,
+    Loading,
     PipeError,
     Pong,
     Ready,
@@ -43,6 +44,7 @@ from edge.inference.protocol import (
     CountTokens,
     EngineDown,
     EngineGivenUp,
+    EngineLoading,
     EngineLost,
     EngineStatus,
     EngineUp,
@@ -56,6 +58,7 @@ from edge.inference.routes import Routes
 from edge.telemetry import Telemetry
 
 _LOADING: Final = "the engine is loading its model"
+_News = EngineUp | EngineDown | EngineGivenUp
 _CLIENT_ERRORS: Final = {error.code: error for error in (InvalidRequest, PromptTooLong)}
 
 
@@ -97,8 +100,8 @@ class EngineActor(EngineOwner):
         self._routes = Routes(self._cancel)
         self._ready: Ready | None = None
         self._counts = Counts()
-        self._subscribers: dict[Ref, None] = {}
-        self._news: EngineUp | EngineDown | EngineGivenUp = EngineDown(_LOADING, 0)
+        self._subscribers: dict[Ref, str] = {}
+        self._news: _News = EngineDown(_LOADING, 0)
 
     # ---- as an actor
 
@@ -115,10 +118,10 @@ class EngineActor(EngineOwner):
             case TimeUp():
                 self._cancel_abandoned()
                 self.time_up(message)
-            case Subscribe(ref):
+            case Subscribe(ref, engine):
                 self.monitor(ref)
-                self._subscribers[ref] = None
-                ref.send(self._news)
+                self._subscribers[ref] = engine
+                ref.send(_as_of(self._news, engine))
             case Down(ref, _):
                 self._subscribers.pop(ref, None)
             case StartEngine():
@@ -239,6 +242,8 @@ class EngineActor(EngineOwner):
                     self._routes.end(message)
             case Ready():
                 self._is_up(message)
+            case Loading(percent):
+                self._tell_loading(percent)
 
     def _is_up(self, ready: Ready) -> None:
         if self.came_up(ready.model, ready.slots):
@@ -279,10 +284,21 @@ class EngineActor(EngineOwner):
     def has_stopped(self) -> None:
         self._announce(EngineDown("the engine was stopped", None))
 
-    def _announce(self, news: EngineUp | EngineDown | EngineGivenUp) -> None:
+    def _tell_loading(self, percent: int) -> None:
+        if self.life.state is life.State.LOADING:
+            for ref, engine in self._subscribers.items():
+                if engine:
+                    ref.send(EngineLoading(percent, engine))
+
+    def _announce(self, news: _News) -> None:
         self._news = news
-        for ref in self._subscribers:
-            ref.send(news)
+        for ref, engine in self._subscribers.items():
+            ref.send(_as_of(news, engine))
+
+
+def _as_of(news: _News, engine: str) -> _News:
+    """News as somebody hears it who calls the engine so."""
+    return replace(news, engine=engine) if engine else news
 
 
 def _refused(error: PipeError, field: str) -> ClientError:

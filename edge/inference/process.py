@@ -15,6 +15,7 @@ from edge.engine.messages import (
     FrameReader,
     FromEngine,
     LoadFailed,
+    Loading,
     PipeError,
     Ready,
     ToEngine,
@@ -166,11 +167,11 @@ class Worker:
     def _receive(self, message: FromEngine) -> None:
         if self._fault:
             return
-        # Whether the model is loaded is said once, and before all else.
-        if isinstance(message, Ready | EmbeddingReady | LoadFailed) == self._greeted:
+        # Whether the model is loaded is said once, and before all else but how far that is.
+        if isinstance(message, Ready | EmbeddingReady | Loading | LoadFailed) == self._greeted:
             self._garbage(PipeError(f"a {type(message).__name__} out of turn"))
             return
-        self._greeted = True
+        self._greeted = not isinstance(message, Loading)
         self._on_message(message)
 
     def _garbage(self, error: PipeError) -> None:

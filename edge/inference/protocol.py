@@ -37,9 +37,11 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Tell this actor of the engine's ups and downs, beginning with how things are now."""
+    """Tell this actor of the engine's ups and downs, beginning with how things are now. ``engine``
+    comes back with each, for who follows several."""
 
     ref: Ref
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class EngineUp:
 
     ready: Ready
     pid: int | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,16 @@ class EngineDown:
 
     reason: str
     retry_in_ms: int | None
+    engine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoading:
+    """The engine that loads has read so much of its model, of a hundred. For those alone who follow
+    engines by their names; no news of its own, which is still `EngineDown`."""
+
+    percent: int
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +139,27 @@ class EngineGivenUp:
 
     reason: str
     model_at_fault: bool = False
+    engine: str = ""
 
 
-def follow_engine(actor: Actor, name: str) -> None:
+@dataclass(frozen=True, slots=True)
+class FollowEngine:
+    """To who follows the engines: there is one more, whose actor has this name."""
+
+    name: str
+
+
+def follow_engine(actor: Actor, name: str, *, by_name: bool = False) -> bool:
     """Has this actor told of the ups and downs of the engine of that name, beginning with how
     things are now, and of its actor's end by `Down`: then is the time to call this again. Where
-    there is no engine of that name nothing happens."""
+    there is no engine of that name nothing happens, and this is False. ``by_name``: it follows
+    several, and is told of which it hears."""
     engine = actor.system.registry.whereis(name)
-    if engine is not None:
-        actor.monitor(engine)
-        engine.send(Subscribe(actor.ref))
+    if engine is None:
+        return False
+    actor.monitor(engine)
+    engine.send(Subscribe(actor.ref, name if by_name else ""))
+    return True
 
 
 async def stop(ref: Ref, *, deadline_ms: float) -> None:

@@ -26,8 +26,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from edge.clock import NS_PER_MS
+
+UNUSED_MS: Final = 10_000
+"""So long at least one has that is wanted and has given no turn since it is ready: or it would be
+loaded in vain, again and again, where no share is promised."""
 
 
 class Place(Enum):
@@ -165,13 +170,15 @@ class _Wish:
 
 @dataclass(slots=True)
 class _Resident:
-    """A model that has memory. ``since_ns`` is when it was ready, ``used_ns`` when it was used."""
+    """A model that has memory. ``since_ns`` is when it was ready, ``used_ns`` when it was used;
+    ``gave_turns``: it has been since it is ready."""
 
     needs_bytes: int
     keep_alive_ms: int | None
     used_ns: int
     place: Place = Place.LOADING
     since_ns: int = 0
+    gave_turns: bool = False
 
 
 class Residency:
@@ -241,6 +248,7 @@ class Residency:
             raise LookupError(f"{model} gives no turns: {self.place(model)}")
         self._turns[model] = self._turns.get(model, 0) + 1
         self._residents[model].used_ns = now_ns
+        self._residents[model].gave_turns = True
 
     def _ended(self, model: str, now_ns: int) -> None:
         turns = self._turns[model] - 1
@@ -357,9 +365,13 @@ class Residency:
         had = [
             model
             for model in ready
-            if model not in idle and self._residents[model].since_ns + self._share_ns <= now_ns
+            if model not in idle and self._share_end_ns(self._residents[model]) <= now_ns
         ]
         return idle + had
+
+    def _share_end_ns(self, resident: _Resident) -> int:
+        least_ns = 0 if resident.gave_turns else UNUSED_MS * NS_PER_MS
+        return resident.since_ns + max(self._share_ns, least_ns)
 
     def _displaced(self, model: str) -> Effect:
         if model not in self._turns:
@@ -389,9 +401,9 @@ class Residency:
         ends_ns = [end_ns for _, end_ns in self._idle_ends()]
         if self._next() is not None:
             ends_ns += [
-                each.since_ns + self._share_ns
+                self._share_end_ns(each)
                 for each in self._residents.values()
-                if each.place is Place.READY and each.since_ns + self._share_ns > now_ns
+                if each.place is Place.READY and self._share_end_ns(each) > now_ns
             ]
         next_ns = min(ends_ns, default=None)
         if next_ns == self._armed_ns:

@@ -179,6 +179,28 @@ class Model:
 
 
 @dataclass(slots=True)
+class Models:
+    """Several models: which clients may name, and how they share the memory."""
+
+    others: bool = setting(
+        True, "whether clients may name other models of this machine than the node's own; they are"
+        " loaded when somebody wants them"
+    )  # fmt: skip
+    memory_bytes_max: int = setting(
+        0, "memory of all models together, in bytes; 0 means what is free when the node starts",
+        at_least=0, at_most=1 << 50,
+    )  # fmt: skip
+    keep_alive_ms: int = setting(
+        300_000, "how long a model that nobody uses stays in memory; -1 means as long as there is"
+        " room, which the node's own always does", at_least=-1, at_most=31 * 86_400_000,
+    )  # fmt: skip
+    share_ms: int = setting(
+        30_000, "how long a model has the memory at least that another waits for", at_least=0,
+        at_most=86_400_000,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
 class Data:
     """Where things are kept and for how long."""
 
@@ -383,6 +405,7 @@ class Settings:
 
     server: Server = field(default_factory=Server)
     model: Model = field(default_factory=Model)
+    models: Models = field(default_factory=Models)
     data: Data = field(default_factory=Data)
     tasks: Tasks = field(default_factory=Tasks)
     fallback: Fallback = field(default_factory=Fallback)

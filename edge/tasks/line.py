@@ -68,7 +68,8 @@ class Entry:
     ``owner`` is whom its grant is for; the line only keeps it. ``alone``: it may have ended an
     engine, so it runs with nobody beside it until it is `Line.cleared`. ``fallback_only``: the
     model can do nothing for it. ``may_fall_back``: something else may answer it. ``tag`` is its
-    start tag, None for one that never had one. ``aged``: it has waited its level out.
+    start tag, None for one that never had one. ``model`` is by which line it is chosen, where there
+    are several. ``aged``: it has waited its level out.
     """
 
     task_id: str
@@ -78,6 +79,7 @@ class Entry:
     output_tokens: int
     owner: Any
     tag: float | None = None
+    model: str | None = None
     alone: bool = False
     fallback_only: bool = False
     may_fall_back: bool = False
@@ -168,6 +170,11 @@ class Line:
     def waiting(self) -> int:
         """How many wait for a turn of any kind."""
         return len(self._entries)
+
+    @property
+    def waiting_for_model(self) -> int:
+        """How many of them wait for the model: all but those that it can do nothing for."""
+        return len(self._entries) - len(self._fallback_only)
 
     @property
     def running(self) -> int:

@@ -127,6 +127,9 @@ class Request:
     ``tools`` are JSON text of a list of function tools in OpenAI's form, ``template_variables`` of
     an object of texts, numbers and booleans for the chat template. ``tool_choice`` is one of those
     of `edge.conversation`.
+
+    ``model`` is one's own name, None for the node's own. ``keep_alive_ms`` is for how long that
+    stays in memory that nobody uses, -1 for as long as there is room, None as the settings say.
     """
 
     task_id: str
@@ -149,6 +152,7 @@ class Request:
     tool_choice: str = AUTO
     parallel_tool_calls: bool = True
     template_variables: str | None = None
+    keep_alive_ms: int | None = None
 
     @property
     def account(self) -> str:

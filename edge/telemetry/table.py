@@ -151,6 +151,10 @@ EVENTS: Final[Mapping[str, Kind]] = MappingProxyType(
             "One of the engine's events, of the fallback's engine.",
             about={"event": str, "fields": dict},
         ),
+        "model.engine": _row(
+            "One of the engine's events, of another model than the node's own.",
+            about={"model": str, "event": str, "fields": dict},
+        ),
         "embedding.engine": _row(
             "One of the engine's events, of an engine that turns texts into vectors.",
             about={"event": str, "fields": dict},

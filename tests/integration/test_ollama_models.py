@@ -45,7 +45,7 @@ async def client(node: RunningNode) -> AsyncIterator[ollama.AsyncClient]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def model(client: ollama.AsyncClient) -> str:
     """By the name that the list has."""
-    (model,) = (await client.list()).models
+    model, *_ = (await client.list()).models
     return str(model.model)
 
 
@@ -55,7 +55,7 @@ def certain(**options: Any) -> dict[str, Any]:
 
 
 async def test_what_is_told_of_it(client: ollama.AsyncClient, model: str) -> None:
-    (listed,) = (await client.list()).models
+    listed, *_ = (await client.list()).models
     assert listed.details is not None
     assert listed.details.parameter_size == "134.52M"
     assert listed.details.quantization_level == "Q4_1"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from edge.clock import NS_PER_MS, NS_PER_S
 from edge.engine.messages import Generate
 from edge.gateway.events import KEEP_ALIVE_MS
+from edge.services.task.actor import MODEL_UNAVAILABLE
 from edge.services.task.journal import rebuild
 from edge.storage import StoredTask
 from edge.tasks.task import Snapshot, State
 from edge.telemetry import Event
 from tests.simulation import clocks
-from tests.simulation.engine import Prompt, text_of
+from tests.simulation.engine import Machine, Prompt, text_of
 from tests.simulation.http import Answer
 from tests.simulation.mine import Mine
 from tests.simulation.node import Life
@@ -39,8 +40,12 @@ def after_a_breath(world: World, life: Life) -> None:
     life.failures.clear()
     if life.overflows:
         raise Violation("bounds", f"the mailbox of {life.overflows[0]} overflowed")
-    if life.turns.on_engine > world.config.slots:
-        raise Violation("bounds", f"{life.turns.on_engine} tasks run at once")
+    for lane in life.turns.lanes:
+        if lane.line.busy_slots > world.config.slots:
+            raise Violation("bounds", f"{lane.line.busy_slots} tasks of {lane.model} run at once")
+    pool = life.parts.pool
+    if pool.used_bytes > pool.budget_bytes:
+        raise Violation("bounds", f"all models together have {pool.used_bytes} bytes")
     # Hundreds are looked at by turns.
     if world.is_time_to_look_at_all():
         _look_at_all(world, life)
@@ -72,7 +77,7 @@ def heard(world: World, life: Life, event: Event) -> None:
             if int(prompt.split()[0]) in world.requests.invalid:
                 raise Violation("answers", f"what was to be refused is accepted: {prompt}")
         # Who comes back to the line always finds a place; those who never left it are bounded.
-        tasks = [each.owner.task for each in life.turns.line.in_order()]
+        tasks = [each.owner.task for each, _ in life.turns.in_order()]
         waiting = sum(task.begun_run_ns is None and task.version == 1 for task in tasks)
         if waiting > world.config.queue_max:
             raise Violation("bounds", f"{waiting} tasks wait")
@@ -130,8 +135,12 @@ def cleared(world: World, task_ids: set[str]) -> None:
         raise Violation("pruning", f"{len(task_ids)} were cleared away and only {left} kept")
 
 
-def generate(world: World, prompt: Prompt, request: Generate) -> None:
-    """The node has sent a request to the engine: it goes on behind what clients have."""
+def generate(world: World, machine: Machine, prompt: Prompt, request: Generate) -> None:
+    """The node has sent a request to an engine, which has the model that was asked for: it goes on
+    behind what clients have."""
+    own = prompt.number >= 0 and machine is not world.second
+    if own and (world.model_of(prompt.number) or world.machine.model) != machine.model:
+        raise Violation("models", f"task {prompt.number} runs on {machine.model}")
     said = text_of(request.resume_tokens, request.sampling.stop, final=False)
     if len(said) != request.resume_chars:
         raise Violation(
@@ -275,7 +284,11 @@ def _check_views(world: World, snapshot: Snapshot) -> None:
 def _check_attempts(world: World, number: int, snapshot: Snapshot) -> None:
     """Who did nothing is charged nothing."""
     deaths = rejections = 0
+    name = world.model_of(number)
+    asked_for = world.machine if name is None else world.others[name]
     for error in snapshot.errors:
+        if error.code == MODEL_UNAVAILABLE and not (name and asked_for.failures):
+            raise Violation("models", f"task {number} was refused {name}: {error.message}")
         deaths += error.code == "engine_died"
         rejections += error.code == "engine_error"
     suspected = sum(
@@ -330,13 +343,15 @@ def nothing_left(world: World) -> None:
         "followers": tasks.followers._of,
         "streams": life.parts.streams._open,
         "sockets": life.parts.sockets.sockets,
-        "watched": turns.news._watched,
+        "watched": [lane.news._watched for lane in turns.lanes if lane.news._watched],
+        "models wanted": [lane.model for lane in turns.lanes if lane.wanted],
         "channels": life.system.registry.names("channel:"),
         "coroutines": life.loop.runners,
         "requests": life.asking,
     }
     _check_left(left)
     life.on_over = lambda: None  # nobody starts it again
+    life.parts.pool.close()
     life.loop.call_now(life.parts.root.stop)
     world.settle_for(20 * NS_PER_S)
     _check_left(

@@ -84,7 +84,8 @@ def _not_before_its_turn(world: World, life: Life, task: Task) -> None:
         return
     order = {task_id: place for place, task_id in enumerate(world.disk.versions)}
     place = order.get(task.task_id)
-    for entry in life.turns.line.in_order():
+    # Each model has slots of its own.
+    for entry in life.turns.lane(task.request.model).line.in_order():
         other: Task = entry.owner.task
         if (
             place is not None

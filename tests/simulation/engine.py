@@ -95,6 +95,7 @@ class Machine:
     slots: int
     step_ms: int
     load_ms: int = 300
+    model: str = "sim"
     next_loads: list[str] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     finished: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
@@ -103,6 +104,7 @@ class Machine:
     process: SimProcess | None = None
     pids: int = 100
     stepped_ns: int = 0  # when the last step was made
+    failures: int = 0  # loads that were refused, and ends that nobody asked for
 
     def start_process(
         self,
@@ -191,13 +193,26 @@ class SimProcess:
         if not self.alive:
             return
         if how == "refuse":
+            self._machine.failures += 1
             self._say(LoadFailed("the simulated model is broken"))
             self.die(1, "stopped")
         elif how == "crash":
             self.die(-SEGFAULT, "crash")
         else:
             self.up = True
-            self._say(Ready("sim", 1, 1, len(PIECES), 4_096, self._machine.slots, False, "", False))
+            self._say(
+                Ready(
+                    self._machine.model,
+                    1,
+                    1,
+                    len(PIECES),
+                    4_096,
+                    self._machine.slots,
+                    False,
+                    "",
+                    False,
+                )
+            )
 
     def die(self, code: int, cause: str, culprit: int | None = None) -> None:
         """Ends the process; what it has said already still arrives."""
@@ -208,6 +223,7 @@ class SimProcess:
         running |= {Prompt.parse(each).number for each in self._inbox if isinstance(each, Generate)}
         self._death = Death(cause, running, culprit)
         self._machine.deaths.append(self._death)
+        self._machine.failures += cause != "stopped"
         reason = f"the simulated engine ended with {code}"
         self._pipe(lambda: self._on_exit(code, reason))
 

@@ -50,7 +50,8 @@ def _check(world: World, life: Life, answer: Answer, asked_ns: int) -> None:
     refuses_since_ns = world.disk.refuses_since_ns
     if refuses_since_ns is not None and refuses_since_ns < since_ns and _is_ok(parts, "store"):
         raise Violation("health", f"the disk refuses, and the store is said to be well: {report}")
-    if world.machine.stepped_ns < since_ns and _is_ok(parts, "engine"):
+    asked = _is_ok(parts, "engine") and parts["engine"]["state"] == "ready"
+    if world.machine.stepped_ns < since_ns and asked:
         raise Violation("health", f"the engine makes no step, and is said to be well: {report}")
     kinds = {part["status"] for part in parts.values()}
     worst = "unavailable" if "failed" in kinds else "degraded" if "degraded" in kinds else "ok"

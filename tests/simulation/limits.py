@@ -95,11 +95,16 @@ class Config:
     drain_ms: int
     prune_every_ms: int
     keep_tasks_max: int
+    others: int
+    memory_bytes_max: int
+    keep_alive_ms: int
+    share_ms: int
 
     @staticmethod
     def draw(rng: Random, seed: int) -> Config:
         big, kept = script.is_big(seed), script.is_kept(seed)
         prunes = kept and rng.random() < 0.6
+        models = Random(f"{seed} models")
         return Config(
             slots=rng.choice((4, 16)) if big else rng.choice((1, 2, 4)),
             step_ms=rng.choice((3, 20, 100)),
@@ -136,6 +141,11 @@ class Config:
             keep_tasks_max=rng.choice((0, 2, 1_000)),
             tokens_per_client_max=100 if seed % 7 == 0 else 0,
             submissions_per_second_max=2 if seed % 11 == 0 else 0,
+            others=models.choice((0, 1, 2)),
+            # In a quarter of them all fit, else hardly two.
+            memory_bytes_max=models.choice((1 << 33, 1 << 30, 1 << 30, 1 << 30)),
+            keep_alive_ms=models.choice((-1, 0, 500, 5_000)),
+            share_ms=models.choice((0, 300, 2_000)),
         )
 
     @property
@@ -164,6 +174,9 @@ class Config:
         model.restart_max_ms = 2_000
         model.deaths_max = self.deaths_max
         model.given_up_ms = 5_000
+        settings.models.memory_bytes_max = self.memory_bytes_max
+        settings.models.keep_alive_ms = self.keep_alive_ms
+        settings.models.share_ms = self.share_ms
         data.snapshot_ms = self.snapshot_ms
         data.prune_every_ms = self.prune_every_ms
         data.keep_tasks_max = self.keep_tasks_max

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,8 @@ from edge.errors import StartupError, StorageError
 from edge.gateway.connection import Connection
 from edge.gateway.handshake import Handshake
 from edge.inference import ModelFile
+from edge.inference.gguf import UNKNOWN
+from edge.inference.known import KnownModels
 from edge.inference.process import Process
 from edge.parts import Outside, Parts
 from edge.phoenix import V2
@@ -27,7 +30,15 @@ from tests.simulation.limits import Config
 from tests.simulation.loop import SimLoop
 from tests.simulation.sockets import Link
 
-MODEL = ModelFile("simulated", Path("simulated.gguf"), 0, 0)
+
+def model_file(name: str, weights_mib: int) -> ModelFile:
+    """A model that takes some more memory than its weights."""
+    shape = replace(UNKNOWN, weights_bytes=weights_mib << 20)
+    return ModelFile(name, Path(f"{name}.gguf"), 0, 4_096, shape=shape)
+
+
+MODEL = model_file("simulated", 200)
+OTHERS = (model_file("first other", 100), model_file("second other", 300))
 SECOND = "second"
 """The command line of the fallback's engine; that of the first says something else."""
 
@@ -62,6 +73,7 @@ class Life:
         disk: Disk,
         machine: Machine,
         second: Machine,
+        others: Mapping[str, Machine],
         rng: Random,
         on_over: Callable[[], object],
     ) -> None:
@@ -81,7 +93,7 @@ class Life:
         self.failures: list[Any] = []
         self.overflows: list[object] = []
         self.telemetry.attach(self._hear)
-        self.loop.call_now(lambda: self._build(disk, machine, second))
+        self.loop.call_now(lambda: self._build(disk, machine, second, others))
 
     def _read_later(self, call: Any) -> None:
         delay_ns = self._rng.choice((0, 300_000, 4_000_000))
@@ -95,7 +107,9 @@ class Life:
         elif event.name == "supervisor.exhausted" and event.fields["child"] in VITAL:
             self.serving = False  # all of the tree is about to end
 
-    def _build(self, disk: Disk, machine: Machine, second: Machine) -> None:
+    def _build(
+        self, disk: Disk, machine: Machine, second: Machine, others: Mapping[str, Machine]
+    ) -> None:
         config = self.config
         self.system = System(
             self.clock,
@@ -112,7 +126,7 @@ class Life:
         self.store = open_store(disk, self.telemetry, self.clock, options, lambda: self.alive)
 
         def start_process(command: Any, /, **calls: Any) -> Process:
-            chosen = second if SECOND in command else machine
+            chosen = second if SECOND in command else others.get(command[0], machine)
             return chosen.start_process(command, read=self.loop.call_soon, **calls)
 
         outside = Outside(
@@ -121,10 +135,14 @@ class Life:
             telemetry=self.telemetry,
             rng=self._rng,
             model=MODEL,
+            known=KnownModels(
+                MODEL, lambda: OTHERS[: len(others)], self.clock, off_loop=_at_once, check=_sound
+            ),
+            other_command=lambda model: lambda _safe: (model.name,),
             command=lambda _safe: ("first",),
             fallback_command=(lambda _safe: (SECOND,)) if config.second_model else None,
             start_process=start_process,
-            memory_free_bytes=lambda: 1 << 30,
+            memory_free_bytes=lambda: 1 << 34,
         )
         self.parts = Parts(config.settings(), outside)
         self.turns = self.parts.turns
@@ -208,3 +226,11 @@ class Life:
         self.loop.die()
         for link in tuple(self.links):
             link.node_died()
+
+
+async def _at_once(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def _sound(model: ModelFile) -> ModelFile:
+    return model

@@ -79,6 +79,9 @@ class Requests:
             "timeout_ms": entry.timeout_ms,
             "user": entry.asks_for,
         }
+        model = self._world.model_of(entry.number)
+        if model is not None:
+            body["model"] = model if entry.number % 2 else f"{model.upper()}:latest"
         if entry.own_id:
             task_id = str(UUID(int=self._world.seed << 32 | entry.number, version=4))
             body["task_id"] = spelled(task_id, entry.spelling)

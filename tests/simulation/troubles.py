@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge.actors import Crash
 from edge.clock import NS_PER_MS, NS_PER_S
+from edge.inference.pool import ENGINE_NAME, Pool
 from edge.storage import StoreOptions
 from tests.simulation import script
 from tests.simulation.mine import TOPIC
@@ -36,10 +37,13 @@ def network(world: World, entry: script.Network) -> None:
 
 
 def engine(world: World, what: str) -> None:
-    """The engine dies, hangs, fails, or will not load."""
-    process = world.machine.process
+    """An engine dies, hangs, fails, or will not load: of several, another each time."""
+    engines = world.engines()
+    machine = engines[world.engine_troubles % len(engines)]
+    world.engine_troubles += 1
+    process = machine.process
     if what in ("refuse", "crash_load", "hang_load"):
-        world.machine.next_loads.append(what.removesuffix("_load"))
+        machine.next_loads.append(what.removesuffix("_load"))
     elif process is None or not process.alive:
         return
     elif what == "crash":
@@ -109,6 +113,9 @@ def _crash_once(world: World, entry: script.CrashActor) -> None:
     names = [entry.what]
     if entry.what == "mine":
         names = life.channels_of(TOPIC)
+    elif entry.what == "engine":
+        others = (ENGINE_NAME, *map(Pool.other_engine, world.others))
+        names = [others[entry.number % len(others)]]
     elif entry.what == "health":
         life.health_crashes += 1
     elif entry.what in ("task", "channel"):

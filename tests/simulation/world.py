@@ -22,7 +22,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.engine import Machine
 from tests.simulation.events import Listener
 from tests.simulation.limits import Config
-from tests.simulation.node import Life
+from tests.simulation.node import OTHERS, Life
 from tests.simulation.requests import Requests
 from tests.simulation.sockets import Link
 from tests.simulation.truth import TERMINAL, End, Known, Truth, View
@@ -53,8 +53,16 @@ class World:
             self.clock, self._rng("engine"), self.config.slots, self.config.step_ms
         )
         self.second = Machine(self.clock, self._rng("second engine"), 1, self.config.step_ms)
-        for machine in (self.machine, self.second):
-            machine.on_generate = partial(checks.generate, self)
+        self.others = {
+            each.name: Machine(
+                self.clock, self._rng(each.name), self.config.slots, self.config.step_ms,
+                model=each.name, deaths=self.machine.deaths, finished=self.machine.finished,
+                rejected=self.machine.rejected,
+            )
+            for each in OTHERS[: self.config.others]
+        }  # fmt: skip
+        for machine in (self.machine, self.second, *self.others.values()):
+            machine.on_generate = partial(checks.generate, self, machine)
         self.clients = {
             (user, device): Client(
                 user, self.clock, self._rng(f"{user} {device}"), self, self.config, self.trace
@@ -72,6 +80,7 @@ class World:
         self.listeners: list[Listener] = []
         self.reached: set[str] = set()
         self._line = line.Watch()
+        self.engine_troubles = 0
         self.told_in_memory: set[str] = set()  # their ends were told while the disk refused
         self.broken: Exception | None = None
         self.life: Life | None = None
@@ -176,6 +185,15 @@ class World:
         if bound is not None:
             self.reached.add(bound)
 
+    def model_of(self, number: int) -> str | None:
+        """Which model this submission asks for; None where it names none."""
+        names = (None, *self.others)
+        return names[number % len(names)]
+
+    def engines(self) -> tuple[Machine, ...]:
+        """The machines of all models that clients may name."""
+        return (self.machine, *self.others.values())
+
     # ---- the node
 
     def _start_node(self) -> None:
@@ -183,8 +201,9 @@ class World:
         rng = self._rng(f"life {self.lives}")
         self.note("node starts", self.lives)
         life = Life(
-            self.config, self.clock, self.disk, self.machine, self.second, rng, self._node_ends
-        )
+            self.config, self.clock, self.disk, self.machine, self.second, self.others, rng,
+            self._node_ends,
+        )  # fmt: skip
         self.life = life
         life.telemetry.attach(lambda event: self._heard(life, event))
 
@@ -233,7 +252,7 @@ class World:
         self.note("node killed")
         checks.before_a_kill(self)
         life.kill()
-        for machine in (self.machine, self.second):
+        for machine in (self.machine, self.second, *self.others.values()):
             if machine.process is not None:
                 machine.process.vanish()
         self.life = None
@@ -341,7 +360,8 @@ class World:
         self.note("calm")
         troubles.heal_disk(self)
         troubles.thaw(self, self.life)
-        self.machine.next_loads.clear()
+        for machine in (self.machine, *self.others.values()):
+            machine.next_loads.clear()
         for client in self.clients.values():
             if client.link is not None:
                 client.link.resume()

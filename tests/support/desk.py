@@ -34,7 +34,10 @@ class Desk(Quiet):
         if ref is None:
             self.ears[name], ref = self.ear()
         task = self.task(name, client, most=most)
-        self.turns.enqueue(Entry(name, client, 0, 1, most, Owner(task, ref), **more))
+        entry = Entry(name, client, 0, 1, most, Owner(task, ref))
+        for mark, value in more.items():
+            setattr(entry, mark, value)
+        self.turns.enqueue(entry)
         self.work()
         return task
 

@@ -23,6 +23,7 @@ FLOORS = {
     "edge.services.embedding": 6,
     "edge.gateway": 7, "edge.fallback_branch": 7, "edge.upkeep_branch": 7,
     "edge.embedding_branch": 7,
+    "edge.models_branch": 7,
     "edge.parts": 8, "edge.node": 9, "edge.cli": 9,
 }  # fmt: skip
 PURE = (

@@ -66,7 +66,7 @@ class Entrance:
         who = self.who(request)
         data = await read_body(request)
         body = read_object(data)
-        return Received(who, data, body, self.models.find(model_of(body)))
+        return Received(who, data, body, await self.models.find(model_of(body)))
 
     async def accept(
         self, request: web.Request, received: Received, read: Read
@@ -97,7 +97,7 @@ class Entrance:
         return call, held, Head(task_ids[0], created_s, received.model.name)
 
     def _bounds(self, model: str) -> Bounds:
-        context_tokens = self._facts.context_tokens or CONTEXT_TOKENS_DEFAULT
+        context_tokens = self._facts.of(model).context_tokens or CONTEXT_TOKENS_DEFAULT
         return Bounds(self._settings.tasks, context_tokens, model)
 
 

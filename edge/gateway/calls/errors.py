@@ -40,6 +40,7 @@ from edge.gateway.http.errors import (
     UnsupportedEncoding,
     UnsupportedType,
 )
+from edge.inference.known import UnknownModel as UnknownModel
 from edge.telemetry import context
 
 REQUEST_ID: Final = "x-request-id"
@@ -48,12 +49,6 @@ RETRY_AFTER_MS_MAX: Final = 60_000
 OVERLOADED: Final = "overloaded"
 _RETRY_MS: Final = 1_000
 _RETRY_MS_MIN: Final = 500
-
-
-class UnknownModel(NotFound):
-    """The node has no model of this name."""
-
-    code = "model_not_found"
 
 
 class NotOffered(ClientError):

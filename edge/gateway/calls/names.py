@@ -31,21 +31,25 @@ class Known(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """The model as it is listed."""
-        return {
+        document: dict[str, Any] = {
             "id": self.name,
             "object": "model",
             "created": self.created_s,
             "owned_by": OWNER,
             "name": self.name,
-            "context_length": self.context_tokens,
-            # Where there is a context length, some clients read prices as texts.
-            "pricing": {"prompt": "0", "completion": "0"},
-            "meta": {
-                "n_ctx": self.context_tokens,
-                "n_ctx_train": self.trained_tokens,
-                "size": self.size_bytes,
-            },
         }
+        figures = {
+            "n_ctx": self.context_tokens,
+            "n_ctx_train": self.trained_tokens,
+            "size": self.size_bytes,
+        }
+        if self.context_tokens:
+            document["context_length"] = self.context_tokens
+            # Where there is a context length, some clients read prices as texts.
+            document["pricing"] = {"prompt": "0", "completion": "0"}
+        # Of a model that nobody has asked for, the file was not read.
+        document["meta"] = {name: value for name, value in figures.items() if value}
+        return document
 
 
 def find(wanted: str | None, models: tuple[Known, ...]) -> Known:

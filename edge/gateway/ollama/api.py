@@ -90,23 +90,26 @@ class OllamaApi:
     async def tags(self, request: web.Request) -> web.Response:
         """What can be asked; it needs no engine to be there."""
         self._entrance.client(request)
-        known = (*self._models.all(), *self._vectors.known)
+        known = (*await self._models.all(), *self._vectors.known)
         return json_response({"models": [models.tag(*await _looked_at(each)) for each in known]})
 
     async def running(self, request: web.Request) -> web.Response:
-        """The model, if there is an engine that has it in memory."""
+        """The models that an engine has in memory."""
         self._entrance.client(request)
-        if self._facts.engine_pid is None:
-            return json_response({"models": []})
-        looked_at = await _looked_at(self._models.find(None))
-        return json_response({"models": [models.running(*looked_at, self._memory_bytes())]})
+        told = []
+        for name, memory_bytes in self._facts.in_memory().items():
+            looked_at = await _looked_at(await self._models.find(name))
+            told.append(models.running(*looked_at, memory_bytes or self._memory_bytes()))
+        return json_response({"models": told})
 
     async def show(self, request: web.Request) -> web.Response:
         self._entrance.client(request)
         body = read_object(await read_body(request))
-        known = find(_wanted(body), (*self._models.all(), *self._vectors.known))
-        embeds = known in self._vectors.known
-        return json_response(models.show(*await _looked_at(known), embeds=embeds))
+        wanted = _wanted(body)
+        other = next((each for each in self._vectors.known if each.goes_by(wanted or "")), None)
+        known = other or await self._models.find(wanted)
+        looked_at = await _looked_at(known)
+        return json_response(models.show(*looked_at, embeds=other is not None))
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         """Fetches a model while the client watches, line by line unless told otherwise."""
@@ -115,7 +118,7 @@ class OllamaApi:
         body = read_object(await read_body(request))
         wanted, streams = _wanted(body), reading.streams(body)
         with suppress(errors.UnknownModel):
-            self._models.find(wanted)
+            await self._models.find(wanted)
             return json_response({"status": SUCCESS})
         wake = Wake()
         watched = self._pulls.watch(wanted, wake)

@@ -15,7 +15,7 @@ from edge.gateway.calls import errors as failures
 from edge.gateway.calls.calls import Held
 from edge.gateway.calls.entrance import Entrance, Read
 from edge.gateway.calls.forms import Ended, Head
-from edge.gateway.calls.names import Known, find
+from edge.gateway.calls.names import Known
 from edge.gateway.calls.reading import Call
 from edge.gateway.json import json_response
 from edge.gateway.openai import forms, reading, responses
@@ -53,14 +53,14 @@ class OpenAiApi:
     async def models(self, request: web.Request) -> web.Response:
         """What can be asked; it needs no engine to be there."""
         self._entrance.client(request)
-        return self._json({"object": "list", "data": [each.document() for each in self._known()]})
+        models = (*await self._models.all(), *self._others)
+        return self._json({"object": "list", "data": [each.document() for each in models]})
 
     async def model(self, request: web.Request) -> web.Response:
         self._entrance.client(request)
-        return self._json(find(request.match_info["id"], self._known()).document())
-
-    def _known(self) -> tuple[Known, ...]:
-        return (*self._models.all(), *self._others)
+        wanted = request.match_info["id"]
+        other = next((each for each in self._others if each.goes_by(wanted)), None)
+        return self._json((other or await self._models.find(wanted)).document())
 
     # ---- answers
 
@@ -153,9 +153,7 @@ class OpenAiApi:
             logprobs=first["options"]["logprobs"] is not None,
         )
         created_s = parse_time(first["created_at"]) // NS_PER_S
-        return held, Head(
-            first["task_id"], created_s, first["model"] or self._models.find(None).name
-        )
+        return held, Head(first["task_id"], created_s, first["model"] or self._models.own.name)
 
     def _json(self, value: object) -> web.Response:
         response = json_response(value)

@@ -39,14 +39,14 @@ class OutageWatch(Actor):
     def handle(self, message: object) -> None:
         match message:
             case EngineUp():
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
+                self._forget_timer()
                 self._tell(out=False)
             case EngineDown(reason=reason, retry_in_ms=retry_in_ms):
                 self._reason = reason
-                # Stopped on purpose, it is nobody's outage.
-                if self._timer is None and retry_in_ms is not None:
+                if retry_in_ms is None:
+                    # Stopped on purpose, it is nobody's outage.
+                    self._forget_timer()
+                elif self._timer is None:
                     self._timer = self.send_after(self._outage_ms, _Patience())
             case EngineGivenUp(reason=reason):
                 self._reason = reason
@@ -55,6 +55,11 @@ class OutageWatch(Actor):
                 self._tell(out=True)
             case Down():
                 follow_engine(self, self._engine_name)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _tell(self, *, out: bool) -> None:
         if out == self._out:

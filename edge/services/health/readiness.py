@@ -18,7 +18,8 @@ from edge.engine.messages import Finished, Generate, Output, Rejected, Sampling
 from edge.errors import StorageError
 from edge.inference import EngineDown, EngineGivenUp, EngineLost, Run, follow_engine
 from edge.inference.box import free_memory_bytes
-from edge.services.task.turns import ENGINE_NAME, Turns
+from edge.inference.pool import ENGINE_NAME
+from edge.services.task.turns import Turns
 from edge.settings import Health
 
 FRESH_MS: Final = 1_000
@@ -235,7 +236,7 @@ class HealthActor(Actor):
         if turns.engine == "ready":
             self._engine.ask(now_ns, since_ns)
             # While tasks run, the next step is the proof: a probe would be in their way.
-            if not (self._engine.known or self._probing or turns.on_engine):
+            if not (self._engine.known or self._probing or turns.on_own_engine):
                 self._probe_engine()
         if self._store.ask(now_ns, since_ns):
             self._sources.store.probe(self._store_answered)
@@ -306,7 +307,12 @@ class HealthActor(Actor):
 
     def _engine_part(self, now_ns: int) -> Part:
         turns = self._sources.turns
-        figures = {"state": turns.engine, "room": self._sources.room or None}
+        figures = {
+            "state": turns.engine, "room": self._sources.room or None, "models": models_of(turns)
+        }  # fmt: skip
+        if turns.engine != "ready" and turns.engine_is_well:
+            # Nothing is asked of it, and others have its room.
+            return Part("ok", None, figures)
         if turns.engine != "ready" and turns.fallback_slots:
             sentence = f"the engine is {turns.engine}; what allows it is answered without it"
             return Part("degraded", sentence, figures)
@@ -350,6 +356,17 @@ class HealthActor(Actor):
     def _arm_tick(self) -> None:
         self._tick_due_ns = self.system.clock.now_ns() + LAG_TICK_MS * NS_PER_MS
         self.send_after(LAG_TICK_MS, _Tick())
+
+
+def models_of(turns: Turns) -> list[dict[str, Any]]:
+    """What there is to say of the models that are in memory, or wanted, the node's own first."""
+    return [
+        {
+            "model": each.model, "state": each.state, "needs_bytes": each.needs_bytes,
+            "slots": each.slots, "running": each.running, "queued": each.waiting,
+        }
+        for each in turns.models()
+    ]  # fmt: skip
 
 
 def no_chats(template_fault: str) -> str:

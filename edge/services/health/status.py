@@ -15,7 +15,7 @@ from edge.actors import Actor
 from edge.clock import NS_PER_MS, NS_PER_S, Clock
 from edge.engine.messages import CacheUse
 from edge.phoenix import Encoded
-from edge.services.health.readiness import PAUSED, no_chats, unreadable
+from edge.services.health.readiness import PAUSED, models_of, no_chats, unreadable
 from edge.services.task import wire
 from edge.services.task.ends import Ends
 from edge.services.task.turns import Turns
@@ -127,7 +127,7 @@ class Figures:
         sources, turns = self._sources, self._sources.turns
         durable, now_ns = sources.durable(), self._clock.now_ns()
         degraded = []
-        if turns.engine != "ready":
+        if not turns.engine_is_well:
             degraded.append(f"the engine is {turns.engine}")
         if turns.outage:
             degraded.append("tasks that allow it are answered without the model")
@@ -149,6 +149,7 @@ class Figures:
             "quarantined": sources.quarantined,
             "engine": turns.engine,
             "model": sources.model(),
+            "models": models_of(turns),
             "slots": turns.slots,
             "room": sources.room or None,
             "running": turns.busy,

@@ -30,6 +30,7 @@ from edge.services.task.messages import (
     Describe,
     FallbackReady,
     FoundAnswer,
+    ModelRefused,
     NoAnswer,
     Watch,
     offered,
@@ -45,6 +46,9 @@ from edge.tasks.task import ENGINE_DIED, TOOL_CALLS, State, Task, Usage
 CANCEL_MS: Final = 3_000
 """How long a cancel waits for its commit before it is answered all the same: for longer than until
 a disk that was behind is tried once more, and not as long as who called waits."""
+
+MODEL_UNAVAILABLE: Final = "model_unavailable"
+"""The code of a task whose model cannot be had, though others may be."""
 
 CANCELLING: Final = "cancelling"
 """What is said then in place of a state: the task runs no more, but the disk does not have that
@@ -151,7 +155,7 @@ class TaskActor(Actor):
             else:
                 self._audience.leave(message.ref)
                 if not self._audience:
-                    self._deps.turns.news.unwatch(self.task.task_id)
+                    self._deps.turns.unwatch(self.task)
         elif isinstance(message, Committed):
             self._committed(message)
         elif isinstance(message, WriteAgain):
@@ -165,6 +169,8 @@ class TaskActor(Actor):
             self.stop(NORMAL)
         elif isinstance(message, events.Fail) and not self.task.terminal:
             self._apply(message)
+        elif isinstance(message, ModelRefused) and self.task.state is State.AVAILABLE:
+            self._refused(message.reason)
         elif isinstance(message, _OF_A_TURN) and self._is_mine(message.key):
             self._in_turn(message)
 
@@ -303,7 +309,7 @@ class TaskActor(Actor):
         self._held = CurrentTurn(turn, self.ref, self.system)
         if turn.fallback:
             used_up = self.task.attempt >= self.task.max_attempts
-            why = "the attempts are used up" if used_up else self._deps.turns.engine
+            why = "the attempts are used up" if used_up else self._deps.turns.engine_of(self.task)
             self._apply(events.StartFallback(why))
             return
         self._apply(events.Start())
@@ -324,7 +330,7 @@ class TaskActor(Actor):
             dialect = message.dialect or None
             self._apply(events.Admit(message.prompt_tokens, message.cached_tokens, dialect))
             self._reading = reading_of(self.task)
-            self._deps.turns.forecast.saw_prompt(self.task)
+            self._deps.turns.saw_prompt(self.task)
         elif isinstance(message, Finished):
             self._finished(message)
         elif isinstance(message, FoundAnswer):
@@ -365,6 +371,14 @@ class TaskActor(Actor):
         # Who gives tools waits for calls of this model.
         wanted = request.fallback and offered(request)[0] is None
         return here and wanted and not self._no_fallback
+
+    def _refused(self, reason: str) -> None:
+        """Its model cannot be had: it is out of the line, and is answered otherwise or not at
+        all."""
+        if self._may_fall_back():
+            self._enqueue(effects.Enqueue(front=True, fallback_only=True))
+        else:
+            self._apply(events.Fail(MODEL_UNAVAILABLE, reason, False, 0))
 
     def _fail(self, code: str, sentence: str, recoverable: bool) -> None:
         attempt = max(1, self.task.attempt)
@@ -429,12 +443,15 @@ class TaskActor(Actor):
             task.task_id, request.flow, request.priority, int(cost.prompt_tokens),
             int(cost.output_tokens), Owner(task, self.ref), tag=task.tag,
             alone=self._may_have_caused or task.ended_engine, fallback_only=effect.fallback_only,
-            may_fall_back=fallback,
+            may_fall_back=fallback, model=request.model,
         )  # fmt: skip
-        turns.enqueue(entry, returning=effect.front, first=self._most_likely_caused)
+        turns.enqueue(
+            entry, returning=effect.front, first=self._most_likely_caused,
+            keep_alive_ms=request.keep_alive_ms,
+        )  # fmt: skip
         task.tag = entry.tag
         if self._audience:
-            turns.news.watch(task.task_id)
+            turns.watch(task)
 
     def _release(self) -> None:
         held, self._held = self._held, None
@@ -470,13 +487,13 @@ class TaskActor(Actor):
         if self._audience.show(message, self.document(), ended):
             self.monitor(message.channel)
         if task.state is State.AVAILABLE:
-            self._deps.turns.news.watch(task.task_id)
+            self._deps.turns.watch(task)
 
     def _moved(self, position: QueuePosition) -> None:
         if not self._audience:
-            self._deps.turns.news.unwatch(self.task.task_id)
+            self._deps.turns.unwatch(self.task)
         elif self.task.state is State.AVAILABLE:
-            self._audience.tell("queued", position._asdict())
+            self._audience.tell("queued", position.told())
 
     def _left_ms(self) -> int:
         return self._deps.turns.left_ms(self.task)

@@ -9,7 +9,7 @@ from edge.actors import Ref, System
 from edge.clock import Timer
 from edge.inference import Abort, EngineLost, Run
 from edge.services.task.messages import FindAnswer, NoAnswer, generate
-from edge.services.task.turns import ENGINE_NAME, Turn
+from edge.services.task.turns import Turn
 from edge.tasks.task import Task
 
 FALLBACK_NAME: Final = "fallback"
@@ -29,6 +29,7 @@ class CurrentTurn:
     __slots__ = (
         "_asked",
         "_engine",
+        "_engine_name",
         "_owner",
         "_system",
         "_timer",
@@ -45,13 +46,14 @@ class CurrentTurn:
         self._owner = owner
         self._system = system
         self.standby: Ref | None = None  # the fallback's engine, once it is ready
+        self._engine_name = turn.engine
         self._engine: Ref | None = None
         self._asked: Ref | None = None
         self._timer: Timer | None = None
 
     def run(self, task: Task, timeout_ms: int | None) -> None:
         """Sends the request to the engine whose turn it is; `Timeout` follows in time."""
-        self._engine = self.standby or self._system.registry.whereis(ENGINE_NAME)
+        self._engine = self.standby or self._system.registry.whereis(self._engine_name)
         run = Run(generate(task, self.key), self._owner, ended_engine=task.ended_engine)
         if self._engine is None or not self._engine.send(run):
             lost = EngineLost(self.key, "the engine is being restarted", caused=False)

@@ -6,7 +6,7 @@ Knows the line, what the engine does, and who comes; see `edge.tasks.estimate` a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf
@@ -32,6 +32,8 @@ LOAD_MS_GUESS: Final = 3_000
 """Until the engine has loaded its model once."""
 FALLBACK_MS_GUESS: Final = 1_000
 """Of an answer that is not the model's, until there was one."""
+UNLOADED: Final = "not in memory"
+"""In place of how an engine is: its model is not wanted, or has made room for another."""
 TIME_WEIGHT: Final = 0.3
 """Share of the newest load, and of the newest answer of the fallback."""
 
@@ -46,24 +48,36 @@ class Owner(NamedTuple):
 @dataclass(slots=True)
 class EngineOutlook:
     """When the engine takes requests again. ``why`` is how it is until then, in words; "ready" once
-    it takes them."""
+    it takes them. ``loaded_once``: it has taken some before. ``percent`` is how much of its model
+    it has loaded, None while it does not load or has not said so."""
 
     why: str = "starting"
     load_ms: float = LOAD_MS_GUESS
+    loaded_once: bool = False
+    percent: int | None = None
     _back_ns: int | None = None
     _loads_since_ns: int | None = None
 
     def up(self, now_ns: int) -> None:
         """It takes requests."""
         self.why = "ready"
+        self.loaded_once = True
+        self.percent = None
         if self._loads_since_ns is not None:
             took_ms = (now_ns - self._loads_since_ns) / NS_PER_MS
             self.load_ms += TIME_WEIGHT * (took_ms - self.load_ms)
             self._loads_since_ns = None
 
+    def unloaded(self) -> None:
+        """It is not there on purpose, and is loaded when somebody wants it."""
+        self.why = UNLOADED
+        self.percent = None
+        self._back_ns = self._loads_since_ns = None
+
     def down(self, why: str, retry_in_ms: int | None, now_ns: int) -> None:
         """It does not, and will be started in so long; 0 when it loads, None when nobody knows."""
         self.why = why
+        self.percent = None
         self._loads_since_ns = now_ns if retry_in_ms == 0 else None
         self._back_ns = None
         if retry_in_ms is not None:
@@ -74,6 +88,8 @@ class EngineOutlook:
         be as late again."""
         if self.why == "ready":
             return 0.0
+        if self.why == UNLOADED:
+            return self.load_ms
         return None if self._back_ns is None else abs(self._back_ns - now_ns) / NS_PER_MS
 
     @property
@@ -94,7 +110,8 @@ class _Moment(NamedTuple):
 @dataclass(slots=True)
 class Forecast:
     """See the module. ``slots`` is what the engine has, or had before it went down. While it is
-    ``paused`` nobody knows for how long anybody waits."""
+    ``paused`` nobody knows for how long anybody waits, nor while ``held_up`` says by what else
+    those who wait are; empty when by nothing."""
 
     line: Line
     clock: Clock
@@ -104,6 +121,7 @@ class Forecast:
     arrivals: Arrivals = field(init=False)
     fallback_ms: float = FALLBACK_MS_GUESS
     paused: bool = False
+    held_up: Callable[[], str] = str
     _step_ns: int | None = None  # when the last step of a busy engine was heard of
 
     def __post_init__(self) -> None:
@@ -258,7 +276,7 @@ class Forecast:
     def wait_ms_behind(self, ahead: Ahead) -> int | None:
         """The estimated wait of a task before which stand these; None when nobody knows."""
         out_ms = self.engine.wait_ms(self.clock.now_ns())
-        if out_ms is None or self.paused:
+        if out_ms is None or self.paused or self.held_up():
             return None
         return int(out_ms + self.estimator.wait_ms(self._moment().free_ms, ahead))
 
@@ -271,11 +289,14 @@ class Forecast:
             return QueuePosition(position, None, "the queue is paused")
         if self._is_for_fallback(entry):
             return QueuePosition(position, int(wait_ms))
+        held_up = self.held_up()
+        if held_up:
+            return QueuePosition(position, None, held_up)
         out_ms = self.engine.wait_ms(self.clock.now_ns())
         if out_ms is None:
             return QueuePosition(position, None, f"the engine is {self.engine.why}")
         why = None if self.engine.why == "ready" else f"the engine is {self.engine.why}"
-        return QueuePosition(position, int(out_ms + wait_ms), why)
+        return QueuePosition(position, int(out_ms + wait_ms), why, self.engine.percent)
 
     def _is_for_fallback(self, entry: Entry) -> bool:
         out = self.line.outage and self.line.slots == 0

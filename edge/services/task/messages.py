@@ -59,6 +59,14 @@ LOOK_AGAIN_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRefused:
+    """To a task that waits: its model cannot be had, for a reason that is a sentence. It stands in
+    the line no more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """It is time to look again: the store had the task unfinished, though no actor has it, so that
     its end was being committed; or an ended one that a channel stays with is in memory again."""

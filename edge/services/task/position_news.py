@@ -43,6 +43,8 @@ class _Told:
         told = self.place
         if told is None or told.waits_for != place.waits_for:
             return True
+        if told.loaded_percent != place.loaded_percent:
+            return True
         if told.eta_ms is None or place.eta_ms is None:
             return told.eta_ms is not place.eta_ms
         counted_ms = max(0, told.eta_ms - (now_ns - self.at_ns) // NS_PER_MS)

@@ -1,5 +1,5 @@
 """The line as its users see it: who runs and who waits, a page at a time, in the order in which
-they are served.
+they are served: model by model, if there are several, since each has a line of its own.
 
 A page is made at once, on the loop, so it has a bounded number of rows and never walks the line to
 where it begins. Of a foreign task it says how long it waits and what it costs, which everybody in a
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from edge.clock import Clock
 from edge.services.task import wire
-from edge.services.task.turns import Turns
+from edge.services.task.turns import Behind, Turns
 from edge.services.task.wire import QueuePosition
 from edge.tasks.line import LEVELS, Entry, Mark, Running
 from edge.tasks.task import State, Task
@@ -35,12 +35,13 @@ class Page(NamedTuple):
 
 _CURSOR: Final = re.compile(
     rf"{_RUNNING}:(?P<key>\d{{1,18}})"
-    rf"|{_WAITING}:(?P<part>\d{{1,2}}):(?P<tag>-?[\d.e+-]{{1,30}}):(?P<number>-?\d{{1,20}})",
+    rf"|{_WAITING}:(?P<part>\d{{1,2}}):(?P<tag>-?[\d.e+-]{{1,24}}):(?P<number>-?\d{{1,20}})"
+    r"(?::(?P<lane>\d{1,4}))?",
     re.ASCII,
 )
 
 
-def read_cursor(text: str) -> Mark | int:
+def read_cursor(text: str) -> Behind | int:
     """The place that a page gave as its ``next``: in the line, or a turn's key. ValueError when it
     did not."""
     found = _CURSOR.fullmatch(text[: CURSOR_CHARS_MAX + 1])
@@ -51,13 +52,15 @@ def read_cursor(text: str) -> Mark | int:
     mark = Mark(int(found["part"]), float(found["tag"]), int(found["number"]))
     if mark.part > LEVELS + 1 or not math.isfinite(mark.tag):
         raise ValueError("not a place in the queue: there is no such part of it")
-    return mark
+    return Behind(int(found["lane"] or 0), mark)
 
 
-def _cursor(place: Mark | int) -> str:
+def _cursor(place: Behind | int) -> str:
     if isinstance(place, int):
         return f"{_RUNNING}:{place}"
-    return f"{_WAITING}:{place.part}:{place.tag!r}:{place.number}"
+    mark = place.mark
+    lane = f":{place.lane}" if place.lane else ""
+    return f"{_WAITING}:{mark.part}:{mark.tag!r}:{mark.number}{lane}"
 
 
 class QueuePages:
@@ -67,28 +70,28 @@ class QueuePages:
         self._turns = turns
         self._clock = clock
 
-    def page(self, client: str, after: Mark | int | None, limit: int) -> Page:
+    def page(self, client: str, after: Behind | int | None, limit: int) -> Page:
         """At most so many rows from behind a place on, as this client may see them. Who comes and
         goes meanwhile moves no other row onto another page."""
-        line = self._turns.line
         # One more, which says whether there is another page.
         turns = list(islice(self._turns_behind(after), limit + 1))
-        waiting = line.behind(after) if isinstance(after, Mark) else line.in_order()
-        entries = list(islice(waiting, limit + 1 - len(turns)))
-        more = len(turns) + len(entries) > limit
-        turns, entries = turns[:limit], entries[: limit - len(turns[:limit])]
+        waiting = self._turns.in_order(after if isinstance(after, Behind) else None)
+        found = list(islice(waiting, limit + 1 - len(turns)))
+        more = len(turns) + len(found) > limit
+        turns, found = turns[:limit], found[: limit - len(turns[:limit])]
+        entries = [entry for entry, _ in found]
         rows = [self._of_turn(client, turn) for _, turn in turns]
         positions = self._turns.positions(entries)
         rows += (self._of_entry(client, *each) for each in zip(entries, positions, strict=True))
         if not more:
             return Page(rows, None)
-        return Page(rows, _cursor(line.mark(entries[-1]) if entries else turns[-1][0]))
+        return Page(rows, _cursor(self._turns.place_of(*found[-1]) if found else turns[-1][0]))
 
-    def _turns_behind(self, after: Mark | int | None) -> Iterator[tuple[int, Running]]:
-        if isinstance(after, Mark):
+    def _turns_behind(self, after: Behind | int | None) -> Iterator[tuple[int, Running]]:
+        if isinstance(after, Behind):
             return iter(())
         # Later turns have higher keys.
-        turns = self._turns.line.turns_by_key()
+        turns = self._turns.turns_by_key()
         return ((key, turn) for key, turn in turns if after is None or key > after)
 
     def _of_turn(self, client: str, turn: Running) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def _row(
         "task_id": request.task_id if shown else None,
         "client": request.client if shown else None,
         "user": request.user if shown else None,
+        "model": request.model,
         "priority": request.priority,
         "since": wire.rfc3339(since_ns),
         "eta_ms": eta_ms,

@@ -217,7 +217,7 @@ class Tasks:
         """Where a task stands that was just accepted, and for how long."""
         if accepted.state is not State.AVAILABLE:
             return {"position": None, "eta_ms": schedule_in_ms, "waits_for": None}
-        return (self.turns.position(accepted.task_id) or QueuePosition(0, 0))._asdict()
+        return (self.turns.position(accepted.task_id) or QueuePosition(0, 0)).told()
 
     async def accepted_before(self, request: Request, *, own_id: bool) -> dict[str, Any] | None:
         """The answer of `submit`, with its errors, if this was accepted before; else None."""
@@ -619,7 +619,7 @@ class Tasks:
                     # It stays in the database; the others must not wait for somebody to repair it.
                     self.telemetry.emit("store.failed", error=error, rows_waiting=0)
         tags = [each.tag for each in snapshots if each.tag is not None]
-        self.turns.line.flows.begin_at(min(tags, default=0.0))
+        self.turns.begin_at(min(tags, default=0.0))
         for number, snapshot in enumerate(recovery.in_order(snapshots), 1):
             self._bring_back(snapshot)
             request = snapshot.request

@@ -48,11 +48,22 @@ CATCH_UP: Final = "catch_up"
 class QueuePosition(NamedTuple):
     """Where a waiting task stands: 1 is next, and 0 means that its turn has come; ``eta_ms`` is the
     estimated wait for a slot, None where nobody knows. ``waits_for`` says what it waits for besides
-    its turn, if anything."""
+    its turn, if anything; ``loaded_percent`` how much of its model is loaded, while it is."""
 
     position: int
     eta_ms: int | None
     waits_for: str | None = None
+    loaded_percent: int | None = None
+
+    def told(self) -> dict[str, Any]:
+        """As clients hear it: while its model is loaded with the phase ``loading``, and with how
+        much of that is done, of 1."""
+        told: dict[str, Any] = {
+            "position": self.position, "eta_ms": self.eta_ms, "waits_for": self.waits_for
+        }  # fmt: skip
+        if self.loaded_percent is not None:
+            told |= {"phase": "loading", "loaded": self.loaded_percent / 100}
+        return told
 
 
 def topic(task_id: str) -> str:

@@ -19,6 +19,7 @@ from edge.gateway.access import Access
 from edge.gateway.events import KEEP_ALIVE_MS, EventStreams, event, read_event_id
 from edge.gateway.facts import NodeFacts
 from edge.gateway.tasks_api import TasksApi
+from edge.inference.pool import Pool
 from edge.phoenix import Message
 from edge.services.watchers.task_channel import TaskChannel
 from edge.settings import Settings
@@ -67,8 +68,9 @@ async def serving(bytes_max: int = BYTES_MAX) -> AsyncIterator[Site]:
     streams = EventStreams(lambda: TaskChannel(shop.tasks), shop.channels, shop.clock, bytes_max)
     app = web.Application()
     api = TasksApi(
-        shop.tasks, Access({"ada": "secret"}), Settings(), cast(NodeFacts, None), streams
-    )
+        shop.tasks, Access({"ada": "secret"}), Settings(), cast(NodeFacts, None), streams,
+        cast(Pool, None),
+    )  # fmt: skip
     app.router.add_get("/tasks/{task_id}/events", api.events)
     app.middlewares.append(problems.middleware)
     async with TestClient(TestServer(app), headers={"Authorization": "Bearer secret"}) as client:

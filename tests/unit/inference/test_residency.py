@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge.clock import NS_PER_MS
 from edge.inference.residency import (
+    UNUSED_MS,
     Arm,
     Began,
     Disarm,
@@ -74,7 +75,7 @@ def test_several_are_loaded_side_by_side_as_far_as_there_is_room(box: Box) -> No
     assert box(Wanted("a", 4), Wanted("b", 6)) == [Load("a"), Load("b")]
     # Those that load have not had their share, and nobody knows yet when they will.
     assert box(Wanted("c", 1)) == []
-    assert box(Up("a")) == [Arm(SHARE_MS)]
+    assert box(Up("a")) == [Arm(UNUSED_MS)]
 
 
 def test_the_idle_one_goes_that_was_used_longest_ago(box: Box) -> None:
@@ -108,6 +109,18 @@ def test_one_that_is_to_go_at_once_does(box: Box) -> None:
     assert box(Ended("a")) == [Unload("a")]
 
 
+def test_without_a_share_each_gives_a_turn_before_it_goes() -> None:
+    box = Box()
+    box.residency = Residency(10, share_ms=0)
+    box(Wanted("a", 6), Up("a"), Wanted("b", 6))
+    assert box.residency.place("a") is Place.READY, "it was not loaded in vain"
+    assert without_timer(box(Began("a"))) == [Hold("a")]
+    assert without_timer(box(Ended("a"), Gone("a"))) == [Unload("a"), Load("b")]
+    # One that gives no turns, whatever the reason, is not waited for for ever.
+    box(Wanted("a", 6), Up("b"))
+    assert without_timer(box(TimeUp(), at_ms=UNUSED_MS)) == [Unload("b")]
+
+
 def test_two_that_do_not_fit_beside_each_other_take_turns(box: Box) -> None:
     box(Wanted("a", 6), Up("a"), Began("a"))
     assert box(Wanted("b", 6), at_ms=100) == [Arm(SHARE_MS - 100)]
@@ -118,7 +131,7 @@ def test_two_that_do_not_fit_beside_each_other_take_turns(box: Box) -> None:
     assert without_timer(box(Ended("a"))) == [Unload("a")]
     assert without_timer(box(Gone("a"))) == [Load("b")]
     # Tasks of the first wait still: its turn comes again, after a share of the second.
-    assert box(Up("b"), Began("b"), at_ms=1_100) == [Arm(SHARE_MS)]
+    assert box(Up("b"), Began("b"), at_ms=1_100)[-1] == Arm(SHARE_MS)
     assert without_timer(box(TimeUp(), at_ms=2_100)) == [Hold("b")]
 
 

@@ -151,7 +151,7 @@ def test_a_page_of_a_long_line_does_not_walk_it(board: Board) -> None:
     """By steps of Python, which no neighbour on this machine can make more."""
     for number in range(20_000):
         board.wait(number, client=f"{number % 7}")
-    middle = board.turns.line.mark(list(board.turns.line.in_order())[15_000])
+    middle = board.turns.place_of(list(board.turns.line.in_order())[15_000], 0)
     calls = 0
 
     def count(_frame: object, event: str, _arg: object) -> None:
