@@ -124,7 +124,7 @@ async def test_37_what_the_library_asks_for_unasked(node: ScriptedNode) -> None:
 async def test_the_models_are_listed_and_write_nothing(node: ScriptedNode) -> None:
     async with library(node.url) as client:
         ids = [each.id for each in (await client.models.list()).data]
-        assert ids[1:] == ["encoder", "ranker"]
+        assert ids[-2:] == ["encoder", "ranker"]
         assert (await client.models.retrieve(ALIAS)).id == "encoder"
         with pytest.raises(openai.NotFoundError):
             await client.chat.completions.create(model="encoder", messages=HI)
