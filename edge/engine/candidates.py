@@ -32,11 +32,10 @@ class Candidates:
     def take_among(
         self, sampler: Any, logits: NDArray[np.float32], number: int, others: NDArray[np.int32]
     ) -> int:
-        """As `take`, for a sampler that chooses among at most so many of the likeliest tokens and
-        these ``others``: the same token, and no other is looked at."""
-        ids = likeliest(logits, number)
-        if len(others):
-            ids = np.union1d(ids, others)
+        """As `take`, for a sampler that changes the logits of these ``others`` alone, and then
+        chooses among at most so many of the likeliest tokens: the same token. No more are looked at
+        than the others and so many of the rest."""
+        ids = likeliest(logits, number) if not len(others) else _and(logits, number, others)
         return self._take(sampler, ids, logits[ids], None)
 
     def _take(
@@ -52,6 +51,19 @@ class Candidates:
         api.llama_sampler_apply(sampler, ctypes.byref(array))
         assert array.selected >= 0, "a chain ends with what takes a token"
         return int(array.data[array.selected].id)
+
+
+def _and(
+    logits: NDArray[np.float32], number: int, others: NDArray[np.int32]
+) -> NDArray[np.integer[Any]]:
+    """The others, and among the rest the so many likeliest."""
+    theirs = logits[others]
+    logits[others] = float("-inf")
+    try:
+        ids = likeliest(logits, number)
+    finally:
+        logits[others] = theirs
+    return np.union1d(ids, others)
 
 
 def likeliest(logits: NDArray[np.float32], number: int) -> NDArray[np.intp]:

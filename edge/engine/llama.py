@@ -23,7 +23,7 @@ from edge.engine.candidates import Candidates
 from edge.engine.devices import UNKNOWN, Layers, devices, layers_on_gpu
 from edge.engine.dry import DrySamplers
 from edge.engine.pulse import Pulse
-from edge.engine.vocabulary import Vocabulary
+from edge.engine.vocabulary import Vocabulary, composed_in
 from edge.errors import EngineError, ModelError
 
 CONTEXT_TOKENS_DEFAULT: Final = 4_096
@@ -233,7 +233,7 @@ class Llama:
             )
         self._context = context
         self._memory = api.llama_get_memory(context)
-        self.vocabulary = Vocabulary(api.llama_model_get_vocab(model))
+        self.vocabulary = Vocabulary(api.llama_model_get_vocab(model), composed=composed_in(model))
         self._batch = api.llama_batch_init(params.n_batch, 0, 1)
 
     # ---- facts

@@ -65,7 +65,11 @@ class Render(Protocol):
     """See `edge.engine.template.Template.render`."""
 
     def __call__(
-        self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None, /
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any] | None = None,
+        stand_ins: Mapping[str, str] | None = None,
+        /,
     ) -> str: ...
 
 
@@ -190,6 +194,7 @@ class Prompts:
                 for message, rest in zip(messages, said, strict=True)
             ],
             further,
+            shielded.stand_ins,
         )
         # With the beginning of the answer, whose first word may be one token with what is before.
         return self._pieces(self._control.split(rendered + begun), shielded)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -37,17 +37,19 @@ _CLOCK: Final = SystemClock()
 class Renderer:
     """One such process, started again once it has died or had to be ended. Used by one thread.
 
-    The process ends with this one; `close` ends it earlier. `wall_ns` is the time of day.
+    What the arguments are `edge.engine.template.Template` says. The process ends with this one;
+    `close` ends it earlier. `wall_ns` is the time of day.
     """
 
     def __init__(
         self,
         template: str,
         special: Mapping[str, str],
+        controls: Iterable[str] = (),
         wall_ns: Callable[[], int] = _CLOCK.wall_ns,
     ) -> None:
         self._wall_ns = wall_ns
-        self._program = orjson.dumps([template, special])
+        self._program = orjson.dumps([template, special, list(controls)])
         self.broken = ""
         """Why no messages can be rendered at all, once `examine` has found that."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -75,7 +77,10 @@ class Renderer:
         return self.broken
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any] | None = None
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any] | None = None,
+        stand_ins: Mapping[str, str] | None = None,
     ) -> str:
         """See `Template.render`; `EngineError` when it is no fault of the template's."""
         if self.broken:
@@ -84,7 +89,7 @@ class Renderer:
         if minute != self._known_minute or len(self.known) >= KNOWN_MAX:
             self.known.clear()
             self._known_minute = minute
-        line = orjson.dumps((messages, variables or {}))
+        line = orjson.dumps((messages, variables or {}, stand_ins or {}))
         key = hashlib.blake2b(line, digest_size=16).digest()
         answer = self.known.get(key) or self._ask(line, key)
         if isinstance(answer, InvalidRequest):

@@ -16,6 +16,7 @@ from edge.engine.candidates import LARGE_VOCABULARY, allows
 from edge.engine.dry import Kind
 from edge.engine.llama import Llama
 from edge.engine.messages import NOT_BESIDE_A_GRAMMAR, Sampling
+from edge.engine.recent import RecentTokens
 from edge.engine.text import Characters
 from edge.engine.vocabulary import Vocabulary
 from edge.errors import InvalidRequest
@@ -49,6 +50,7 @@ class Sampler:
         self._said = 0
         self._lookback = 0
         self._looking_back: list[Any] = []
+        self._recent: RecentTokens | None = None
         self._grammar: Any = None
         self._lookout: Lookout | None = None  # until the grammar begins
         self._vocabulary = llama.vocabulary
@@ -62,7 +64,9 @@ class Sampler:
             self._penalise(llama, sampling)
             for link in _choice(llama, sampling):
                 self._add(link)
-            self._among = _among(llama, sampling) if not self._looking_back else 0
+            self._among = _among(llama, sampling)
+            if self._among and self._looking_back:
+                self._recent = RecentTokens(self._lookback)
             self._draws_by_place = sampling.seed is not None and _draws(sampling)
             if _draws(sampling):
                 self._add(_draw(sampling, 0))
@@ -97,6 +101,8 @@ class Sampler:
             for token in prompt[-self._lookback :]:
                 for link in self._looking_back:
                     api.llama_sampler_accept(link, token)
+        if self._recent is not None:
+            self._recent.add(prompt[-self._lookback :])
 
     def accept(self, token: int) -> None:
         """This token was chosen before, by another chain."""
@@ -109,6 +115,8 @@ class Sampler:
             piece = self._vocabulary.piece(token)
             self._lookout.take(piece)
             self._characters.take(piece)
+        if self._recent is not None:
+            self._recent.add((token,))
         self._said += 1
 
     def sample(self, llama: Llama, index: int) -> int:
@@ -117,11 +125,9 @@ class Sampler:
             last = api.llama_sampler_chain_n(self.chain) - 1
             api.llama_sampler_free(api.llama_sampler_chain_remove(self.chain, last))
             self._add(_draw(self._sampling, self._said))
-        if self._grammar is None and self._lookout is None:
+        if self._grammar is None and self._lookout is None and not self._among:
             self._said += 1
-            if not self._among:
-                return llama.sample(self.chain, index)
-            return self._unbound(llama, llama.logits(index))
+            return llama.sample(self.chain, index)
         token = self._unbound(llama, llama.logits(index))
         self._begin_grammar(token)
         if self._grammar is not None:
@@ -167,9 +173,15 @@ class Sampler:
         """What the chain takes without a grammar."""
         if not self._among:
             return llama.candidates.take(self.chain, logits)
-        # A biased token may become one of the likeliest, or make room for another.
-        number = self._among + len(self._biased)
-        return llama.candidates.take_among(self.chain, logits, number, self._biased)
+        return llama.candidates.take_among(self.chain, logits, self._among, self._changed())
+
+    def _changed(self) -> NDArray[np.int32]:
+        """The tokens whose logits the chain may change before it leaves any out. DRY and the
+        penalties look at no others than those that were there lately."""
+        if self._recent is None:
+            return self._biased
+        recent = self._recent.different
+        return np.union1d(recent, self._biased) if len(self._biased) else recent
 
     def close(self) -> None:
         """Frees the chain and all its links."""

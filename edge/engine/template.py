@@ -4,9 +4,10 @@ A template is a Jinja program out of a file from anywhere. Jinja's sandbox keeps
 machine, but not from running for ever or from eating all memory, so it runs as
 ``python -m edge.engine.template``, where the system sees to both. `Renderer` is the other end.
 
-Both ways a line of JSON a message: first the template with the texts of the special tokens, then
-each time the messages and what else the template may ask for. Every line is answered, with a text
-or an error. The environment is the one that `apply_chat_template` of transformers has.
+Both ways a line of JSON a message: first the template with the texts of the special tokens and of
+the control tokens, then each time the messages, what else the template may ask for and the
+stand-ins in them. Every line is answered, with a text or an error. The environment is the one that
+`apply_chat_template` of transformers has.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import contextlib
 import json
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from edge.clock import NS_PER_S, SystemClock
+from edge.engine.lookups import Lookups
+from edge.engine.shield import Shield
 from edge.errors import InvalidRequest
 
 MEMORY_BYTES_MAX: Final = 512 * 1024 * 1024
@@ -54,9 +57,15 @@ class _Generation(Extension):
 
 class Template:
     """A chat template. ``broken`` says why it cannot be used, if it cannot. `special` are the
-    texts of the special tokens by their names in a template, such as ``bos_token``."""
+    texts of the special tokens by their names in a template, such as ``bos_token``; `controls` are
+    those of the control tokens, which it may look for in a message."""
 
-    def __init__(self, source: str, special: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        special: Mapping[str, str] | None = None,
+        controls: Iterable[str] = (),
+    ) -> None:
         self._special = dict(special or {})
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True,
@@ -67,8 +76,10 @@ class Template:
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
         self.broken = ""
+        self._lookups = Lookups(environment, Shield(controls, source))
         try:
-            self._template = environment.from_string(source)
+            tree = environment.parse(source)
+            self._template = environment.from_string(self._lookups.found(tree))
         except Exception as error:  # a foreign program may be anything, and nested without end
             self.broken = _sentence(error)
 
@@ -76,9 +87,11 @@ class Template:
         self,
         messages: Sequence[Mapping[str, Any]],
         variables: Mapping[str, Any] | None = None,
+        stand_ins: Mapping[str, str] | None = None,
     ) -> str:
         """The text of these messages, ready for an answer. `variables` are what else the template
-        sees, such as ``tools``. `InvalidRequest` when it refuses them or cannot be used."""
+        sees, such as ``tools``; `stand_ins` are those that the texts have (`Shielded`).
+        `InvalidRequest` when it refuses them or cannot be used."""
         if self.broken:
             sentence = f"the model's chat template is broken ({self.broken}); use another model"
             raise _refused(sentence)
@@ -86,6 +99,7 @@ class Template:
             "tools": None, "documents": None, "add_generation_prompt": True, **self._special,
             **(variables or {}), "messages": messages,
         }  # fmt: skip
+        self._lookups.use(stand_ins or {})
         chars_max = TEXT_CHARS_MAX + 2 * sum(len(str(each.get("content"))) for each in messages)
         try:
             chunks: list[str] = []

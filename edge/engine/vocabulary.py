@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -16,7 +18,23 @@ from edge.errors import EngineError
 PIECE_BYTES: Final = 256
 _READ_AS_CONTROL: Final = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNKNOWN
 """What llama.cpp finds in a text only when it is told to look for special tokens."""
+_HARMONY: Final = ("start", "end", "message", "channel", "constrain")
+"""The control tokens of gpt-oss, ``<|start|>`` and so on, of which llama.cpp makes common ones, for
+its own reader of answers to have their texts. It finds those in every text."""
+_HARMONY_TEXTS: Final = frozenset(f"<|{name}|>".encode() for name in _HARMONY)
+_APART: Final = re.compile(rf"(?<=<)(?=\|(?:{'|'.join(_HARMONY)})\|>)")
+_COMPOSED: Final = frozenset({"qwen2"})
+"""Kinds of splitting text up into words, by llama.cpp's names, that go with a tokenizer that puts
+its text into composed form (NFC) first. llama.cpp leaves that out."""
 _LEADS: Final = "\x01\x02\x03\x04\x05\x06"
+
+
+def composed_in(model: Any) -> bool:
+    """Whether llama.cpp's model was trained with texts in which ``é`` is one character, however it
+    was written: then what it is told has to be so, too."""
+    buffer = ctypes.create_string_buffer(PIECE_BYTES)
+    api.llama_model_meta_val_str(model, b"tokenizer.ggml.pre", buffer, PIECE_BYTES)
+    return buffer.value.decode("utf-8", "replace") in _COMPOSED
 
 
 class Vocabulary:
@@ -29,9 +47,10 @@ class Vocabulary:
     `tokenize`, `parts` and `text_of` may be called on any thread, all else on one at a time.
     """
 
-    def __init__(self, vocab: Any) -> None:
-        """`vocab` is llama.cpp's."""
+    def __init__(self, vocab: Any, *, composed: bool = False) -> None:
+        """`vocab` is llama.cpp's. `composed`: see `composed_in`."""
         self.pointer = vocab
+        self._composed = composed
         self.size = int(api.llama_vocab_n_tokens(vocab))
         self._buffer = ctypes.create_string_buffer(PIECE_BYTES)
         self._pieces: dict[int, bytes] = {}
@@ -40,6 +59,9 @@ class Vocabulary:
         self.seams: Seams | None = None
         self._lead, self._lead_tokens = "", 0
         texts = [self.piece(token, special=True) for token in range(self.size)]
+        self._found_anyway = frozenset(
+            token for token, text in enumerate(texts) if self._is_found_anyway(token, text)
+        )
         if kind not in (api.LLAMA_VOCAB_TYPE_WPM, api.LLAMA_VOCAB_TYPE_UGM):
             self.longest_bytes = max(map(len, texts), default=0)
         if kind in (api.LLAMA_VOCAB_TYPE_BPE, api.LLAMA_VOCAB_TYPE_SPM):
@@ -107,7 +129,7 @@ class Vocabulary:
         controls = {}
         for token in range(self.size):
             attributes = int(api.llama_vocab_get_attr(self.pointer, token))
-            if attributes & _READ_AS_CONTROL:
+            if attributes & _READ_AS_CONTROL or token in self._found_anyway:
                 text = self.piece(token, special=True).decode("utf-8", "replace")
                 controls[text] = Control(
                     token,
@@ -116,6 +138,10 @@ class Vocabulary:
                 )
         controls.pop("", None)
         return controls
+
+    def _is_found_anyway(self, token: int, text: bytes) -> bool:
+        attributes = int(api.llama_vocab_get_attr(self.pointer, token))
+        return text in _HARMONY_TEXTS and bool(attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED)
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:
@@ -141,10 +167,15 @@ class Vocabulary:
     def parts(self, text: str) -> Iterator[list[int]]:
         """Token ids of a text of any length, part by part, as `seams` has it; as a whole in those
         kinds of which it has not been measured where they can be cut."""
+        if self._composed:
+            text = unicodedata.normalize("NFC", text)
+        # What llama.cpp would take for a control token is cut behind its first character.
+        texts = _APART.split(text) if self._found_anyway else [text]
         if self.seams is None:
-            yield self.tokenize(text)
+            for text in texts:
+                yield self.tokenize(text)
             return
-        for number, part in enumerate(self.seams.cut(text)):
+        for number, part in enumerate(part for text in texts for part in self.seams.cut(text)):
             if number and self._lead:
                 yield self.tokenize(self._lead + part)[self._lead_tokens :]
             else:

@@ -206,7 +206,8 @@ def serve(
     vocabulary = llama.vocabulary
     template = llama.chat_template or CHATML
     names = ("bos", "eos", "pad", "unk")
-    renderer = Renderer(template, {f"{name}_token": vocabulary.special(name)[1] for name in names})
+    special = {f"{name}_token": vocabulary.special(name)[1] for name in names}
+    renderer = Renderer(template, special, vocabulary.controls)
     template_fault = renderer.examine()
     answering = Answering(template, vocabulary.controls, vocabulary.text_of)
     speaks = answering.model

@@ -56,10 +56,12 @@ _LLAMA3: Final = (
     *("<|eot_id|>", "<|eom_id|>", "<|python_tag|>", "<|finetune_right_pad_id|>"),
 )
 _DEEPSEEK: Final = (
-    *("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"),
-    *("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>"),
-    *("<｜tool▁call▁end｜>", "<｜tool▁sep｜>", "<｜tool▁outputs▁begin｜>"),
-    *("<｜tool▁outputs▁end｜>", "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>"),
+    *("<\uff5cbegin▁of▁sentence\uff5c>", "<\uff5cend▁of▁sentence\uff5c>"),
+    *("<\uff5cUser\uff5c>", "<\uff5cAssistant\uff5c>"),
+    *("<\uff5ctool▁calls▁begin\uff5c>", "<\uff5ctool▁calls▁end\uff5c>"),
+    *("<\uff5ctool▁call▁begin\uff5c>", "<\uff5ctool▁call▁end\uff5c>", "<\uff5ctool▁sep\uff5c>"),
+    *("<\uff5ctool▁outputs▁begin\uff5c>", "<\uff5ctool▁outputs▁end\uff5c>"),
+    *("<\uff5ctool▁output▁begin\uff5c>", "<\uff5ctool▁output▁end\uff5c>"),
 )
 _MISTRAL: Final = (
     *("<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]"),
@@ -97,7 +99,7 @@ FAMILIES: Final = {
             SENTENCEPIECE,
             "<s>",
             "<|endoftext|>",
-            ("<s>", *_PHI),
+            ("<s>", "</s>", *_PHI),  # llama.cpp asks for that end of Llama's, too
             space_first=True,
             takes_space_behind=True,
             model="phi-3",
@@ -117,8 +119,8 @@ FAMILIES: Final = {
         Family(
             "deepseek",
             "deepseek-v3",
-            "<｜begin▁of▁sentence｜>",
-            "<｜end▁of▁sentence｜>",
+            "<\uff5cbegin▁of▁sentence\uff5c>",
+            "<\uff5cend▁of▁sentence\uff5c>",
             _DEEPSEEK + _THINK,
         ),
         Family("gpt_oss", "gpt-4o", "<|startoftext|>", "<|return|>", _HARMONY),

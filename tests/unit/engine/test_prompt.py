@@ -45,7 +45,7 @@ class Letters:
 
 
 def prompts(template: str = CHATML, tokenizer: Letters | None = None) -> Prompts:
-    source = Template(template, {"bos_token": "<s>", "eos_token": "<|im_end|>"})
+    source = Template(template, {"bos_token": "<s>", "eos_token": "<|im_end|>"}, CONTROL)
     return Prompts(tokenizer or Letters(), CONTEXT_TOKENS, source.render, template)
 
 

@@ -27,7 +27,7 @@ def open_renderer(time_ns: list[int]) -> Iterator[Open]:
     renderers: list[Renderer] = []
 
     def make(template: str) -> Renderer:
-        renderers.append(Renderer(template, {"bos_token": "<s>"}, lambda: time_ns[0]))
+        renderers.append(Renderer(template, {"bos_token": "<s>"}, wall_ns=lambda: time_ns[0]))
         return renderers[-1]
 
     yield make

@@ -18,6 +18,7 @@ from edge.answers.dialects import HERMES
 from edge.answers.reader import read
 from edge.engine import candidates, sampling
 from edge.engine.candidates import Candidates
+from edge.engine.dry import DrySamplers
 from edge.engine.llama import Llama
 from edge.engine.messages import Sampling
 from edge.engine.sampling import Sampler
@@ -37,6 +38,7 @@ class Logits:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self.candidates = Candidates(vocabulary.size)
+        self.dry = DrySamplers(vocabulary.pointer)
         self.whole = 0  # how often a chain was asked about all tokens
 
     def logits(self, index: int) -> NDArray[np.float32]:
@@ -84,7 +86,13 @@ def said(vocabulary: Vocabulary, asked: Sampling) -> tuple[list[int], int]:
         (replace(SEEDED, top_k=0), True),
         (replace(SEEDED, top_k=129), True),
         (replace(SEEDED, mirostat=2), True),
-        (replace(SEEDED, repeat_penalty=1.3), True),
+        (replace(SEEDED, repeat_penalty=1.3), False),
+        (replace(SEEDED, repeat_penalty=0.5, temperature=0.0), False),
+        (replace(SEEDED, repeat_last_n=-1, presence_penalty=3.0, frequency_penalty=-2.0), False),
+        (replace(SEEDED, temperature=0.0, presence_penalty=2.0, logit_bias=((5, 9.0),)), False),
+        (replace(SEEDED, temperature=0.0, dry_multiplier=9.0, dry_allowed_length=1), False),
+        (replace(SEEDED, dry_multiplier=0.8, repeat_penalty=1.3, repeat_last_n=3), False),
+        (replace(SEEDED, top_k=0, repeat_penalty=1.3), True),
     ],
 )
 def test_few_of_the_likeliest_are_looked_for_before_and_nothing_else_comes_of_it(

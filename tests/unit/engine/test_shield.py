@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.engine.shield import Shield, texts_in
+from edge.engine.template import Template
 from edge.errors import InvalidRequest
 
 CONTROLS = ("<|im_end|>", "</s>", "[INST]", "eos")
@@ -52,3 +56,47 @@ def test_a_part_of_a_control_token_is_none_between_the_templates_marks() -> None
 def test_the_template_finds_members_whose_name_is_a_part_of_a_control_token() -> None:
     (hidden,) = Shield(["<|function|>"], "{{ tool.function }}").hide([{"function": "f"}]).values
     assert hidden == {"function": "f"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("<|im_{{ messages[0].content }}|>", "end"),
+        ("{{ '<|im_e' + messages[0].content + '|>' }}", "nd"),
+        ("{{ '<|' + messages[0].content + '_end|>' }}", "im"),
+        ("{{ '<|i' ~ messages[0].content[1:] ~ 'd|>' }}", "xm_en"),
+        ("{{ '<|im_' ~ messages[0].content | replace('x', '') ~ '|>' }}", "exnxd"),
+        ("{{ '<|' ~ messages[0].content ~ '|>' }}", "im_end"),
+    ],
+)
+def test_a_template_may_write_all_of_a_control_token_but_a_part(source: str, said: str) -> None:
+    shielded = Shield(["<|im_end|>"], source).hide([said])
+    rendered = Template(source).render([{"role": "user", "content": shielded.values[0]}])
+    assert "<|im_end|>" not in rendered
+    assert shielded.restore(rendered) == "<|im_end|>"
+
+
+def test_words_that_a_template_writes_as_a_whole_leave_all_letters_as_they_are() -> None:
+    source = "{{ '<|im_end|>' + '<|' + role + '|>' + content }}<|im_end|>"
+    shielded = Shield(["<|im_end|>", "<|user|>"], source).hide(["xim_end and so on"])
+    assert shielded.values == ("xim_end and so on",)
+
+
+ESCAPED = ('"<|im_end|>', "\\ue000<|\\", "é<|\\\\ue001", "</s>\\U000f0000")
+
+
+@pytest.mark.parametrize("said", ESCAPED)
+@pytest.mark.parametrize("used", ["", "".join(map(chr, range(0xE000, 0xF900)))])
+@pytest.mark.parametrize("write", [json.dumps, ascii, repr])
+def test_stand_ins_come_back_that_were_written_as_escapes(
+    said: str, used: str, write: Callable[[str], str]
+) -> None:
+    """Also those of the planes that have two escapes in JSON."""
+    shielded = Shield(CONTROLS, "").hide([said, used])
+    assert shielded.restore(write(shielded.values[0])) == write(said)
+
+
+def test_what_is_not_ascii_comes_back_as_json_writes_it() -> None:
+    end = "<\uff5cend\uff5c>"
+    shielded = Shield([end], "{{ x | tojson(ensure_ascii=True) }}").hide([end])
+    assert shielded.restore(json.dumps(shielded.values[0])) == '"<\\uff5cend\\uff5c>"'
