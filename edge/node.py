@@ -7,7 +7,9 @@ import asyncio
 import gc
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -77,7 +79,8 @@ class Node:
         self.clock = SystemClock(asyncio.get_running_loop())
         self.system = System(
             self.clock,
-            asyncio.get_running_loop().call_soon,
+            # Whoever writes to an actor first begins its turn, and what it does is not theirs.
+            partial(asyncio.get_running_loop().call_soon, context=Context()),
             mailbox_messages_max=mailbox_messages_max(settings),
             on_event=self.telemetry.emit,
         )

@@ -55,6 +55,7 @@ from edge.gateway.gate import Gate, Rules
 from edge.gateway.handshake import Refusal
 from edge.gateway.health_api import HealthApi
 from edge.gateway.length import LengthCheck
+from edge.gateway.log_api import LogApi
 from edge.gateway.metrics_api import MetricsApi
 from edge.gateway.ollama import errors as ollama_errors
 from edge.gateway.ollama.api import OllamaApi
@@ -426,6 +427,7 @@ class Parts:
         OpenApi().mount(app)
         PagesApi(ollama.runs).mount(app)
         MetricsApi(self._metrics, access).mount(app)
+        LogApi(access, settings.log.level).mount(app)
         HealthApi(
             self.system, self.turns, self._facts, self._figures, access, settings.health.limit_ms
         ).mount(app)

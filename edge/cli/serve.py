@@ -21,7 +21,9 @@ from edge.cli.output import complain, note, say, say_json
 from edge.errors import ModelError
 from edge.node import Node, Started
 from edge.settings import Settings, is_loopback
+from edge.settings.tree import Log
 from edge.telemetry import log_events
+from edge.telemetry.lines import JsonLines, Lines, is_journal
 
 
 def add_to(levels: flags.Levels) -> None:
@@ -33,7 +35,7 @@ def add_to(levels: flags.Levels) -> None:
 def _command(given: argparse.Namespace, settings: flags.Load) -> int:
     """Runs until told to stop; 0 after an orderly end, 1 when the node itself cannot go on."""
     chosen = settings()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _write_log(chosen.log)
     try:
         return uvloop.run(run(chosen, as_json=given.json))
     except ModelError as error:
@@ -71,6 +73,15 @@ async def run(settings: Settings, *, as_json: bool = False) -> int:
     left = await node.stop(drain=told.is_set())
     note(f"stopped; {left} unfinished tasks will go on at the next start")
     return 0 if told.is_set() else 1
+
+
+def _write_log(wanted: Log) -> None:
+    """The log goes to standard error, as the settings have it."""
+    handler = logging.StreamHandler()
+    kind = JsonLines if wanted.format == "json" else Lines
+    handler.setFormatter(kind(journal=is_journal(handler.stream), paths=wanted.paths))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("elwift").setLevel(wanted.level.upper())
 
 
 def _hear_signals(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:

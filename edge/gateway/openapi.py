@@ -20,6 +20,7 @@ from edge.gateway.problems import CONTENT_TYPE, STATUSES
 from edge.gateway.shapes import STATES, TIME, Schema, about, ref
 from edge.gateway.submission import FIELDS, KEY_CHARS_MAX
 from edge.services.task.queue_page import CURSOR_CHARS_MAX
+from edge.settings.tree import LOG_LEVELS
 from edge.storage import ExportFormat
 
 PATH: Final = "/openapi.json"
@@ -80,6 +81,12 @@ _BEFORE: Final = _parameter(
 )
 _FORMAT: Final = _parameter(
     "query", "format", {"type": "string", "enum": list(get_args(ExportFormat))}, "JSON by lines."
+)
+_LEVEL: Final = _parameter(
+    "query",
+    "level",
+    {"type": "string", "enum": list(LOG_LEVELS)},
+    "What is at least as grave is said; without it, as in the settings.",
 )
 _QUEUE_LIMIT: Final = _parameter(
     "query",
@@ -220,6 +227,15 @@ OPERATIONS: Final = (
                 "content": {"text/plain": {}, "application/openmetrics-text": {}},
             }
         },
+    ),
+    Operation(
+        "get", "/log", "showLog", "How much the log says.",
+        {200: _json(ref("Log"), "The level.")},
+    ),
+    Operation(
+        "put", "/log", "setLog",
+        "Have the log say more or less, until the node ends.",
+        {200: _json(ref("Log"), "The new level.")}, (422,), (_LEVEL,),
     ),
     Operation(
         "get", PATH, "showInterface", "This document.",

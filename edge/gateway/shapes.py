@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from edge.gateway.problems import TYPE_PREFIX
 from edge.services.task.actor import CANCELLING
+from edge.settings.tree import LOG_LEVELS
 from edge.tasks.task import State
 
 Schema = dict[str, Any]
@@ -336,6 +337,7 @@ COMPONENTS: Final[Schema] = {
     "Change": _CHANGE,
     "Fallback": _FALLBACK,
     "Figures": _FIGURES,
+    "Log": object_of({"level": {"type": "string", "enum": list(LOG_LEVELS)}}),
     "Options": _OPTIONS,
     "Page": object_of({"tasks": list_of(ref("Task"))}),
     "Percentiles": _PERCENTILES,

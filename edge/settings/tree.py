@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge.errors import SettingsError
 
@@ -399,6 +399,22 @@ class Health:
     )
 
 
+LOG_LEVELS: Final = ("warning", "error", "info", "debug")
+
+
+@dataclass(slots=True)
+class Log:
+    """What the node says on its standard error."""
+
+    format: str = choice_setting(
+        ("human", "json"), "lines for people, or an object a line for machines"
+    )
+    level: str = choice_setting(
+        LOG_LEVELS, "what is at least as grave is said; `PUT /log?level=…` changes it"
+    )
+    paths: bool = setting(False, "whether directories of this machine are told")
+
+
 @dataclass(slots=True)
 class Settings:
     """The whole tree. Made by `load`; plain values from there on."""
@@ -412,6 +428,7 @@ class Settings:
     embeddings: Embeddings = field(default_factory=Embeddings)
     socket: Socket = field(default_factory=Socket)
     health: Health = field(default_factory=Health)
+    log: Log = field(default_factory=Log)
 
     def data_dir(self, environment: Mapping[str, str] = os.environ) -> Path:
         """The data directory, made absolute; it need not exist. SettingsError when it depends on a

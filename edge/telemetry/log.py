@@ -1,4 +1,8 @@
-"""What an admin has to hear of, as lines of the log."""
+"""Events as records of the log: what an admin has to hear of, and at the levels info and debug what
+else happens. Nothing that a client or a model has written is in them.
+
+A record has the event's name and its fields as ``event`` and ``fields``; how it is written is
+`edge.telemetry.lines`."""
 
 from __future__ import annotations
 
@@ -43,7 +47,23 @@ _SENTENCES: Final[dict[str, tuple[int, str]]] = {
     "engine.given_up": (logging.ERROR, "the engine was given up: {reason}"),
     "actor.crashed": (logging.ERROR, "the actor {name} crashed: {error!r}"),
     "supervisor.exhausted": (logging.ERROR, "{child} was given up by {supervisor}"),
+    "supervisor.restarted": (logging.INFO, "{child} was started anew"),
+    "node.started": (logging.INFO, "the node serves {model} at {url}"),
+    "node.draining": (logging.INFO, "the node stops: {running} tasks may end, {queued} wait"),
+    "engine.ready": (logging.INFO, "the engine has loaded {model}, for {slots} tasks at a time"),
+    "fallback.opened": (logging.WARNING, "tasks are answered without the model: {reason}"),
+    "fallback.closed": (logging.WARNING, "the model answers again"),
+    "task.accepted": (logging.INFO, "the task was accepted"),
+    "task.started": (logging.INFO, "the task has its turn, attempt {attempt}"),
+    "task.retrying": (logging.INFO, "the task is tried again in {in_ms} ms, attempt {attempt}"),
+    "task.finished": (logging.INFO, "the task is {state}, with {completion_tokens} tokens"),
+    "request.stop": (logging.DEBUG, "{method} {route} was answered with {status}"),
+    "socket.opened": (logging.DEBUG, "a socket was opened"),
+    "socket.closed": (logging.DEBUG, "a socket was closed: {code}"),
+    "channel.joined": (logging.DEBUG, "a topic was joined"),
 }
+_NOT_TOLD: Final = {"task.retrying": ("error",)}
+"""Sentences of others, in which anything may stand."""
 
 
 def log_events(telemetry: Telemetry) -> Callable[[], None]:
@@ -57,12 +77,19 @@ def log_events(telemetry: Telemetry) -> Callable[[], None]:
         if found is None:
             return
         level, sentence = found
+        if not logger.isEnabledFor(level):
+            return
         fields: dict[str, Any] = event.fields
         key = f"{event.name} {fields.get('error')}"
         if event.name == "store.failed" and key == last:
             return
         last = key
         error = fields.get("error") if event.name == "actor.crashed" else None
-        logger.log(level, sentence.format(**fields), exc_info=error)
+        message = sentence.format(**fields)
+        hidden = _NOT_TOLD.get(event.name, ())
+        told = {name: value for name, value in fields.items() if name not in hidden}
+        logger.log(
+            level, "%s", message, exc_info=error, extra={"event": event.name, "fields": told}
+        )
 
-    return telemetry.attach(hear)
+    return telemetry.attach(hear, _SENTENCES)

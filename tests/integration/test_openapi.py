@@ -36,6 +36,7 @@ SAMPLES: dict[str, str] = {
     "since": "2020-01-01T00:00:00Z",
     "until": "2100-01-01T00:00:00Z",
     "limit": "7",
+    "level": "warning",
     "after": "w:6:0.0:1",
     "format": "csv",
 }
