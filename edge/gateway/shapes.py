@@ -208,7 +208,11 @@ _TASK: Final = object_of(
         "errors": about(list_of(ref("TaskError")), "Of its attempts; the last one is last."),
         "result": about(nullable(ref("Result")), "Once it has completed or was cancelled."),
     },
-    maybe={"prompt": nullable(TEXT), "messages": list_of(_MESSAGE)},
+    maybe={
+        "prompt": nullable(TEXT),
+        "messages": list_of(_MESSAGE),
+        "traceparent": about(TEXT, "That of the request that submitted it (W3C Trace Context)."),
+    },
     sentence="A task whole. What was asked is either its prompt or its messages.",
 )
 

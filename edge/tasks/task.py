@@ -130,6 +130,8 @@ class Request:
 
     ``model`` is one's own name, None for the node's own. ``keep_alive_ms`` is for how long that
     stays in memory that nobody uses, -1 for as long as there is room, None as the settings say.
+    ``traceparent`` is what the client's tracing calls the request that it
+    came with (W3C Trace Context).
     """
 
     task_id: str
@@ -153,6 +155,7 @@ class Request:
     parallel_tool_calls: bool = True
     template_variables: str | None = None
     keep_alive_ms: int | None = None
+    traceparent: str | None = None
 
     @property
     def account(self) -> str:

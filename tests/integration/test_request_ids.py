@@ -85,6 +85,26 @@ async def test_a_stream_and_a_socket_have_it(node: ScriptedNode) -> None:
         pass
 
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def test_a_trace_is_kept_with_its_task(node: ScriptedNode) -> None:
+    task_id = await node.submit("count 2", headers={"traceparent": TRACE})
+    assert (await node.task(task_id))["traceparent"] == TRACE
+    body = {"messages": [{"role": "user", "content": "count 3"}]}
+    async with node.http.post(
+        f"{node.url}/v1/chat/completions", json=body, headers={"traceparent": TRACE}
+    ) as response:
+        called = response.headers["X-Task-Id"]
+    assert (await node.task(called))["traceparent"] == TRACE
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", TRACE.upper(), f"ff{TRACE[2:]}"])
+async def test_a_bad_trace_is_ignored(node: ScriptedNode, text: str) -> None:
+    task_id = await node.submit("count 2", headers={"traceparent": text})
+    assert "traceparent" not in await node.task(task_id)
+
+
 async def test_what_is_no_request_has_one_of_the_nodes(node: ScriptedNode) -> None:
     async with raw(node.url) as client:
         await client.send(b"NONSENSE\r\n\r\n")

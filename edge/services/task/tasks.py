@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -43,7 +44,7 @@ from edge.services.task.wire import QueuePosition
 from edge.storage import StoredTask
 from edge.tasks import events, machine, recovery
 from edge.tasks.task import Request, Snapshot, State, Task
-from edge.telemetry import Telemetry
+from edge.telemetry import Telemetry, context
 
 CALL_MS = 5_000
 COMMAND_TRIES = 3
@@ -172,6 +173,9 @@ class Tasks:
         if before is not None:
             return before
         self._check_room(request)
+        asked = context.asked()
+        if asked is not None and asked.traceparent is not None:
+            request = replace(request, traceparent=asked.traceparent)
         self._held_bytes += request.size_bytes
         self._count(request)
         self._submitted(request)

@@ -165,6 +165,8 @@ def document(
     if request.messages is not None:
         asked = {"messages": [message.document() for message in request.messages]}
     asked |= _tools(request)
+    if request.traceparent is not None:
+        asked["traceparent"] = request.traceparent
     return {
         "task_id": task.task_id,
         "topic": topic(task.task_id),
