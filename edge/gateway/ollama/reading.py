@@ -6,6 +6,8 @@ options about how a model is loaded. What is known and cannot be done is refused
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -24,11 +26,20 @@ from edge.gateway.calls.reading import (
 )
 from edge.gateway.ollama import messages as conversation
 from edge.gateway.openai import tools
+from edge.gateway.submission import DAY_MS
 from edge.json_values import whole_number
 from edge.tasks.task import Options
 
 _LIMIT: Final = "num_predict"
 _CONTEXT: Final = "num_ctx"
+FOR_EVER: Final = -1
+KEPT_MS_MOST: Final = 31 * DAY_MS
+"""A task may wish for no more; what wishes for more than a month gets that."""
+_UNITS_MS: Final = {
+    "": 1_000, "s": 1_000, "ms": 1, "m": 60_000, "h": 3_600_000, "us": 0.001, "ns": 0.000_001,
+}  # fmt: skip
+_PART: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|us|ns|s|m|h|)")
+_DURATION: Final = re.compile(rf"(?P<sign>-?)(?P<size>(?:{_PART.pattern}){{1,8}})", re.ASCII)
 _NO_TOOLS: Final = tools.Wanted()
 _EFFORTS: Final = ("low", "medium", "high")
 _REFUSED: Final = {
@@ -84,6 +95,7 @@ def _call(
 ) -> Call:
     request = make(body, task_id, caller, bounds, _options(body, bounds), messages=said)
     request = with_tools(request, *wanted, _thinking(body))
+    request = replace(request, keep_alive_ms=_kept_ms(body.get("keep_alive")))
     return Call((request,), 1, streams(body), False, body)
 
 
@@ -105,6 +117,24 @@ def _options(body: dict[str, Any], bounds: Bounds) -> Options:
     if form is not None:
         options["response_format"] = form
     return read_options(options, bounds, (_LIMIT,), read_logprobs(body))
+
+
+def _kept_ms(wanted: Any) -> int | None:
+    """How long the model is to stay in memory: seconds, or a duration as Go writes it (`5m`); all
+    below nothing is for ever."""
+    if wanted is None:
+        return None
+    text = str(wanted) if isinstance(wanted, int | float) and wanted is not True else wanted
+    found = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise InvalidRequest(
+            "keep_alive has to be seconds, or a duration such as 5m", field="keep_alive"
+        )
+    if found["sign"]:
+        return FOR_EVER
+    parts = _PART.findall(found["size"])
+    size_ms = sum(float(number) * _UNITS_MS[unit] for number, unit in parts)
+    return min(int(size_ms), KEPT_MS_MOST)
 
 
 def _form(wanted: Any) -> dict[str, Any] | None:

@@ -113,6 +113,24 @@ def test_thinking_is_told_to_the_template() -> None:
         refused("think", think=wish)
 
 
+@pytest.mark.parametrize(
+    ("wish", "kept_ms"),
+    [
+        (None, None), (0, 0), (90, 90_000), (1.5, 1_500), (-1, -1), ("-1m", -1), ("5m", 300_000),
+        ("1h30m", 5_400_000), ("300ms", 300), ("60", 60_000), ("0", 0),
+        ("999999h", 31 * 86_400_000), (10**30, 31 * 86_400_000),
+    ],
+)  # fmt: skip
+def test_how_long_a_model_stays(wish: Any, kept_ms: int | None) -> None:
+    assert chat(keep_alive=wish).requests[0].keep_alive_ms == kept_ms
+
+
+def test_what_is_no_time() -> None:
+    wishes: list[Any] = ["soon", "5 minutes", "", [], True, float("inf"), "٣s"]
+    for wish in wishes:
+        refused("keep_alive", keep_alive=wish)
+
+
 def test_tools_are_the_tasks() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
     (request,) = chat(tools=[tool]).requests
