@@ -97,7 +97,7 @@ async def ask(
     assert kind in kinds, (operation.name, status, kind)
     if "schema" not in kinds[kind]:
         return status, body
-    value = orjson.loads(body)
+    value = orjson.loads(body) if kind.endswith("json") else body.decode()
     assert checker.wrong(value, kinds[kind]["schema"]) is None
     return status, value
 
