@@ -8,6 +8,7 @@ turn of theirs is begun by whoever happens to write first; what they do names it
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Final
 from uuid import uuid4
@@ -50,7 +51,10 @@ def begin(asked: Asked) -> Token[Asked | None]:
 
 def end(begun: Token[Asked | None]) -> None:
     """Whatever was before goes on."""
-    _ASKED.reset(begun)
+    # Work that is thrown away unfinished ends in whoever's context throws it away, where it never
+    # began, and there is nothing to go back to.
+    with suppress(ValueError):
+        _ASKED.reset(begun)
 
 
 def asked() -> Asked | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 from hypothesis import given
@@ -69,3 +70,13 @@ async def test_what_a_request_starts_is_part_of_it() -> None:
     await asyncio.gather(inside, work("outside"))
     assert heard == {"inside": asked, "outside": None}
     assert Asked().request_id != Asked().request_id
+
+
+def test_a_request_that_is_thrown_away_elsewhere_takes_nothing_from_who_does_it() -> None:
+    own = Asked("own")
+    elsewhere = contextvars.copy_context()
+    begun = elsewhere.run(context.begin, Asked("thrown away"))
+    outer = context.begin(own)
+    context.end(begun)
+    assert context.asked() is own
+    context.end(outer)
