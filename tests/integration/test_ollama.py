@@ -370,7 +370,6 @@ async def test_a_model_is_pulled_while_the_client_watches(
         ):
             said = [each async for each in await client.pull("owner/model-GGUF", stream=True)]
             assert (said[0].status, said[-1].status) == ("pulling manifest", "success")
-            assert any(each.completed for each in said)
             assert (folder / "data" / "models" / "it-Q4_0.gguf").exists()
             assert (await client.pull(MODEL)).status == "success", "it is there"
             with pytest.raises(ollama.ResponseError, match="already"):
