@@ -23,6 +23,7 @@ from edge.engine.messages import (
     FrameReader,
     Generate,
     LoadFailed,
+    Loading,
     Message,
     Ready,
     Rejected,
@@ -58,7 +59,9 @@ class Engine:
         self._frames = FrameReader()
         self._unread: list[Message] = []
         self.key = 0
-        assert isinstance(self.next(), Ready)
+        while isinstance(message := self.next(), Loading):
+            pass
+        assert isinstance(message, Ready)
 
     def send(self, frames: bytes) -> None:
         """Encoded messages."""

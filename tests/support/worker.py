@@ -13,6 +13,7 @@ from edge.engine.messages import (
     Finished,
     FrameReader,
     Generate,
+    Loading,
     Message,
     Ping,
     Pong,
@@ -43,11 +44,14 @@ class Worker:
         self._unread: list[Message] = []
         self.steps: list[Step] = []
         self.tokenised: list[int] = []
+        self.loaded: list[int] = []
+        """Per cent of the model, as they were told."""
 
     def send(self, *messages: Message) -> None:
         self.pipe.sendall(b"".join(map(encode, messages)))
 
     def next(self) -> Message:
+        """What it says next, of what is not kept here."""
         while not self._unread:
             data = self.pipe.recv(1 << 16)
             assert data, "the worker is gone"
@@ -55,6 +59,9 @@ class Worker:
         message = self._unread.pop(0)
         if isinstance(message, Tokenising):
             self.tokenised.append(message.key)
+            return self.next()
+        if isinstance(message, Loading):
+            self.loaded.append(message.percent)
             return self.next()
         if isinstance(message, Step):
             self.steps.append(message)
