@@ -33,8 +33,11 @@ def priority(level: int) -> int:
     return next((number for least, number in _PRIORITIES if level >= least), _DEBUG_PRIORITY)
 
 
-def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether systemd's journal reads this stream, as ``JOURNAL_STREAM`` says (systemd.exec(5))."""
+def is_journal(stream: TextIO | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether systemd's journal reads this stream, as ``JOURNAL_STREAM`` says (systemd.exec(5)).
+    A process whose standard error was closed has none."""
+    if stream is None:
+        return False
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):  # it is closed, or in memory

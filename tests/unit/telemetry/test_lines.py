@@ -125,4 +125,5 @@ def test_the_journal_is_known_by_its_stream(tmp_path: Path) -> None:
         assert is_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
         assert not is_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"})
         assert not is_journal(stream, {})
+    assert not is_journal(None, {"JOURNAL_STREAM": "1:2"})
     assert not is_journal(io.StringIO(), {"JOURNAL_STREAM": "1:2"})
