@@ -35,6 +35,8 @@ from edge.structured.pruning import rules_of
 PREFIX_ITEMS_MAX: Final = 64
 NAMES_MAX: Final = 256
 _SERIES_MAX: Final = 64
+_PATTERN_COST: Final = 8
+_CHARS_OF_COST: Final = 4
 _LOOKS_AHEAD: Final = 16
 """Characters by which a member that is not named is told from those that are."""
 
@@ -91,6 +93,8 @@ class Emitter:
             return one_of([orjson.dumps(each).decode() for each in _allowed(said)])
         if said.anything:
             return Rule("value")
+        if said.pattern is not None or said.format is not None:
+            self._work(said.path, _PATTERN_COST + len(said.pattern or "") // _CHARS_OF_COST)
         kinds = said.kinds()
         makers: dict[str, Callable[[Said], Node]] = {
             "object": self._object, "array": self._array, "string": _string,

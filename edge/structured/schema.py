@@ -36,8 +36,8 @@ LEVELS_MAX: Final = 64
 ALTERNATIVES_MAX: Final = 256
 """Ways in which one value may be valid."""
 WORK_MAX: Final = 8_000
-"""What a schema may cost, on the node's loop, in units of about 10 microseconds: 80 ms at the very
-most. One of 20 members takes 1 ms."""
+"""What a schema may cost, on the node's loop, in units of about 10 microseconds: 75 ms were
+measured, and twice that on a slow machine. One of 20 members takes 1 ms."""
 _READ_COST: Final = 4
 _MEMBERS_OF_COST: Final = 8
 GRAMMAR_CHARS_MAX: Final = 131_072
