@@ -129,8 +129,9 @@ async def at_rest(node: ScriptedNode) -> Counter[str]:
     for name in registry.names("task:") + registry.names("channel:"):
         await node.actor_gone(name)
     found = kept_by_the_house()
-    # What the test itself has heard; and how many connections its client has open just now.
-    others = ("Event", "HttpConnection")
+    # What the test itself has heard; and how many connections its client has open just now, with
+    # the requests that these, and timers that were set for them, had last.
+    others = ("Event", "HttpConnection", "Asked")
     return Counter({name: size for name, size in found.items() if not name.startswith(others)})
 
 
