@@ -11,10 +11,11 @@ from functools import partial
 from random import Random
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 from edge.clock import NS_PER_MS, NS_PER_S, ManualClock
 from edge.gateway import submission
-from edge.telemetry import Event
+from edge.telemetry import Event, context
 from tests.simulation import checks, clocks, health, line, script, troubles
 from tests.simulation.archive import Archivist
 from tests.simulation.client import Client
@@ -105,8 +106,14 @@ class World:
         """Everything, to the end. `Violation` when a promise is broken."""
         # A world is the same whatever the chance of the real machine says.
         ids = mock.patch.object(submission, "uuid4", self.requests.new_id)
+        chance = self._rng("request ids")
+
+        def of_request() -> UUID:
+            return UUID(int=chance.getrandbits(128))
+
+        of_requests = mock.patch.object(context, "uuid4", of_request)
         try:
-            with ids, self.config.applied():
+            with ids, of_requests, self.config.applied():
                 self._run()
         finally:
             if self.life is not None:
