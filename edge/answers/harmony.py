@@ -74,7 +74,12 @@ class HarmonyReader:
             if len(text) < HEADER_CHARS_MAX and not self._over:
                 return False
             # It is none. Of one that was cut short nothing was said yet.
-            self._text = "" if len(text) < HEADER_CHARS_MAX else text
+            self._text = ""
+            if len(text) >= HEADER_CHARS_MAX:
+                # What looked like its mark is told, too: read again it would look so again.
+                mark = next(each for each in _BEGINNINGS if text.startswith(each))
+                self._said.append(Content(mark))
+                self._text = text[len(mark) :]
             self._state = HarmonyReader._content
             return True
         self._text = text[at + len(_MESSAGE) :]

@@ -10,6 +10,7 @@ from tests.unit.answers.cases import Case, Said, check
 
 SAID = "<|start|>assistant<|channel|>final<|message|>"
 LONG = f"<|channel|>{'x' * HEADER_CHARS_MAX}<|message|>"
+LONG_START = f"<|start|>{'x' * HEADER_CHARS_MAX}"
 CASES: list[Case] = [
     (Form(HARMONY, True), f"<|channel|>analysis<|message|>Hm<|end|>{SAID}Yes <b>",
      ("Hm", "Yes <b>", [])),
@@ -24,6 +25,8 @@ CASES: list[Case] = [
     (Form(HARMONY, True), " {} <|x", ("", " {} <|x", [])),
     (Form(HARMONY, True), "<|channel|>anal", ("", "", [])),
     (Form(HARMONY, True), LONG, ("", LONG, [])),
+    (Form(HARMONY, True), LONG_START, ("", LONG_START, [])),
+    (Form(HARMONY, True), f"{SAID}a{LONG_START}", ("", f"a{LONG_START}", [])),
 ]  # fmt: skip
 
 
